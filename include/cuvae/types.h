@@ -1,0 +1,143 @@
+// The closed sets of choices, and the small structs that ops take instead of long argument lists.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "cuvae/view.h"
+
+namespace cuvae {
+
+enum class Binarize : std::uint8_t {
+  none,        ///< pixels as they are
+  threshold,   ///< 1 where the pixel is at least 0.5
+  stochastic,  ///< 1 with probability equal to the pixel, drawn anew each step ("dynamic binarization")
+};
+
+enum class Activation : std::uint8_t { identity, relu, tanh, softplus, silu, gelu, elu };
+
+/// Whether the derivative needs the value before the activation (it cannot be had from the result).
+constexpr bool needs_pre_activation(Activation a) { return a == Activation::silu || a == Activation::gelu; }
+
+enum class Likelihood : std::uint8_t {
+  bernoulli,                   ///< logits per dimension
+  gaussian,                    ///< mean per dimension, one fixed standard deviation
+  gaussian_learned,            ///< mean per dimension, one learned log standard deviation
+  gaussian_learned_per_dim,    ///< mean per dimension, a learned log standard deviation per dimension
+};
+
+enum class Initialization : std::uint8_t {
+  glorot,  ///< uniform on +-sqrt(6 / (in + out)), Glorot and Bengio 2010, eq. 16
+  he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
+};
+
+/// How the encoder's gradient is estimated.
+enum class Estimator : std::uint8_t {
+  pathwise,  ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
+};
+
+enum class Optimizer : std::uint8_t {
+  adam,   ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
+  adamw,  ///< Loshchilov and Hutter 2019, algorithm 2: decoupled weight decay
+  sgd,    ///< momentum in beta1 (m = beta1 m + g, p -= lr m); weight decay is L2 added to the gradient
+};
+
+/// The clamp of a posterior log variance. Outside it the value is held at the bound and its gradient is zero.
+inline constexpr float kLogVarMin = -15.0f, kLogVarMax = 15.0f;
+/// The clamp of a learned log standard deviation of a Gaussian likelihood, likewise.
+inline constexpr float kLogScaleMin = -7.0f, kLogScaleMax = 7.0f;
+
+/// Independent uses of the random numbers. New ones are appended, never renumbered.
+enum class Stream : std::uint32_t {
+  initialization = 0,
+  shuffle = 1,
+  binarize = 2,
+  latent = 3,
+  prior_sample = 4,
+  data_sample = 5,
+  estimator = 6,
+  split = 7,
+};
+
+/// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory, so
+/// that a replayed CUDA graph draws fresh numbers. `first_row` is the place of row 0 in the global batch.
+struct Noise {
+  std::uint64_t seed = 0;
+  Stream stream = Stream::latent;
+  const std::uint32_t* step = nullptr;
+  Index first_row = 0;
+};
+
+/// Counters of a training run, resident in the backend's memory; `adam` advances them.
+struct StepState {
+  std::uint32_t step = 0;              ///< steps taken, skipped ones included: selects batch, noise and schedules
+  std::uint32_t updates = 0;           ///< steps that changed the parameters: Adam's t
+  std::uint32_t skipped = 0;           ///< steps whose loss or gradient norm was not finite
+  std::uint32_t skipped_in_a_row = 0;  ///< since the last update
+};
+
+/// Which rows of the data make a batch of B: rows first + [0, B), first = (*step % (rows / B)) * B, through `order` when
+/// it is given. With step == nullptr, first is `first_row`.
+struct BatchRows {
+  const std::uint32_t* order = nullptr;  ///< [rows] row numbers of this epoch, in the backend's memory
+  Index rows = 0;                        ///< rows in one epoch
+  const std::uint32_t* step = nullptr;
+  Index first_row = 0;
+};
+
+/// beta * min(1, *step / warmup_steps) times the KL, with free bits: a latent dimension whose KL, averaged over the batch,
+/// is below `free_bits` nats counts as `free_bits` and has no KL gradient (Kingma et al. 2016, eq. 15).
+struct KlWeight {
+  float beta = 1.0f;
+  std::uint32_t warmup_steps = 0;
+  float free_bits = 0.0f;
+};
+
+/// A learning-rate schedule as plain data, evaluated on the device from the step counter.
+struct LearningRate {
+  enum class Kind : std::uint32_t {
+    constant,
+    cosine,  ///< linear warm-up over warmup_steps, then half a cosine down to final_rate at total_steps
+    step,    ///< rate * decay^(floor(step / every_steps))
+    pieces,  ///< rate_i until step end_i: Burda et al. 2015, section 5, "3^i passes at 0.001 * 10^(-i/7)"
+  };
+  static constexpr int kMaxPieces = 16;
+  Kind kind = Kind::constant;
+  float rate = 1e-3f, final_rate = 0.0f, decay = 1.0f;
+  std::uint32_t warmup_steps = 0, total_steps = 0, every_steps = 0, pieces = 0;
+  std::uint32_t piece_end[kMaxPieces] = {};  // plain arrays: device code reads them
+  float piece_rate[kMaxPieces] = {};
+};
+
+/// One optimizer step.
+struct OptimizerStep {
+  Optimizer kind = Optimizer::adam;
+  LearningRate learning_rate;
+  float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
+  float weight_decay = 0.0f;
+  float clip_norm = 0.0f;  ///< gradients are scaled down to this global norm; 0: no clipping
+  float ema_decay = 0.0f;  ///< ema = d ema + (1 - d) params; 0: none
+};
+
+/// Parameters, gradients, the two moments, and optionally averaged weights: flat arrays of the same layout and size.
+struct Arena {
+  float *params = nullptr, *grads = nullptr, *m = nullptr, *v = nullptr, *ema = nullptr;
+  Index size = 0;
+};
+
+/// The sums over steps that live in the backend's memory as doubles until they are read: [kl_dims + L].
+namespace metric {
+enum Slot : int { steps, loss, reconstruction, kl, updates, gradient_norm, kl_dims };
+}
+
+// Names as the command line and files spell them; the parsing forms throw Error naming what is allowed.
+std::string_view to_string(Binarize);
+std::string_view to_string(Activation);
+std::string_view to_string(Likelihood);
+std::string_view to_string(Initialization);
+std::string_view to_string(Estimator);
+std::string_view to_string(Optimizer);
+std::string_view to_string(LearningRate::Kind);
+template <class Enum>
+Enum parse(std::string_view name);
+
+}  // namespace cuvae

@@ -1,0 +1,237 @@
+// The checks of every op, once for all backends.
+#include "cuvae/backend.h"
+
+#include <utility>
+
+#include "text.h"
+
+namespace cuvae {
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(backend_, other.backend_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) backend_->do_free(data_);
+}
+
+namespace {
+
+std::string shape(ConstView v) {
+  std::string text = "[" + std::to_string(v.rows) + ", " + std::to_string(v.cols) + "]";
+  if (v.dtype != DType::f32) text += v.dtype == DType::u8 ? " u8" : " bf16";
+  return text;
+}
+
+// One op's checks; every failure names the op and both shapes.
+class Check {
+ public:
+  explicit Check(const char* op) : op_(op) {}
+
+  void given(const char* name, ConstView v) const {
+    if (!v) fail(std::string(name) + " is not given");
+    if (v.rows < 1 || v.cols < 1) fail(std::string(name) + " is " + shape(v) + ", which is empty");
+  }
+  void f32(const char* name, ConstView v) const {
+    given(name, v);
+    if (v.dtype != DType::f32) fail(std::string(name) + " is " + shape(v) + " but must be f32");
+  }
+  /// `v` must be f32 [rows, cols], because `other` has the shape it has.
+  void matches(const char* name, ConstView v, Index rows, Index cols, const char* other_name, ConstView other) const {
+    f32(name, v);
+    if (v.rows != rows || v.cols != cols)
+      fail(std::string(other_name) + " is " + shape(other) + " but " + name + " is " + shape(v) + ", not " +
+           shape({nullptr, rows, cols}));
+  }
+  void true_that(bool condition, const std::string& text) const {
+    if (!condition) fail(text);
+  }
+  template <class T>
+  void pointer(const char* name, const T* p) const {
+    if (p == nullptr) fail(std::string(name) + " is not given");
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& text) const { throw Error(std::string(op_) + ": " + text); }
+  const char* op_;
+};
+
+void check_stats(const Check& check, ConstView stats) {
+  check.f32("stats", stats);
+  check.true_that(stats.cols % 2 == 0, "stats is " + shape(stats) + " but needs an even width, mu | logvar");
+}
+
+// z or dz: K = rows / B samples per row of stats.
+void check_samples(const Check& check, const char* name, ConstView z, ConstView stats) {
+  check.f32(name, z);
+  check.true_that(z.cols * 2 == stats.cols && z.rows % stats.rows == 0,
+                  "stats is " + shape(stats) + " but " + name + " is " + shape(z) + ", not [K * " +
+                      std::to_string(stats.rows) + ", " + std::to_string(stats.cols / 2) + "]");
+}
+
+void check_noise(const Check& check, const Noise& noise) {
+  check.pointer("the noise's step", noise.step);
+  check.true_that(noise.first_row >= 0, "the noise's first row is " + std::to_string(noise.first_row) + " but must not be negative");
+}
+
+void check_kl_weight(const Check& check, const KlWeight& w) {
+  check.true_that(w.beta >= 0 && w.free_bits >= 0, "beta is " + number(w.beta) + " and free bits " + number(w.free_bits) +
+                                                       " but neither may be negative");
+}
+
+// A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
+void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient) {
+  check.f32(name, output);
+  check.f32("x", x);
+  check.true_that(output.cols == x.cols && output.rows % x.rows == 0,
+                  std::string(name) + " is " + shape(output) + " but x is " + shape(x));
+  check.matches("log_p", log_p, output.rows, 1, name, output);
+  if (gradient) check.matches("the gradient", gradient, output.rows, output.cols, name, output);
+}
+
+}  // namespace
+
+Buffer Backend::allocate(std::size_t bytes) {
+  Buffer b;
+  b.data_ = do_allocate(bytes);
+  b.backend_ = this;
+  b.bytes_ = bytes;
+  return b;
+}
+void Backend::upload(void* device, const void* host, std::size_t bytes) { do_upload(device, host, bytes); }
+void Backend::download(void* host, const void* device, std::size_t bytes) { do_download(host, device, bytes); }
+void Backend::zero(void* device, std::size_t bytes) { do_zero(device, bytes); }
+void Backend::synchronize() { do_synchronize(); }
+
+void Backend::gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x) {
+  const Check check("gather_batch");
+  check.given("pixels", pixels);
+  check.true_that(pixels.dtype != DType::bf16, "pixels is " + shape(pixels) + " but must be u8 or f32");
+  check.f32("x", x);
+  check.true_that(pixels.cols == x.cols, "pixels is " + shape(pixels) + " but x is " + shape(x));
+  const Index epoch = rows.rows;
+  check.true_that(epoch >= 1 && (rows.order != nullptr || epoch <= pixels.rows),
+                  "an epoch of " + std::to_string(epoch) + " rows does not fit pixels " + shape(pixels));
+  const Index first = rows.step == nullptr ? rows.first_row : 0;
+  check.true_that(first >= 0 && first <= epoch - x.rows,
+                  "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) + " lie outside an epoch of " +
+                      std::to_string(epoch) + " rows");
+  if (binarize == Binarize::stochastic) check_noise(check, noise);
+  do_gather_batch(pixels, rows, binarize, noise, x);
+}
+
+void Backend::linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
+  const Check check("linear");
+  check.f32("x", x);
+  check.f32("w", w);
+  check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
+  check.matches("b", b, 1, w.rows, "w", w);
+  check.f32("y", y);
+  check.true_that(y.rows == x.rows && y.cols == w.rows, "x is " + shape(x) + " and w is " + shape(w) + " but y is " + shape(y));
+  if (pre) check.matches("pre", pre, y.rows, y.cols, "y", y);
+  check.true_that(pre || !needs_pre_activation(act), "pre is not given but " + std::string(to_string(act)) + " needs it");
+  do_linear(x, w, b, act, pre, y);
+}
+
+void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
+                              View dx) {
+  const Check check("linear_backward");
+  check.f32("x", x);
+  check.f32("w", w);
+  check.f32("dy", dy);
+  check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
+  check.true_that(dy.rows == x.rows && dy.cols == w.rows, "x is " + shape(x) + " and w is " + shape(w) + " but dy is " + shape(dy));
+  check.matches("dw", dw, w.rows, w.cols, "w", w);
+  check.matches("db", db, 1, w.rows, "w", w);
+  if (dx) {
+    check.matches("dx", dx, x.rows, x.cols, "x", x);
+    if (needs_pre_activation(below)) check.matches("below_pre", below_pre, x.rows, x.cols, "x", x);
+  }
+  do_linear_backward(x, w, dy, below, below_pre, dw, db, dx);
+}
+
+void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
+  const Check check("sample_latent");
+  check_stats(check, stats);
+  check_samples(check, "z", z, stats);
+  check.matches("kl", kl, stats.rows, 1, "stats", stats);
+  check.matches("kl_dims", kl_dims, 1, stats.cols / 2, "stats", stats);
+  check_noise(check, noise);
+  do_sample_latent(stats, noise, z, kl, kl_dims);
+}
+
+void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz, const KlWeight& weight,
+                              ConstView kl_dims, float kl_scale, View dstats) {
+  const Check check("latent_backward");
+  check_stats(check, stats);
+  check_samples(check, "dz", dz, stats);
+  check.matches("kl_dims", kl_dims, 1, stats.cols / 2, "stats", stats);
+  check.matches("dstats", dstats, stats.rows, stats.cols, "stats", stats);
+  check_noise(check, noise);
+  check_kl_weight(check, weight);
+  do_latent_backward(estimator, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
+}
+
+void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
+  check_likelihood(Check("bernoulli_log_prob"), "logits", logits, x, log_p, dlogits);
+  do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
+}
+
+void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
+                                View dlog_scale) {
+  const Check check("gaussian_log_prob");
+  check_likelihood(check, "mean", mean, x, log_p, dmean);
+  check.f32("log_scale", log_scale);
+  check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
+                  "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +
+                      std::to_string(x.cols) + "]");
+  if (dlog_scale) check.matches("dlog_scale", dlog_scale, 1, log_scale.cols, "log_scale", log_scale);
+  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
+}
+
+void Backend::elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight, const std::uint32_t* step,
+                        float* loss, double* sums) {
+  const Check check("elbo_loss");
+  check.f32("log_p", log_p);
+  check.f32("kl", kl);
+  check.f32("kl_dims", kl_dims);
+  check.true_that(log_p.cols == 1 && kl.cols == 1 && log_p.rows % kl.rows == 0,
+                  "log_p is " + shape(log_p) + " but kl is " + shape(kl));
+  check.true_that(kl_dims.rows == 1, "kl_dims is " + shape(kl_dims) + " but must be one row");
+  check_kl_weight(check, weight);
+  check.pointer("step", step);
+  check.pointer("loss", loss);
+  check.pointer("sums", sums);
+  do_elbo_loss(log_p, kl, kl_dims, weight, step, loss, sums);
+}
+
+void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {
+  const Check check("adam");
+  check.pointer("params", arena.params);
+  check.pointer("grads", arena.grads);
+  check.pointer("m", arena.m);
+  check.true_that(arena.v != nullptr || step.kind == Optimizer::sgd, "v is not given");
+  check.true_that(arena.ema != nullptr || step.ema_decay == 0, "ema is not given but its decay is " + number(step.ema_decay));
+  check.true_that(arena.size >= 1, "the arena has " + std::to_string(arena.size) + " floats");
+  const LearningRate& lr = step.learning_rate;
+  check.true_that(lr.kind != LearningRate::Kind::step || lr.every_steps >= 1, "a step schedule needs every_steps of at least 1");
+  check.true_that(lr.kind != LearningRate::Kind::pieces || (lr.pieces >= 1 && lr.pieces <= LearningRate::kMaxPieces),
+                  "a schedule has " + std::to_string(lr.pieces) + " pieces but needs 1 to " +
+                      std::to_string(LearningRate::kMaxPieces));
+  check.pointer("loss", loss);
+  check.pointer("state", state);
+  check.pointer("sums", sums);
+  do_adam(arena, step, loss, state, sums);
+}
+
+void Backend::moments(ConstView x, double* acc) {
+  const Check check("moments");
+  check.f32("x", x);
+  check.pointer("acc", acc);
+  do_moments(x, acc);
+}
+
+}  // namespace cuvae

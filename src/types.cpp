@@ -1,0 +1,96 @@
+#include "cuvae/types.h"
+
+#include <string>
+#include <utility>
+
+#include "cuvae/error.h"
+
+namespace cuvae {
+namespace {
+
+template <class Enum>
+struct Names;
+template <>
+struct Names<Binarize> {
+  static constexpr const char* what = "binarization";
+  static constexpr std::pair<Binarize, std::string_view> all[] = {
+      {Binarize::none, "none"}, {Binarize::threshold, "threshold"}, {Binarize::stochastic, "stochastic"}};
+};
+template <>
+struct Names<Activation> {
+  static constexpr const char* what = "activation";
+  static constexpr std::pair<Activation, std::string_view> all[] = {
+      {Activation::relu, "relu"}, {Activation::tanh, "tanh"}, {Activation::softplus, "softplus"},
+      {Activation::silu, "silu"}, {Activation::gelu, "gelu"}, {Activation::elu, "elu"},
+      {Activation::identity, "identity"}};
+};
+template <>
+struct Names<Likelihood> {
+  static constexpr const char* what = "likelihood";
+  static constexpr std::pair<Likelihood, std::string_view> all[] = {
+      {Likelihood::bernoulli, "bernoulli"},
+      {Likelihood::gaussian, "gaussian"},
+      {Likelihood::gaussian_learned, "gaussian-learned"},
+      {Likelihood::gaussian_learned_per_dim, "gaussian-learned-per-dim"}};
+};
+template <>
+struct Names<Initialization> {
+  static constexpr const char* what = "initialization";
+  static constexpr std::pair<Initialization, std::string_view> all[] = {{Initialization::glorot, "glorot"},
+                                                                        {Initialization::he, "he"}};
+};
+template <>
+struct Names<Estimator> {
+  static constexpr const char* what = "estimator";
+  static constexpr std::pair<Estimator, std::string_view> all[] = {{Estimator::pathwise, "pathwise"}};
+};
+template <>
+struct Names<Optimizer> {
+  static constexpr const char* what = "optimizer";
+  static constexpr std::pair<Optimizer, std::string_view> all[] = {
+      {Optimizer::adam, "adam"}, {Optimizer::adamw, "adamw"}, {Optimizer::sgd, "sgd"}};
+};
+template <>
+struct Names<LearningRate::Kind> {
+  static constexpr const char* what = "learning-rate schedule";
+  static constexpr std::pair<LearningRate::Kind, std::string_view> all[] = {{LearningRate::Kind::constant, "constant"},
+                                                                            {LearningRate::Kind::cosine, "cosine"},
+                                                                            {LearningRate::Kind::step, "step"},
+                                                                            {LearningRate::Kind::pieces, "pieces"}};
+};
+
+template <class Enum>
+std::string_view name_of(Enum value) {
+  for (const auto& [v, name] : Names<Enum>::all)
+    if (v == value) return name;
+  return "?";
+}
+
+}  // namespace
+
+std::string_view to_string(Binarize v) { return name_of(v); }
+std::string_view to_string(Activation v) { return name_of(v); }
+std::string_view to_string(Likelihood v) { return name_of(v); }
+std::string_view to_string(Initialization v) { return name_of(v); }
+std::string_view to_string(Estimator v) { return name_of(v); }
+std::string_view to_string(Optimizer v) { return name_of(v); }
+std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
+
+template <class Enum>
+Enum parse(std::string_view name) {
+  std::string allowed;
+  for (const auto& [v, n] : Names<Enum>::all) {
+    if (n == name) return v;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(n);
+  }
+  throw Error(std::string(Names<Enum>::what) + " '" + std::string(name) + "' is not one of " + allowed);
+}
+template Binarize parse<Binarize>(std::string_view);
+template Activation parse<Activation>(std::string_view);
+template Likelihood parse<Likelihood>(std::string_view);
+template Initialization parse<Initialization>(std::string_view);
+template Estimator parse<Estimator>(std::string_view);
+template Optimizer parse<Optimizer>(std::string_view);
+template LearningRate::Kind parse<LearningRate::Kind>(std::string_view);
+
+}  // namespace cuvae
