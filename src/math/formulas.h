@@ -1,0 +1,106 @@
+// The scalar formulas that every backend shares.
+#pragma once
+#include "cuvae/types.h"
+#include "math/elementary.h"
+
+namespace cuvae::math {
+
+CUVAE_FN float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
+
+/// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
+///   x l - softplus(l) = -(|l| c + log1p(t)), c = l >= 0 ? 1 - x : x;  its derivative x - sigmoid(l).
+CUVAE_FN void bernoulli(float l, float x, float& log_p, float& dlogit) {
+  const bool positive = l >= 0.0f;
+  const float a = positive ? l : -l, t = exp(-a), q = t / (1.0f + t);
+  const float c = positive ? 1.0f - x : x;
+  log_p = -(a * c + log1p_unit(t));
+  dlogit = positive ? q - c : x - q;
+}
+
+CUVAE_FN float softplus(float x) { return (x > 0.0f ? x : 0.0f) + log1p_unit(exp(x > 0.0f ? -x : x)); }
+CUVAE_FN float sigmoid(float x) {
+  const float t = exp(x > 0.0f ? -x : x), r = 1.0f / (1.0f + t);
+  return x > 0.0f ? r : t * r;
+}
+/// e^x - 1 for x <= 0, to a few ulp: 2 tanh(x/2) / (1 - tanh(x/2)).
+CUVAE_FN float expm1_negative(float x) {
+  const float h = tanh(0.5f * x);
+  return 2.0f * h / (1.0f - h);
+}
+
+template <Activation A>
+CUVAE_FN float activate(float x) {
+  if constexpr (A == Activation::relu) return x < 0.0f ? 0.0f : x;  // NaN stays NaN
+  if constexpr (A == Activation::tanh) return tanh(x);
+  if constexpr (A == Activation::softplus) return softplus(x);
+  if constexpr (A == Activation::silu) return x * sigmoid(x);
+  if constexpr (A == Activation::gelu) return 0.5f * x * (1.0f + erf(x * 0.70710678f));
+  if constexpr (A == Activation::elu) return x > 0.0f ? x : expm1_negative(x > 0.0f ? 0.0f : x);
+  return x;
+}
+
+/// The derivative, from the result y or, where needs_pre_activation(A), from the value before, x.
+template <Activation A>
+CUVAE_FN float activation_derivative(float y, float x) {
+  if constexpr (A == Activation::relu) return y > 0.0f ? 1.0f : 0.0f;
+  if constexpr (A == Activation::tanh) return 1.0f - y * y;
+  if constexpr (A == Activation::softplus) return -expm1_negative(-y);  // sigmoid(x) = 1 - exp(-y)
+  if constexpr (A == Activation::silu) {
+    const float s = sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+  }
+  if constexpr (A == Activation::gelu)
+    return 0.5f * (1.0f + erf(x * 0.70710678f)) + x * 0.39894228f * exp(-0.5f * x * x);
+  if constexpr (A == Activation::elu) return y > 0.0f ? 1.0f : y + 1.0f;
+  return 1.0f;
+}
+
+/// beta(step): see KlWeight.
+CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {
+  return step >= w.warmup_steps ? w.beta : w.beta * static_cast<float>(step) / static_cast<float>(w.warmup_steps);
+}
+
+/// The learning rate at a step: see LearningRate.
+CUVAE_FN float learning_rate(const LearningRate& s, std::uint32_t step) {
+  switch (s.kind) {
+    case LearningRate::Kind::constant: break;
+    case LearningRate::Kind::cosine: {
+      if (step < s.warmup_steps) return s.rate * static_cast<float>(step + 1) / static_cast<float>(s.warmup_steps);
+      const std::uint32_t span = s.total_steps > s.warmup_steps ? s.total_steps - s.warmup_steps : 1;
+      const float done = static_cast<float>(step - s.warmup_steps) / static_cast<float>(span);
+      return s.final_rate + (s.rate - s.final_rate) * 0.5f * (1.0f + ::cosf(3.14159265f * (done < 1.0f ? done : 1.0f)));
+    }
+    case LearningRate::Kind::step: return s.rate * ::powf(s.decay, static_cast<float>(step / s.every_steps));
+    case LearningRate::Kind::pieces: {
+      std::uint32_t i = 0;
+      while (i + 1 < s.pieces && step >= s.piece_end[i]) ++i;
+      return s.piece_rate[i];
+    }
+  }
+  return s.rate;
+}
+
+/// One parameter's update; t counts updates from 1, the corrections are 1 / (1 - beta^t).
+struct UpdateScalars {
+  float rate, gradient_scale, correction1, correction2_sqrt;  // 1 / (1 - b1^t), 1 / sqrt(1 - b2^t)
+};
+
+template <Optimizer O>
+CUVAE_FN void update(const OptimizerStep& o, const UpdateScalars& s, float grad, float& p, float& m, float& v) {
+  float g = grad * s.gradient_scale;
+  if constexpr (O == Optimizer::adamw) {
+    p -= s.rate * o.weight_decay * p;
+  } else {
+    g += o.weight_decay * p;
+  }
+  if constexpr (O == Optimizer::sgd) {
+    m = o.beta1 * m + g;
+    p -= s.rate * m;
+  } else {
+    m = o.beta1 * m + (1.0f - o.beta1) * g;
+    v = o.beta2 * v + (1.0f - o.beta2) * g * g;
+    p -= s.rate * (m * s.correction1) / (sqrt(v) * s.correction2_sqrt + o.epsilon);
+  }
+}
+
+}  // namespace cuvae::math
