@@ -1,0 +1,53 @@
+#include "cpu/cpu_backend.h"
+
+#include <omp.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <new>
+
+namespace cuvae::cpu {
+
+CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()), p_(passes()) {}
+
+std::string CpuBackend::description() const {
+  std::string model = "CPU";
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.rfind("model name", 0) == 0) {
+      model = line.substr(line.find(':') + 2);
+      break;
+    }
+  return model + ", " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") + p_.isa;
+}
+
+void* CpuBackend::do_allocate(std::size_t bytes) {
+  void* p = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+  if (p == nullptr) throw Error("cpu: no memory for " + std::to_string(bytes) + " bytes");
+  std::memset(p, 0, bytes);
+  return p;
+}
+void CpuBackend::do_free(void* p) noexcept { std::free(p); }
+void CpuBackend::do_upload(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
+void CpuBackend::do_download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
+void CpuBackend::do_zero(void* device, std::size_t bytes) { std::memset(device, 0, bytes); }
+
+void CpuBackend::combine(const std::vector<float>& chunk_sums, Index width, float* out) {
+  const Index chunks = static_cast<Index>(chunk_sums.size()) / width;
+  std::memset(out, 0, sizeof(float) * static_cast<std::size_t>(width));
+  for (Index c = 0; c < chunks; ++c)
+    for (Index i = 0; i < width; ++i) out[i] += chunk_sums[static_cast<std::size_t>(c * width + i)];
+}
+
+}  // namespace cuvae::cpu
+
+namespace cuvae {
+
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
+  if (threads < 0) throw Error("make_backend: threads is " + std::to_string(threads) + " but must not be negative");
+  if (device == "cpu" || device == "auto") return std::make_unique<cpu::CpuBackend>(threads);
+  throw Error("make_backend: there is no device '" + device + "'; this build has: cpu");
+}
+
+}  // namespace cuvae

@@ -1,0 +1,55 @@
+// The CPU backend: oneDNN's products, and one vectorised pass over memory for everything between them.
+#pragma once
+#include <vector>
+
+#include "cpu/parallel.h"
+#include "cpu/passes.h"
+#include "cuvae/backend.h"
+
+namespace cuvae::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  /// threads 0: as many as OpenMP would take.
+  explicit CpuBackend(int threads);
+  std::string name() const override { return "cpu"; }
+  std::string description() const override;
+  bool reads_host_memory() const override { return true; }
+
+ private:
+  void* do_allocate(std::size_t bytes) override;
+  void do_free(void* p) noexcept override;
+  void do_upload(void* device, const void* host, std::size_t bytes) override;
+  void do_download(void* host, const void* device, std::size_t bytes) override;
+  void do_zero(void* device, std::size_t bytes) override;
+  void do_synchronize() override {}
+  void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
+  void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
+  void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
+                          View dx) override;
+  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) override;
+  void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
+                          float kl_scale, View dstats) override;
+  void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) override;
+  void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
+                            View dlog_scale) override;
+  void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&, const std::uint32_t* step,
+                    float* loss, double* sums) override;
+  void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
+  void do_moments(ConstView x, double* acc) override;
+
+  template <class F>
+  void chunks(Index n, Index chunk, F f) const {
+    parallel_chunks(threads_, n, chunk, f);
+  }
+  /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order.
+  static void combine(const std::vector<float>& chunk_sums, Index width, float* out);
+
+  int threads_;
+  const Passes& p_;
+  std::vector<float> partial_;       // per-chunk sums; grows to the largest op, then stays
+  std::vector<double> partial64_;
+  std::vector<float> noise_;         // one block of normals per chunk that is being worked on
+};
+
+}  // namespace cuvae::cpu

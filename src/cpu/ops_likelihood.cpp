@@ -1,0 +1,55 @@
+// Log-likelihoods with their gradients in the same pass.
+#include <cmath>
+
+#include "cpu/cpu_backend.h"
+#include "math/formulas.h"
+
+namespace cuvae::cpu {
+
+void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
+  const Index samples = logits.rows / x.rows, cols = logits.cols;
+  chunks(logits.rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
+    for (Index r = begin; r < end; ++r)
+      log_p.f32()[r] = p_.bernoulli_row(logits.f32() + r * cols, x.f32() + r / samples * cols, cols, row_weight,
+                                        dlogits ? dlogits.f32() + r * cols : nullptr);
+  });
+}
+
+void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
+                                      View dmean, View dlog_scale) {
+  const Index samples = mean.rows / x.rows, cols = mean.cols;
+  // The scale of each dimension, and the part of log p that no x changes.
+  std::vector<float> inv_scale(static_cast<std::size_t>(cols));
+  double constant = 0.0;
+  for (Index d = 0; d < cols; ++d) {
+    const float ls = math::clamp(log_scale.f32()[log_scale.cols == 1 ? 0 : d], kLogScaleMin, kLogScaleMax);
+    inv_scale[static_cast<std::size_t>(d)] = std::exp(-ls);
+    constant -= ls + 0.918938533204672742;  // log(2 pi) / 2
+  }
+  const Index chunk = std::max<Index>({1, 8192 / cols, mean.rows / 64});
+  if (dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
+  chunks(mean.rows, chunk, [&](Index c, Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      const float squares = p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols,
+                                            row_weight, dmean ? dmean.f32() + r * cols : nullptr,
+                                            dlog_scale ? partial_.data() + c * cols : nullptr);
+      log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
+    }
+  });
+  if (!dlog_scale) return;
+  std::vector<float> gradient(static_cast<std::size_t>(cols));
+  combine(partial_, cols, gradient.data());
+  const auto inside = [&](Index d) {
+    const float ls = log_scale.f32()[d];
+    return !(ls < kLogScaleMin || ls > kLogScaleMax);
+  };
+  if (log_scale.cols == 1) {
+    double sum = 0.0;
+    for (float g : gradient) sum += static_cast<double>(g);
+    dlog_scale.f32()[0] = inside(0) ? static_cast<float>(sum) : 0.0f;
+  } else {
+    for (Index d = 0; d < cols; ++d) dlog_scale.f32()[d] = inside(d) ? gradient[static_cast<std::size_t>(d)] : 0.0f;
+  }
+}
+
+}  // namespace cuvae::cpu

@@ -1,0 +1,92 @@
+// The loss, the optimizer, and gradient statistics.
+#include <cmath>
+
+#include "cpu/cpu_backend.h"
+#include "math/formulas.h"
+
+namespace cuvae::cpu {
+namespace {
+double sum(ConstView v) {
+  double s = 0.0;
+  for (Index i = 0; i < v.size(); ++i) s += static_cast<double>(v.f32()[i]);
+  return s;
+}
+}  // namespace
+
+void CpuBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
+                              const std::uint32_t* step, float* loss, double* sums) {
+  const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows), mean_kl = sum(kl) / static_cast<double>(kl.rows);
+  double penalty = mean_kl;
+  if (weight.free_bits > 0) {
+    penalty = 0.0;
+    for (Index l = 0; l < kl_dims.cols; ++l)
+      penalty += static_cast<double>(std::max(weight.free_bits, kl_dims.f32()[l]));
+    if (!std::isfinite(mean_kl)) penalty = mean_kl;  // max() may hide a NaN
+  }
+  const double value = -reconstruction + static_cast<double>(math::kl_weight(weight, *step)) * penalty;
+  *loss = static_cast<float>(value);
+  if (!std::isfinite(*loss)) return;
+  sums[metric::steps] += 1.0;
+  sums[metric::loss] += value;
+  sums[metric::reconstruction] += reconstruction;
+  sums[metric::kl] += mean_kl;
+  for (Index l = 0; l < kl_dims.cols; ++l) sums[metric::kl_dims + l] += static_cast<double>(kl_dims.f32()[l]);
+}
+
+void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {
+  constexpr Index kChunk = 16384;
+  partial64_.assign(static_cast<std::size_t>(chunk_count(arena.size, kChunk)), 0.0);
+  chunks(arena.size, kChunk, [&](Index c, Index begin, Index end) {
+    partial64_[static_cast<std::size_t>(c)] = p_.sum_of_squares(arena.grads + begin, end - begin);
+  });
+  double squares = 0.0;
+  for (double s : partial64_) squares += s;
+  const double norm = std::sqrt(squares);
+
+  const std::uint32_t now = state->step++;
+  if (!std::isfinite(*loss) || !std::isfinite(norm)) {
+    ++state->skipped;
+    ++state->skipped_in_a_row;
+    return;
+  }
+  state->skipped_in_a_row = 0;
+  ++state->updates;
+  sums[metric::updates] += 1.0;
+  sums[metric::gradient_norm] += norm;
+
+  const double t = state->updates;
+  const float clip = step.clip_norm > 0 ? static_cast<float>(std::min(1.0, static_cast<double>(step.clip_norm) / (norm + 1e-6))) : 1.0f;
+  const auto correction1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(step.beta1), t)));
+  const auto correction2 = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(step.beta2), t)));
+  const float rate = math::learning_rate(step.learning_rate, now);
+  float* ema = step.ema_decay > 0 ? arena.ema : nullptr;
+  chunks(arena.size, kChunk, [&](Index, Index begin, Index end) {
+    p_.update(step, rate, clip, correction1, correction2, end - begin, arena.params + begin, arena.grads + begin,
+              arena.m + begin, arena.v != nullptr ? arena.v + begin : arena.m + begin, ema != nullptr ? ema + begin : nullptr);
+  });
+}
+
+void CpuBackend::do_moments(ConstView x, double* acc) {
+  const Index cols = x.cols;
+  double* mean = acc + 1;
+  double* squares = mean + cols;  // of deviations from the mean
+  partial64_.assign(static_cast<std::size_t>(2 * cols), 0.0);
+  double *batch_mean = partial64_.data(), *batch_squares = batch_mean + cols;
+  for (Index r = 0; r < x.rows; ++r)
+    for (Index c = 0; c < cols; ++c) batch_mean[c] += static_cast<double>(x.f32()[r * cols + c]);
+  const double n = static_cast<double>(x.rows), before = acc[0], total = before + n;
+  for (Index c = 0; c < cols; ++c) batch_mean[c] /= n;
+  for (Index r = 0; r < x.rows; ++r)
+    for (Index c = 0; c < cols; ++c) {
+      const double d = static_cast<double>(x.f32()[r * cols + c]) - batch_mean[c];
+      batch_squares[c] += d * d;
+    }
+  for (Index c = 0; c < cols; ++c) {
+    const double delta = batch_mean[c] - mean[c];
+    mean[c] += delta * n / total;
+    squares[c] += batch_squares[c] + delta * delta * before * n / total;
+  }
+  acc[0] = total;
+}
+
+}  // namespace cuvae::cpu

@@ -1,0 +1,256 @@
+// Compiled once per instruction set, with CUVAE_ISA naming the namespace and the compiler flags choosing the vectors.
+#include "cpu/passes.h"
+
+#include "math/formulas.h"
+#include "math/philox.h"
+
+namespace cuvae::cpu::CUVAE_ISA {
+namespace {
+
+namespace m = cuvae::math;
+
+// Calls f<A>() for the run-time value: the switch stays outside the loops.
+template <class F>
+void dispatch(Activation act, F f) {
+  switch (act) {
+    case Activation::identity: return f.template operator()<Activation::identity>();
+    case Activation::relu: return f.template operator()<Activation::relu>();
+    case Activation::tanh: return f.template operator()<Activation::tanh>();
+    case Activation::softplus: return f.template operator()<Activation::softplus>();
+    case Activation::silu: return f.template operator()<Activation::silu>();
+    case Activation::gelu: return f.template operator()<Activation::gelu>();
+    case Activation::elu: return f.template operator()<Activation::elu>();
+  }
+}
+
+void bias_activation(float* y, float* pre, const float* b, Index rows, Index cols, Activation act) {
+  dispatch(act, [&]<Activation A>() {
+    for (Index r = 0; r < rows; ++r) {
+      float* row = y + r * cols;
+      if (pre != nullptr) {
+        float* out = pre + r * cols;
+#pragma omp simd
+        for (Index c = 0; c < cols; ++c) out[c] = row[c] + b[c];
+      }
+#pragma omp simd
+      for (Index c = 0; c < cols; ++c) row[c] = m::activate<A>(row[c] + b[c]);
+    }
+  });
+}
+
+void activation_backward(float* dx, const float* y, const float* pre, Index n, Activation act) {
+  const float* before = pre != nullptr ? pre : y;
+  dispatch(act, [&]<Activation A>() {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) dx[i] *= m::activation_derivative<A>(y[i], before[i]);
+  });
+}
+
+void column_sums(const float* x, Index rows, Index cols, float* sums) {
+  for (Index r = 0; r < rows; ++r) {
+    const float* row = x + r * cols;
+#pragma omp simd
+    for (Index c = 0; c < cols; ++c) sums[c] += row[c];
+  }
+}
+
+// Fills `words` with 64 words from number 64 * block onwards; lanes are independent, so this loop becomes vector code.
+void word_block(const Draw& d, std::uint64_t block, std::uint32_t* words) {
+  std::uint32_t lane[4][16];
+#pragma omp simd
+  for (std::uint32_t i = 0; i < 16; ++i) {
+    const std::uint64_t w = block * 16 + i;
+    const m::Words r = m::philox(d.seed, d.stream, d.step, w);
+    lane[0][i] = r.v[0], lane[1][i] = r.v[1], lane[2][i] = r.v[2], lane[3][i] = r.v[3];
+  }
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 4; ++j) words[4 * i + j] = lane[j][i];
+}
+
+template <bool from_bytes, Binarize mode>
+void gather_values(const void* pixels, const std::uint32_t* words, Index n, float* x) {
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) {
+    float p;
+    if constexpr (from_bytes) {
+      p = static_cast<float>(static_cast<const std::uint8_t*>(pixels)[i]) / 255.0f;
+    } else {
+      p = static_cast<const float*>(pixels)[i];
+    }
+    if constexpr (mode == Binarize::threshold) p = p >= 0.5f ? 1.0f : 0.0f;
+    if constexpr (mode == Binarize::stochastic) p = m::uniform(words[i]) <= p ? 1.0f : 0.0f;
+    x[i] = p;
+  }
+}
+
+template <bool from_bytes>
+void gather_typed(const void* pixels, Binarize mode, const std::uint32_t* words, Index n, float* x) {
+  switch (mode) {
+    case Binarize::none: return gather_values<from_bytes, Binarize::none>(pixels, words, n, x);
+    case Binarize::threshold: return gather_values<from_bytes, Binarize::threshold>(pixels, words, n, x);
+    case Binarize::stochastic: return gather_values<from_bytes, Binarize::stochastic>(pixels, words, n, x);
+  }
+}
+
+void gather_row(const void* pixels, DType type, Binarize mode, const Draw& draw, std::uint64_t first, Index cols, float* x) {
+  const bool bytes = type == DType::u8;
+  const auto part = [&](Index at, Index n, const std::uint32_t* words) {
+    if (bytes) {
+      gather_typed<true>(static_cast<const std::uint8_t*>(pixels) + at, mode, words, n, x + at);
+    } else {
+      gather_typed<false>(static_cast<const float*>(pixels) + at, mode, words, n, x + at);
+    }
+  };
+  if (mode != Binarize::stochastic) return part(0, cols, nullptr);
+  alignas(64) std::uint32_t words[64];
+  for (Index at = 0; at < cols;) {
+    const std::uint64_t index = first + static_cast<std::uint64_t>(at);
+    const Index skip = static_cast<Index>(index % 64), n = cols - at < 64 - skip ? cols - at : 64 - skip;
+    word_block(draw, index / 64, words);
+    part(at, n, words + skip);
+    at += n;
+  }
+}
+
+void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
+  alignas(64) std::uint32_t words[64];
+  alignas(64) float pairs[64];
+  for (Index at = 0; at < count;) {
+    const std::uint64_t index = first + static_cast<std::uint64_t>(at);
+    const Index skip = static_cast<Index>(index % 64), n = count - at < 64 - skip ? count - at : 64 - skip;
+    word_block(draw, index / 64, words);
+#pragma omp simd
+    for (int i = 0; i < 32; ++i)
+      m::normal_pair(m::uniform(words[2 * i]), m::uniform(words[2 * i + 1]), pairs[2 * i], pairs[2 * i + 1]);
+    for (Index i = 0; i < n; ++i) out[at + i] = pairs[skip + i];
+    at += n;
+  }
+}
+
+void sample_latent(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z, float* kl,
+                   float* kl_dims) {
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax);
+      const float k = 0.5f * (mu[l] * mu[l] + (m::exp(lv) - lv - 1.0f));
+      sum += k;
+      kl_dims[l] += k;
+    }
+    kl[b] = sum;
+    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l)
+        z[l] = mu[l] + m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)) * noise[l];
+    }
+  }
+}
+
+void latent_backward(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
+                     Index samples, Index latent, float* dstats) {
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
+    for (Index k = 0; k < samples; ++k, dz += latent, noise += latent) {
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l) {
+        dmu[l] += dz[l];
+        dlogvar[l] += dz[l] * noise[l];
+      }
+    }
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), sigma = m::exp(0.5f * lv), s = kl_scale[l];
+      dmu[l] += s * mu[l];
+      const float d = 0.5f * (dlogvar[l] * sigma + s * (m::exp(lv) - 1.0f));
+      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+    }
+  }
+}
+
+float bernoulli_row(const float* logits, const float* x, Index cols, float weight, float* dlogits) {
+  float sum = 0.0f;
+  if (dlogits != nullptr) {
+#pragma omp simd reduction(+ : sum)
+    for (Index d = 0; d < cols; ++d) {
+      float log_p, dlogit;
+      m::bernoulli(logits[d], x[d], log_p, dlogit);
+      sum += log_p;
+      dlogits[d] = weight * dlogit;
+    }
+  } else {
+#pragma omp simd reduction(+ : sum)
+    for (Index d = 0; d < cols; ++d) {
+      float log_p, dlogit;
+      m::bernoulli(logits[d], x[d], log_p, dlogit);
+      sum += log_p;
+    }
+  }
+  return sum;
+}
+
+float gaussian_row(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
+                   float* dlog_scale) {
+  float sum = 0.0f;
+  if (dlog_scale != nullptr) {
+#pragma omp simd
+    for (Index d = 0; d < cols; ++d) {
+      const float u = (x[d] - mean[d]) * inv_scale[d];
+      dlog_scale[d] += weight * (u * u - 1.0f);
+    }
+  }
+#pragma omp simd reduction(+ : sum)
+  for (Index d = 0; d < cols; ++d) {
+    const float u = (x[d] - mean[d]) * inv_scale[d];
+    sum += u * u;
+  }
+  if (dmean != nullptr) {
+#pragma omp simd
+    for (Index d = 0; d < cols; ++d) dmean[d] = weight * (x[d] - mean[d]) * inv_scale[d] * inv_scale[d];
+  }
+  return sum;
+}
+
+double sum_of_squares(const float* x, Index n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (Index i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+template <Optimizer O>
+void update_all(const OptimizerStep& step, const m::UpdateScalars& s, Index n, float* p, const float* g, float* mo,
+                float* v, float* ema) {
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) m::update<O>(step, s, g[i], p[i], mo[i], v[i]);
+  if (ema == nullptr) return;
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) ema[i] = step.ema_decay * ema[i] + (1.0f - step.ema_decay) * p[i];
+}
+
+void update(const OptimizerStep& step, float rate, float gradient_scale, float correction1, float correction2_sqrt,
+            Index n, float* p, const float* g, float* mo, float* v, float* ema) {
+  const OptimizerStep local = step;
+  const m::UpdateScalars s{rate, gradient_scale, correction1, correction2_sqrt};
+  switch (step.kind) {
+    case Optimizer::adam: return update_all<Optimizer::adam>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::adamw: return update_all<Optimizer::adamw>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::sgd: return update_all<Optimizer::sgd>(local, s, n, p, g, mo, v, ema);
+  }
+}
+
+#define CUVAE_STRING_(x) #x
+#define CUVAE_STRING(x) CUVAE_STRING_(x)
+
+}  // namespace
+
+extern const Passes table;
+const Passes table = {CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,   gather_row,
+                      normals,                 sample_latent,   latent_backward,     bernoulli_row, gaussian_row,
+                      sum_of_squares,          update};
+
+}  // namespace cuvae::cpu::CUVAE_ISA
