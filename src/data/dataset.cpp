@@ -1,0 +1,211 @@
+#include "cuvae/dataset.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "cuvae/error.h"
+#include "data/array_header.h"
+#include "data/file_content.h"
+#include "data/folder.h"
+
+namespace cuvae {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "float32 values of NPY files are used as they are");
+
+struct ImageShape {
+  Index height, width;
+};
+
+// `dims` with N first. height * width is always the product of the dimensions after it.
+ImageShape image_shape(const std::vector<Index>& dims) {
+  const Index cols = std::accumulate(dims.begin() + 1, dims.end(), Index{1}, std::multiplies<>());
+  if (dims.size() == 2) {
+    const Index side = std::llround(std::sqrt(static_cast<double>(cols)));
+    return side * side == cols ? ImageShape{side, side} : ImageShape{1, cols};
+  }
+  // [N, C, H, W] shows its channels one below the other, [N, H, W, C] keeps them within a row.
+  const bool channels_first = dims.size() == 4 && dims[1] <= 4 && dims[3] > 4;
+  const Index height = channels_first ? dims[1] * dims[2] : dims[1];
+  return {height, cols / height};
+}
+
+// Copies 4-byte words to float, reversing their bytes if they are big-endian.
+std::shared_ptr<const std::vector<float>> copy_floats(std::span<const std::uint8_t> bytes, bool reverse) {
+  auto values = std::make_shared<std::vector<float>>(bytes.size() / sizeof(float));
+  std::memcpy(values->data(), bytes.data(), bytes.size());
+  if (reverse) {
+    for (float& value : *values) value = std::bit_cast<float>(__builtin_bswap32(std::bit_cast<std::uint32_t>(value)));
+  }
+  return values;
+}
+
+bool is_aligned_for_float(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0; }
+
+void check_finite(std::span<const float> values, Index cols, const std::string& name) {
+  const auto bad = std::find_if_not(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+  if (bad == values.end()) return;
+  const Index at = bad - values.begin();
+  throw Error(name + ": value " + std::to_string(at % cols) + " of example " + std::to_string(at / cols) + " is " +
+              std::to_string(*bad) + ", but must be finite");
+}
+
+void check_count(std::size_t count, Index rows, Index cols) {
+  Index size = 0;
+  if (rows > 0 && cols > 0 && !__builtin_mul_overflow(rows, cols, &size) && count == static_cast<std::size_t>(size))
+    return;
+  throw Error("dataset: " + std::to_string(count) + " values do not fill [" + std::to_string(rows) + ", " +
+              std::to_string(cols) + "]");
+}
+
+void check_index(const char* what, Index index, Index count) {
+  if (index >= 0 && index < count) return;
+  throw Error(std::string("dataset: ") + what + " " + std::to_string(index) + " of " + std::to_string(count));
+}
+
+std::filesystem::path find_images(const std::filesystem::path& folder, Split split) {
+  std::filesystem::path path = find_file(folder, split, FileKind::images);
+  if (!path.empty()) return path;
+  std::string wanted;
+  for (const auto& name : file_names(split, FileKind::images)) wanted += (wanted.empty() ? "" : ", ") + name;
+  throw Error(folder.string() + ": no images in this folder: looked for " + wanted + ", each with or without .gz");
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  return std::filesystem::is_directory(path, ignored);
+}
+
+}  // namespace
+
+Dataset Dataset::open(const std::filesystem::path& path, Split split) {
+  FileContent content(is_folder(path) ? find_images(path, split) : path);
+  const ArrayHeader header = read_header(content);
+  if (header.dims.size() == 1) {
+    throw content.error("labels, not images", header.dims_offset,
+                        "one dimension of " + std::to_string(header.dims[0]) + ", but images have two or more");
+  }
+  const auto payload = read_payload(content, header);
+  const ImageShape image = image_shape(header.dims);
+
+  Dataset set;
+  set.name_ = content.name();
+  set.rows_ = header.dims[0];
+  set.cols_ = image.height * image.width;
+  set.height_ = image.height;
+  set.width_ = image.width;
+  set.owner_ = content.owner();
+  set.data_ = payload.data();
+  if (header.element == Element::u8) return set;
+
+  set.dtype_ = DType::f32;
+  const bool reverse = header.element == Element::f32_big_endian;
+  if (reverse || !is_aligned_for_float(payload.data())) {
+    const auto values = copy_floats(payload, reverse);
+    set.owner_ = values;
+    set.data_ = values->data();
+  }
+  check_finite({static_cast<const float*>(set.data_), payload.size() / sizeof(float)}, set.cols_, set.name_);
+  return set;
+}
+
+template <typename Value>
+Dataset Dataset::wrap(std::vector<Value> values, Index rows, Index cols) {
+  check_count(values.size(), rows, cols);
+  const auto owner = std::make_shared<const std::vector<Value>>(std::move(values));
+  const ImageShape image = image_shape({rows, cols});
+  Dataset set;
+  set.owner_ = owner;
+  set.data_ = owner->data();
+  set.rows_ = rows;
+  set.cols_ = cols;
+  set.height_ = image.height;
+  set.width_ = image.width;
+  set.name_ = "memory";
+  return set;
+}
+
+Dataset Dataset::from_memory(std::vector<std::uint8_t> pixels, Index rows, Index cols) {
+  return wrap(std::move(pixels), rows, cols);
+}
+
+Dataset Dataset::from_memory(std::vector<float> values, Index rows, Index cols) {
+  Dataset set = wrap(std::move(values), rows, cols);
+  set.dtype_ = DType::f32;
+  check_finite({static_cast<const float*>(set.data_), static_cast<std::size_t>(rows * cols)}, cols, set.name_);
+  return set;
+}
+
+double Dataset::value(Index index) const {
+  return dtype_ == DType::u8 ? static_cast<const std::uint8_t*>(data_)[index] / 255.0
+                             : static_cast<double>(static_cast<const float*>(data_)[index]);
+}
+
+std::uint32_t Dataset::crc32() const {
+  const std::size_t bytes = static_cast<std::size_t>(rows_ * cols_) * size_of(dtype_);
+  return static_cast<std::uint32_t>(::crc32_z(0, static_cast<const Bytef*>(data_), bytes));
+}
+
+double Dataset::mean(Index col) const {
+  check_index("column", col, cols_);
+  double sum = 0;
+  for (Index i = 0; i < rows_; ++i) sum += value(i * cols_ + col);
+  return sum / static_cast<double>(rows_);
+}
+
+std::vector<float> Dataset::column_means() const {
+  std::vector<double> sums(static_cast<std::size_t>(cols_));
+  for (Index i = 0; i < rows_; ++i) {
+    for (Index j = 0; j < cols_; ++j) sums[j] += value(i * cols_ + j);
+  }
+  std::vector<float> means(sums.size());
+  std::transform(sums.begin(), sums.end(), means.begin(),
+                 [n = static_cast<double>(rows_)](double sum) { return static_cast<float>(sum / n); });
+  return means;
+}
+
+bool Dataset::within_unit_interval() const {
+  if (dtype_ == DType::u8) return true;
+  const float* const values = static_cast<const float*>(data_);
+  return std::all_of(values, values + rows_ * cols_, [](float value) { return value >= 0 && value <= 1; });
+}
+
+std::vector<float> Dataset::row(Index index) const {
+  check_index("row", index, rows_);
+  std::vector<float> values(static_cast<std::size_t>(cols_));
+  for (Index j = 0; j < cols_; ++j) values[j] = static_cast<float>(value(index * cols_ + j));
+  return values;
+}
+
+std::vector<std::uint8_t> open_labels(const std::filesystem::path& folder, Split split) {
+  const std::filesystem::path path = find_file(folder, split, FileKind::labels);
+  if (path.empty()) return {};
+  FileContent content(path);
+  const ArrayHeader header = read_header(content);
+  if (header.dims.size() != 1 || header.element != Element::u8) {
+    throw content.error("not labels", header.dims_offset,
+                        std::to_string(header.dims.size()) + " dimensions, but labels are one dimension of uint8");
+  }
+  const auto labels = read_payload(content, header);
+  if (const auto images_path = find_file(folder, split, FileKind::images); !images_path.empty()) {
+    FileContent images(images_path);
+    const Index count = read_header(images).dims[0];
+    if (count != header.dims[0]) {
+      throw content.error(
+          "wrong number of labels", header.dims_offset,
+          std::to_string(header.dims[0]) + ", but " + images.name() + " holds " + std::to_string(count) + " images");
+    }
+  }
+  return {labels.begin(), labels.end()};
+}
+
+}  // namespace cuvae
