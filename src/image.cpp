@@ -1,0 +1,101 @@
+#include "image.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "atomic_file.h"
+#include "cuvae/error.h"
+#include "input_file.h"
+
+// The functions are static, so that a program which links cuvae can hold its own copy of stb.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#define STBI_MAX_DIMENSIONS 16384
+#define STBI_NO_STDIO
+#define STBI_ONLY_PNG
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#define STBI_WRITE_NO_STDIO
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+#pragma GCC diagnostic pop
+
+namespace cuvae {
+namespace {
+
+constexpr Index max_side = STBI_MAX_DIMENSIONS;  // stb counts bytes in int
+constexpr std::size_t max_png_bytes = std::size_t{1} << 30;
+constexpr std::uint8_t background = 64;  // between black pictures and white ones
+
+Index checked_side(const char* name, Index value, Index smallest) {
+  if (value >= smallest && value <= max_side) return value;
+  throw Error("image_grid: " + std::string(name) + " is " + std::to_string(value) + " but must be within [" +
+              std::to_string(smallest) + ", " + std::to_string(max_side) + "]");
+}
+
+std::uint8_t gray(float value) {
+  const float clamped = value > 0 ? std::min(value, 1.0F) : 0.0F;  // NaN > 0 is false
+  return static_cast<std::uint8_t>(clamped * 255.0F + 0.5F);
+}
+
+}  // namespace
+
+Image image_grid(const float* values, Index count, Index height, Index width, Index columns, Index padding,
+                 Index scale) {
+  columns = std::min(checked_side("columns", columns, 1), checked_side("count", count, 1));
+  const Index rows = (count + columns - 1) / columns;
+  const Index cell_height = checked_side("height", height, 1) + checked_side("padding", padding, 0);
+  const Index cell_width = checked_side("width", width, 1) + padding;
+  checked_side("scale", scale, 1);
+  const Index grid_height = checked_side("the height of the grid", (rows * cell_height + padding) * scale, 1);
+  const Index grid_width = checked_side("the width of the grid", (columns * cell_width + padding) * scale, 1);
+
+  Image grid{static_cast<int>(grid_width), static_cast<int>(grid_height), {}};
+  grid.pixels.assign(static_cast<std::size_t>(grid_height * grid_width), background);
+  for (Index picture = 0; picture < count; ++picture) {
+    const float* source = values + picture * height * width;
+    const Index top = (picture / columns * cell_height + padding) * scale;
+    const Index left = (picture % columns * cell_width + padding) * scale;
+    for (Index y = 0; y < height * scale; ++y) {
+      std::uint8_t* line = grid.pixels.data() + (top + y) * grid_width + left;
+      for (Index x = 0; x < width * scale; ++x) line[x] = gray(source[y / scale * width + x / scale]);
+    }
+  }
+  return grid;
+}
+
+void write_png(const std::filesystem::path& path, const Image& image) {
+  const Index size = Index{image.width} * image.height;
+  if (image.width < 1 || image.height < 1 || image.width > max_side || image.height > max_side ||
+      !std::cmp_equal(size, image.pixels.size())) {
+    throw Error(path.string() + ": cannot write: picture is " + std::to_string(image.width) + " x " +
+                std::to_string(image.height) + " but has " + std::to_string(image.pixels.size()) + " pixels");
+  }
+  write_file_atomically(path, [&](std::ostream& out) {
+    const auto write = [](void* stream, void* data, int bytes) {
+      static_cast<std::ostream*>(stream)->write(static_cast<const char*>(data), bytes);
+    };
+    if (!stbi_write_png_to_func(write, &out, image.width, image.height, 1, image.pixels.data(), image.width)) {
+      throw Error(path.string() + ": cannot write: out of memory for the PNG encoder");
+    }
+  });
+}
+
+Image read_png(const std::filesystem::path& path) {
+  const std::string file = read_file(path, max_png_bytes);
+  const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
+  Image image;
+  int channels = 0;
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(bytes, static_cast<int>(file.size()), &image.width, &image.height, &channels, STBI_grey),
+      stbi_image_free);
+  if (!pixels) throw Error(path.string() + ": cannot decode as PNG: " + stbi_failure_reason());
+  image.pixels.assign(pixels.get(), pixels.get() + Index{image.width} * image.height);
+  return image;
+}
+
+}  // namespace cuvae
