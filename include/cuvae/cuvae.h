@@ -1,0 +1,9 @@
+// All of cuvae.
+#pragma once
+#include "cuvae/backend.h"
+#include "cuvae/checkpoint.h"
+#include "cuvae/dataset.h"
+#include "cuvae/error.h"
+#include "cuvae/evaluate.h"
+#include "cuvae/trainer.h"
+#include "cuvae/vae.h"

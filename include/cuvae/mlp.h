@@ -1,0 +1,64 @@
+// Multilayer perceptrons whose parameters are slices of one arena.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cuvae/backend.h"
+
+namespace cuvae {
+
+/// A named slice of the arena, row-major [rows, cols].
+struct Parameter {
+  std::string name;  ///< "encoder.0.weight"
+  Index rows = 0, cols = 0;
+  Index offset = 0;  ///< of its first float in the arena
+  Index size() const { return rows * cols; }
+};
+
+/// Hands out the slices of the arena; each starts on a 64-byte boundary, the gaps stay zero.
+class ParameterLayout {
+ public:
+  const Parameter& add(std::string name, Index rows, Index cols);
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  Index size() const { return size_; }  ///< floats in the arena, gaps included
+  Index count() const;                  ///< parameters, gaps not included
+
+ private:
+  std::vector<Parameter> parameters_;
+  Index size_ = 0;
+};
+
+/// What a forward pass leaves for the backward pass, for at most `rows` rows.
+struct MlpActivations {
+  std::vector<Buffer> result, pre;  // of each layer; pre only where the activation needs it
+};
+
+/// Linear layers with an activation after each but the last.
+class Mlp {
+ public:
+  /// widths = {in, hidden..., out}; adds its parameters, "<name>.<i>.weight" [out, in] and "<name>.<i>.bias" [1, out].
+  Mlp(const std::string& name, std::vector<Index> widths, Activation activation, ParameterLayout& layout);
+
+  Index in() const { return widths_.front(); }
+  Index out() const { return widths_.back(); }
+  Index widest_hidden() const;
+  const std::vector<Parameter>& weights() const { return weights_; }
+  const std::vector<Parameter>& biases() const { return biases_; }
+
+  MlpActivations allocate(Backend& backend, Index rows) const;
+
+  /// x [B, in] -> the last layer's result [B, out], which lies in `a`.
+  View forward(Backend& backend, const float* params, ConstView x, const MlpActivations& a) const;
+
+  /// dy [B, out] -> gradients of all parameters, and dx [B, in] unless it is empty. `scratch` holds two buffers of B *
+  /// widest_hidden() floats.
+  void backward(Backend& backend, const float* params, float* grads, ConstView x, const MlpActivations& a, ConstView dy,
+                const Buffer (&scratch)[2], View dx) const;
+
+ private:
+  std::vector<Index> widths_;
+  Activation activation_;
+  std::vector<Parameter> weights_, biases_;
+};
+
+}  // namespace cuvae

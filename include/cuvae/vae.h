@@ -1,0 +1,88 @@
+// The model: q(z|x) = N(mu(x), diag exp(logvar(x))), p(z) = N(0, I), p(x|z) by the likelihood. Kingma and Welling 2013.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cuvae/backend.h"
+#include "cuvae/mlp.h"
+
+namespace cuvae {
+
+struct VaeConfig {
+  Index data_dim = 784;                      ///< D
+  Index latent = 20;                         ///< L
+  std::vector<Index> encoder_hidden{400};    ///< widths from x to z; may be empty
+  std::vector<Index> decoder_hidden{400};    ///< widths from z to x
+  Activation activation = Activation::relu;
+  Likelihood likelihood = Likelihood::bernoulli;
+  float scale = 1.0f;                        ///< standard deviation of a Gaussian likelihood, or where a learned one starts
+  Initialization initialization = Initialization::glorot;
+  Index image_height = 1, image_width = 784; ///< how pictures lay out the D values
+
+  /// Throws Error naming the first value that is out of range.
+  void validate() const;
+  bool operator==(const VaeConfig&) const = default;
+};
+
+/// The parameters of a model, before any memory is taken for them.
+ParameterLayout parameter_layout(const VaeConfig& config);
+
+/// The buffers of one pass over at most `batch` rows with `samples` latent samples each.
+struct VaeActivations {
+  Index batch = 0, samples = 1;
+  MlpActivations encoder, decoder;
+  Buffer z, kl, kl_dims, log_p;              // [R, L], [B, 1], [1, L], [R, 1]
+};
+
+/// The gradients' buffers besides: two scratch matrices, dz [R, L] and dstats [B, 2L].
+struct VaeGradients {
+  Buffer scratch[2], dz, dstats;
+};
+
+class Vae {
+ public:
+  /// Parameters drawn from the noise of `seed` (stream initialization), biases zero, log scales at log(config.scale).
+  Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed);
+
+  Backend& backend() const { return *backend_; }
+  const VaeConfig& config() const { return config_; }
+  const ParameterLayout& layout() const { return layout_; }
+  const Mlp& encoder() const { return encoder_; }
+  const Mlp& decoder() const { return decoder_; }
+  float* params() const { return params_.as<float>(); }
+  Buffer& params_buffer() { return params_; }
+
+  /// Sets the last decoder bias so that an untrained decoder gives the data's mean [D]: its logit, the mean clamped to
+  /// [.001, .999] (Burda et al. 2015, reference code), for a Bernoulli, the mean itself for a Gaussian.
+  void set_output_bias(const std::vector<float>& mean);
+
+  VaeActivations allocate(Index batch, Index samples) const;
+  VaeGradients allocate_gradients(Index batch, Index samples) const;
+
+  // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
+  View encode(ConstView x, const VaeActivations& a) const;                                   ///< stats [B, 2L]
+  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const;    ///< z [R, L]; kl, kl_dims
+  View decode(ConstView z, const VaeActivations& a) const;                                   ///< logits or means [R, D]
+  /// log p(x|z) [R, 1]; with `grads` (an arena), `output` becomes row_weight times its gradient.
+  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const;
+
+  // The same for callers with host memory; any number of rows, computed in batches.
+  /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
+  std::vector<float> encode(const std::vector<float>& x) const;
+  /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli, means for a Gaussian.
+  std::vector<float> decode(const std::vector<float>& z) const;
+  /// The standard deviations of p(x|z), one value or D of them; empty for a Bernoulli.
+  std::vector<float> likelihood_scale() const;
+
+ private:
+  Backend* backend_;
+  VaeConfig config_;
+  ParameterLayout layout_;
+  Mlp encoder_, decoder_;
+  std::optional<Parameter> log_scale_;  // a learned scale is a parameter, a fixed one a constant
+  Buffer params_, fixed_log_scale_;
+  ConstView log_scale() const;
+};
+
+}  // namespace cuvae

@@ -1,0 +1,189 @@
+// Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m." and
+// "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments"; in the
+// metadata "format", "model", "training" and "progress".
+#include "cuvae/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "config_json.h"
+#include "safetensors.h"
+
+namespace cuvae {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "cuvae 1";
+
+std::vector<Index> tensor_shape(const Parameter& p) {
+  return p.rows == 1 ? std::vector<Index>{p.cols} : std::vector<Index>{p.rows, p.cols};
+}
+
+// Tensors of a file to be written, and the host copies of those that lie in a device's memory.
+class Gather {
+ public:
+  explicit Gather(Backend& backend) : backend_(backend) {}
+
+  void arena(const std::string& prefix, const ParameterLayout& layout, const Buffer& buffer) {
+    if (!buffer) return;
+    const float* host = static_cast<const float*>(on_host(buffer));
+    for (const Parameter& p : layout.parameters())
+      tensors.push_back({prefix + p.name, "F32", tensor_shape(p), host + p.offset, static_cast<std::size_t>(p.size()) * sizeof(float)});
+  }
+  void whole(const std::string& name, const char* dtype, std::size_t element, const Buffer& buffer) {
+    tensors.push_back({name, dtype, {static_cast<Index>(buffer.bytes() / element)}, on_host(buffer), buffer.bytes()});
+  }
+  std::vector<Tensor> tensors;
+
+ private:
+  const void* on_host(const Buffer& buffer) {
+    if (backend_.reads_host_memory()) return buffer.data();
+    copies_.emplace_back(buffer.bytes());
+    backend_.download(copies_.back().data(), buffer.data(), buffer.bytes());
+    return copies_.back().data();
+  }
+  Backend& backend_;
+  std::vector<std::vector<char>> copies_;
+};
+
+json metadata_json(const SafetensorsFile& file, const char* key) {
+  const auto it = file.metadata().find(key);
+  if (it == file.metadata().end()) throw Error(std::string("the metadata have no '") + key + "'");
+  return json::parse(it->second);
+}
+
+// The configuration, once the parameters' tensors are known to fit it: nothing is allocated for a claim.
+VaeConfig read_model(const SafetensorsFile& file) {
+  const VaeConfig config = vae_config_from_json(metadata_json(file, "model"));
+  const ParameterLayout layout = parameter_layout(config);
+  for (const Parameter& p : layout.parameters()) file.require(p.name, "F32", tensor_shape(p));
+  return config;
+}
+
+void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout, Backend& backend,
+                void* device) {
+  for (const Parameter& p : layout.parameters()) {
+    const Tensor& t = file.require(prefix + p.name, "F32", tensor_shape(p));
+    backend.upload(static_cast<float*>(device) + p.offset, t.data, t.bytes);
+  }
+}
+
+void read_whole(const SafetensorsFile& file, const char* name, const char* dtype, std::size_t element, Backend& backend,
+                const Buffer& buffer) {
+  const Tensor& t = file.require(name, dtype, {static_cast<Index>(buffer.bytes() / element)});
+  backend.upload(buffer.data(), t.data, t.bytes);
+}
+
+// Runs f and says which file its errors are about.
+template <class F>
+auto about(const std::filesystem::path& path, F f) {
+  try {
+    return f();
+  } catch (const json::exception&) {
+    throw Error(path.string() + ": not a cuvae checkpoint: its metadata are not what they should be");
+  } catch (const Error& e) {
+    const std::string text = e.what();
+    throw Error(text.rfind(path.string(), 0) == 0 ? text : path.string() + ": " + text);
+  }
+}
+
+struct Standing {
+  Index examples = 0, epochs_without_gain = 0;
+  std::uint32_t data_crc32 = 0;
+  double best_elbo = 0;
+};
+
+Standing read_standing(const SafetensorsFile& file) {
+  const json j = metadata_json(file, "progress");
+  Standing p;
+  j.at("examples").get_to(p.examples);
+  j.at("epochs_without_gain").get_to(p.epochs_without_gain);
+  j.at("data_crc32").get_to(p.data_crc32);
+  p.best_elbo = j.at("best_elbo").is_null() ? -std::numeric_limits<double>::infinity() : j.at("best_elbo").get<double>();
+  if (p.examples < 1) throw Error("examples is " + std::to_string(p.examples));
+  return p;
+}
+
+void require_format(const SafetensorsFile& file) {
+  const auto it = file.metadata().find("format");
+  if (it == file.metadata().end() || it->second != kFormat)
+    throw Error(std::string("not a cuvae checkpoint: the metadata do not say 'format': '") + kFormat + "'");
+}
+
+}  // namespace
+
+CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  return about(path, [&] {
+    require_format(file);
+    CheckpointInfo info;
+    info.model = read_model(file);
+    info.parameters = parameter_layout(info.model).count();
+    info.averaged = file.find("ema.decoder.0.bias") != nullptr;
+    info.training = train_config_from_json(metadata_json(file, "training"));
+    const Standing p = read_standing(file);
+    info.examples = p.examples;
+    info.data_crc32 = p.data_crc32;
+    info.best_elbo = std::isfinite(p.best_elbo) ? p.best_elbo : std::numeric_limits<double>::quiet_NaN();
+    const Tensor& state = file.require("state", "U32", {4});
+    std::copy_n(static_cast<const char*>(state.data), sizeof info.state, reinterpret_cast<char*>(&info.state));
+    return info;
+  });
+}
+
+Vae load_vae(Backend& backend, const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  return about(path, [&] {
+    require_format(file);
+    Vae vae(backend, read_model(file), 0);
+    const bool averaged = file.find("ema.decoder.0.bias") != nullptr;
+    read_arena(file, averaged ? "ema." : "", vae.layout(), backend, vae.params());
+    return vae;
+  });
+}
+
+void Trainer::save(const std::filesystem::path& path) {
+  backend_.synchronize();
+  Gather gather(backend_);
+  gather.arena("", vae_.layout(), vae_.params_buffer());
+  gather.arena("optimizer.m.", vae_.layout(), m_);
+  gather.arena("optimizer.v.", vae_.layout(), v_);
+  gather.arena("ema.", vae_.layout(), ema_);
+  gather.whole("state", "U32", 4, state_);
+  gather.whole("metrics.sums", "F64", 8, sums_);
+  gather.whole("metrics.moments", "F64", 8, moments_);
+  const json progress = {{"examples", examples_},
+                         {"data_crc32", data_crc32_},
+                         {"best_elbo", std::isfinite(best_elbo_) ? json(best_elbo_) : json()},
+                         {"epochs_without_gain", epochs_without_gain_}};
+  write_safetensors(path,
+                    {{"format", kFormat},
+                     {"model", to_json(vae_.config()).dump()},
+                     {"training", to_json(config_).dump()},
+                     {"progress", progress.dump()}},
+                    gather.tensors);
+}
+
+Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  return about(path, [&] {
+    require_format(file);
+    const Standing p = read_standing(file);
+    Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples);
+    read_arena(file, "", t.vae_.layout(), backend, t.vae_.params());
+    read_arena(file, "optimizer.m.", t.vae_.layout(), backend, t.m_.data());
+    if (t.v_) read_arena(file, "optimizer.v.", t.vae_.layout(), backend, t.v_.data());
+    if (t.ema_) read_arena(file, "ema.", t.vae_.layout(), backend, t.ema_.data());
+    read_whole(file, "state", "U32", 4, backend, t.state_);
+    read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
+    read_whole(file, "metrics.moments", "F64", 8, backend, t.moments_);
+    t.data_crc32_ = p.data_crc32;
+    t.best_elbo_ = p.best_elbo;
+    t.epochs_without_gain_ = p.epochs_without_gain;
+    return t;
+  });
+}
+
+}  // namespace cuvae

@@ -1,0 +1,87 @@
+#include "cuvae/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "resident_data.h"
+
+namespace cuvae {
+
+Evaluation evaluate(const Vae& vae, const Dataset& data, const EvaluateOptions& options) {
+  std::vector<std::uint32_t> rows(static_cast<std::size_t>(data.rows()));
+  std::iota(rows.begin(), rows.end(), 0u);
+  return evaluate(vae, data, rows, options);
+}
+
+Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
+                    const EvaluateOptions& options) {
+  check_data_fits(data, vae.config(), options.binarize);
+  for (std::uint32_t row : rows)
+    if (row >= data.rows())
+      throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " + std::to_string(data.rows()));
+  const ResidentData resident(vae.backend(), data);
+  return evaluate_resident(vae, resident.view(), rows, options);
+}
+
+Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector<std::uint32_t>& rows,
+                             const EvaluateOptions& options) {
+  if (options.samples < 1 || options.batch < 1) throw Error("evaluate: samples and batch must be at least 1");
+  if (rows.empty()) throw Error("evaluate: no examples");
+  Backend& backend = vae.backend();
+  const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim, latent = vae.config().latent;
+  const Index batch = std::min(options.batch, count);
+
+  const Buffer order = backend.allocate(rows.size() * sizeof(std::uint32_t));
+  backend.upload(order.data(), rows.data(), order.bytes());
+  const Buffer step = backend.allocate(sizeof kEvaluationStep);
+  backend.upload(step.data(), &kEvaluationStep, sizeof kEvaluationStep);
+  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * sizeof(float));
+  const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
+  const VaeActivations a = vae.allocate(batch, options.samples);
+
+  double log_p_sum = 0, kl_sum = 0, elbo_squares = 0;
+  std::vector<double> kl_dims(static_cast<std::size_t>(latent));
+  std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), kl(static_cast<std::size_t>(batch)),
+      dims(kl_dims.size());
+  for (Index first = 0; first < count; first += batch) {
+    const Index n = std::min(batch, count - first);
+    const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
+    const View x = x_buffer.view(n, dim);
+    backend.gather_batch(pixels, {order.as<std::uint32_t>(), count, nullptr, first}, options.binarize,
+                         noise(Stream::binarize), x);
+    const View stats = vae.encode(x, a);
+    const View z = vae.sample_latent(stats, noise(Stream::latent), a);
+    const View log_px = vae.log_prob(vae.decode(z, a), x, 0.0f, nullptr, a);
+    backend.moments(stats, moments.as<double>());
+    backend.download(log_p.data(), log_px.data, static_cast<std::size_t>(log_px.rows) * sizeof(float));
+    backend.download(kl.data(), a.kl.data(), static_cast<std::size_t>(n) * sizeof(float));
+    backend.download(dims.data(), a.kl_dims.data(), dims.size() * sizeof(float));
+    for (Index b = 0; b < n; ++b) {
+      double reconstruction = 0;
+      for (Index k = 0; k < options.samples; ++k)
+        reconstruction += static_cast<double>(log_p[static_cast<std::size_t>(b * options.samples + k)]);
+      reconstruction /= static_cast<double>(options.samples);
+      const double row_kl = static_cast<double>(kl[static_cast<std::size_t>(b)]);
+      log_p_sum += reconstruction;
+      kl_sum += row_kl;
+      elbo_squares += (reconstruction - row_kl) * (reconstruction - row_kl);
+    }
+    for (std::size_t l = 0; l < dims.size(); ++l) kl_dims[l] += static_cast<double>(dims[l]) * static_cast<double>(n);
+  }
+
+  const double n = static_cast<double>(count);
+  Evaluation e;
+  e.examples = count;
+  e.reconstruction = log_p_sum / n;
+  e.kl = kl_sum / n;
+  e.elbo = e.reconstruction - e.kl;
+  e.elbo_error = std::sqrt(std::max(0.0, elbo_squares / n - e.elbo * e.elbo) / n);
+  e.bits_per_dim = -e.elbo / (static_cast<double>(dim) * std::log(2.0));
+  for (double& k : kl_dims) k /= n;
+  e.kl_dims = std::move(kl_dims);
+  e.active_units = active_units(backend, moments, latent);
+  return e;
+}
+
+}  // namespace cuvae

@@ -1,0 +1,153 @@
+// The loop of epochs: shuffling, validation, early stopping, checkpoints, progress.
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "cuvae/trainer.h"
+#include "math/formulas.h"
+#include "math/philox.h"
+#include "resident_data.h"
+#include "schedule.h"
+
+namespace cuvae {
+namespace {
+
+using Rows = std::vector<std::uint32_t>;
+
+// Fisher and Yates, with the words of one stream at one step.
+void shuffle(Rows& rows, std::uint64_t seed, Stream stream, std::uint32_t step) {
+  for (std::size_t i = rows.size(); i-- > 1;) {
+    const std::uint64_t word = math::philox_word(seed, static_cast<std::uint32_t>(stream), step, i);
+    std::swap(rows[i], rows[word * (i + 1) >> 32]);
+  }
+}
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The averaged weights stand in for the model's own while this lives.
+class UseAveraged {
+ public:
+  UseAveraged(Buffer& params, Buffer& averaged) : params_(params), averaged_(averaged) { swap(); }
+  ~UseAveraged() { swap(); }
+  UseAveraged(const UseAveraged&) = delete;
+  UseAveraged& operator=(const UseAveraged&) = delete;
+
+ private:
+  void swap() {
+    if (averaged_) std::swap(params_, averaged_);
+  }
+  Buffer &params_, &averaged_;
+};
+
+}  // namespace
+
+Index training_examples(const TrainConfig& config, Index rows) {
+  return rows - static_cast<Index>(std::floor(config.validation * static_cast<double>(rows)));
+}
+
+void Trainer::check_divergence() {
+  const StepState s = state();
+  if (static_cast<Index>(s.skipped_in_a_row) >= config_.max_skipped)
+    throw Error("fit: diverged: the loss or the gradient norm was not finite in " + std::to_string(s.skipped_in_a_row) +
+                " steps in a row, up to step " + std::to_string(s.step) + "; no such step changed the parameters");
+}
+
+Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
+  config_.validate();
+  check_data_fits(data, vae_.config(), config_.binarize);
+  if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
+  const Index train_count = training_examples(config_, data.rows());
+  if (train_count != examples_)
+    throw Error(data.name() + ": gives " + std::to_string(train_count) + " training examples but the trainer was made for " +
+                std::to_string(examples_));
+  const std::uint32_t crc = data.crc32();
+  if (data_crc32_ != 0 && data_crc32_ != crc) throw Error(data.name() + ": is not the data that this run was trained on");
+  data_crc32_ = crc;
+
+  Rows train(static_cast<std::size_t>(data.rows()));
+  std::iota(train.begin(), train.end(), 0u);
+  if (config_.validation > 0) shuffle(train, config_.seed, Stream::split, 0);
+  const Rows held_out(train.begin() + train_count, train.end());
+  train.resize(static_cast<std::size_t>(train_count));
+
+  const ResidentData resident(backend_, data);
+  const Buffer order = backend_.allocate(train.size() * sizeof(std::uint32_t));
+  const View x = x_.view(config_.batch, vae_.config().data_dim);
+  const std::uint32_t* device_step = &state_.as<StepState>()->step;
+  const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
+
+  const auto save_to = [&](const char* name) {
+    if (!options.checkpoints.empty()) save(options.checkpoints / name);
+  };
+  const auto stop_requested = [&] { return options.stop != nullptr && options.stop->load(std::memory_order_relaxed); };
+  const double start = seconds_now();
+  double mark = start;
+  std::uint64_t step = state().step, marked_step = step;
+  const std::uint64_t total = static_cast<std::uint64_t>(steps_per_epoch_ * config_.epochs);
+  if (config_.output_bias_from_data && step == 0) vae_.set_output_bias(data.column_means());
+  if (step == 0) save_to("last.safetensors");
+
+  const auto progress = [&](Index epoch) {
+    Progress p;
+    p.train = metrics();
+    const double now = seconds_now();
+    p.epoch = epoch + 1;
+    p.epochs = config_.epochs;
+    p.step = step;
+    p.total_steps = total;
+    p.seconds = now - start;
+    p.examples_per_second = static_cast<double>(step - marked_step) * static_cast<double>(config_.batch) / std::max(1e-9, now - mark);
+    const auto last = static_cast<std::uint32_t>(step - 1);
+    p.learning_rate = static_cast<double>(math::learning_rate(optimizer_step(config_, steps_per_epoch_).learning_rate, last));
+    p.beta = static_cast<double>(math::kl_weight(kl_weight(config_, steps_per_epoch_), last));
+    mark = now;
+    marked_step = step;
+    return p;
+  };
+
+  const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
+  const auto log_every = static_cast<std::uint64_t>(config_.log_every);
+  const auto patience_spent = [&] { return config_.patience > 0 && epochs_without_gain_ >= config_.patience; };
+  if (patience_spent()) return Outcome::early_stopped;
+  while (step < total) {
+    const Index epoch = static_cast<Index>(step / per_epoch);
+    Rows shuffled = train;
+    shuffle(shuffled, config_.seed, Stream::shuffle, static_cast<std::uint32_t>(epoch));
+    backend_.upload(order.data(), shuffled.data(), order.bytes());
+    if (step % per_epoch == 0) reset_metrics();
+
+    do {
+      backend_.gather_batch(resident.view(), {order.as<std::uint32_t>(), train_count, device_step}, config_.binarize, pixel_noise, x);
+      update(x);
+      ++step;
+      if (step % static_cast<std::uint64_t>(config_.max_skipped) == 0 || step % per_epoch == 0) check_divergence();
+      if (log_every > 0 && step % log_every == 0 && step % per_epoch != 0 && options.on_progress) options.on_progress(progress(epoch));
+    } while (step % per_epoch != 0 && !stop_requested());
+
+    if (step % per_epoch == 0) {
+      Progress p = progress(epoch);
+      p.epoch_end = true;
+      if (!held_out.empty()) {
+        const UseAveraged averaged(vae_.params_buffer(), ema_);
+        p.validation = evaluate_resident(vae_, resident.view(), held_out, {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
+        p.best = p.validation->elbo > best_elbo_;
+        epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
+        if (p.best) best_elbo_ = p.validation->elbo;
+      }
+      if (p.best) save_to("best.safetensors");
+      if (step == total || patience_spent() || (epoch + 1) % config_.checkpoint_every == 0) save_to("last.safetensors");
+      mark = seconds_now();  // validation and checkpoints are not part of the training rate
+      if (options.on_progress) options.on_progress(p);
+      if (patience_spent()) return Outcome::early_stopped;
+    }
+    if (step < total && stop_requested()) {
+      save_to("last.safetensors");
+      return Outcome::interrupted;
+    }
+  }
+  return Outcome::finished;
+}
+
+}  // namespace cuvae

@@ -1,0 +1,31 @@
+#include "resident_data.h"
+
+namespace cuvae {
+
+ResidentData::ResidentData(Backend& backend, const Dataset& data) : data_(data) {
+  view_ = {data.data(), data.rows(), data.cols(), data.dtype()};
+  if (backend.reads_host_memory()) return;
+  const std::size_t bytes = static_cast<std::size_t>(view_.size()) * size_of(view_.dtype);
+  copy_ = backend.allocate(bytes);
+  backend.upload(copy_.data(), data.data(), bytes);
+  view_.data = copy_.data();
+}
+
+void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize) {
+  if (data.cols() != model.data_dim)
+    throw Error(data.name() + ": examples have " + std::to_string(data.cols()) + " values but the model's data_dim is " +
+                std::to_string(model.data_dim));
+  const bool needs_unit_interval = model.likelihood == Likelihood::bernoulli || binarize == Binarize::stochastic;
+  if (needs_unit_interval && !data.within_unit_interval())
+    throw Error(data.name() + ": values lie outside [0, 1], which a Bernoulli likelihood does not allow");
+}
+
+Index active_units(Backend& backend, const Buffer& moments, Index latent) {
+  std::vector<double> m(static_cast<std::size_t>(1 + 4 * latent));  // count, means, squared deviations of mu | logvar
+  backend.download(m.data(), moments.data(), m.size() * sizeof(double));
+  Index active = 0;
+  for (Index l = 0; l < latent; ++l) active += m[static_cast<std::size_t>(1 + 2 * latent + l)] > 0.01 * m[0] ? 1 : 0;
+  return active;
+}
+
+}  // namespace cuvae

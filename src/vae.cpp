@@ -1,0 +1,199 @@
+#include "cuvae/vae.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "math/formulas.h"
+#include "math/philox.h"
+#include "text.h"
+
+namespace cuvae {
+
+void VaeConfig::validate() const {
+  const auto in_range = [](const char* name, Index value) {
+    if (value < 1 || value > 1 << 24)
+      throw Error(std::string("model: ") + name + " is " + std::to_string(value) + " but must be 1 to 16777216");
+  };
+  in_range("data_dim", data_dim);
+  in_range("latent", latent);
+  for (Index width : encoder_hidden) in_range("a hidden width of the encoder", width);
+  for (Index width : decoder_hidden) in_range("a hidden width of the decoder", width);
+  if (encoder_hidden.size() > 64 || decoder_hidden.size() > 64) throw Error("model: more than 64 hidden layers");
+  if (!(scale > 0) || !std::isfinite(scale)) throw Error("model: scale is " + number(scale) + " but must be positive");
+  if (image_height < 1 || image_width < 1 || image_height > data_dim || data_dim % image_height != 0 ||
+      data_dim / image_height != image_width)
+    throw Error("model: pictures of " + std::to_string(image_height) + " x " + std::to_string(image_width) +
+                " do not make data_dim " + std::to_string(data_dim));
+}
+
+namespace {
+
+const VaeConfig& validated(const VaeConfig& config) {
+  config.validate();
+  return config;
+}
+
+std::vector<Index> widths(Index in, const std::vector<Index>& hidden, Index out) {
+  std::vector<Index> w{in};
+  w.insert(w.end(), hidden.begin(), hidden.end());
+  w.push_back(out);
+  return w;
+}
+
+Mlp encoder_of(const VaeConfig& c, ParameterLayout& layout) {
+  return {"encoder", widths(c.data_dim, c.encoder_hidden, 2 * c.latent), c.activation, layout};
+}
+Mlp decoder_of(const VaeConfig& c, ParameterLayout& layout) {
+  return {"decoder", widths(c.latent, c.decoder_hidden, c.data_dim), c.activation, layout};
+}
+std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layout) {
+  if (c.likelihood == Likelihood::gaussian_learned) return layout.add("log_scale", 1, 1);
+  if (c.likelihood == Likelihood::gaussian_learned_per_dim) return layout.add("log_scale", 1, c.data_dim);
+  return std::nullopt;
+}
+
+constexpr Index kHostBatch = 256;  // rows that the host-memory forms compute at once
+
+}  // namespace
+
+ParameterLayout parameter_layout(const VaeConfig& config) {
+  ParameterLayout layout;
+  encoder_of(config, layout);
+  decoder_of(config, layout);
+  log_scale_of(config, layout);
+  return layout;
+}
+
+Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
+    : backend_(&backend),
+      config_(validated(config)),
+      encoder_(encoder_of(config, layout_)),
+      decoder_(decoder_of(config, layout_)),
+      log_scale_(log_scale_of(config, layout_)) {
+  const float log_scale = std::log(config.scale);
+
+  std::vector<float> host(static_cast<std::size_t>(layout_.size()), 0.0f);
+  for (const Mlp* mlp : {&encoder_, &decoder_})
+    for (const Parameter& w : mlp->weights()) {
+      const double fan = static_cast<double>(config.initialization == Initialization::glorot ? w.rows + w.cols : w.cols);
+      const double bound = std::sqrt(6.0 / fan);
+      for (Index i = w.offset; i < w.offset + w.size(); ++i) {
+        const auto index = static_cast<std::uint64_t>(i);
+        const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::initialization), 0, index);
+        host[static_cast<std::size_t>(i)] = static_cast<float>(((word + 0.5) * 0x1p-31 - 1.0) * bound);
+      }
+    }
+  if (log_scale_) std::fill_n(host.begin() + log_scale_->offset, log_scale_->size(), log_scale);
+
+  params_ = backend.allocate(host.size() * sizeof(float));
+  backend.upload(params_.data(), host.data(), host.size() * sizeof(float));
+  fixed_log_scale_ = backend.allocate(sizeof log_scale);
+  backend.upload(fixed_log_scale_.data(), &log_scale, sizeof log_scale);
+}
+
+void Vae::set_output_bias(const std::vector<float>& mean) {
+  const Parameter& bias = decoder_.biases().back();
+  if (static_cast<Index>(mean.size()) != bias.size())
+    throw Error("set_output_bias: mean has " + std::to_string(mean.size()) + " values but the model's data_dim is " +
+                std::to_string(bias.size()));
+  std::vector<float> host = mean;
+  if (config_.likelihood == Likelihood::bernoulli)
+    for (float& m : host) {
+      const float p = math::clamp(m, 0.001f, 0.999f);
+      m = std::log(p / (1.0f - p));
+    }
+  backend_->upload(params() + bias.offset, host.data(), host.size() * sizeof(float));
+}
+
+VaeActivations Vae::allocate(Index batch, Index samples) const {
+  const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
+  const Index rows = batch * samples;
+  return {batch, samples, encoder_.allocate(*backend_, batch), decoder_.allocate(*backend_, rows),
+          floats(rows * config_.latent), floats(batch), floats(config_.latent), floats(rows)};
+}
+
+VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
+  const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
+  const Index rows = batch * samples, scratch = std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden());
+  return {{floats(scratch), floats(scratch)}, floats(rows * config_.latent), floats(batch * 2 * config_.latent)};
+}
+
+ConstView Vae::log_scale() const {
+  if (!log_scale_) return fixed_log_scale_.view(1, 1);
+  return ConstView{params() + log_scale_->offset, log_scale_->rows, log_scale_->cols};
+}
+
+View Vae::encode(ConstView x, const VaeActivations& a) const { return encoder_.forward(*backend_, params(), x, a.encoder); }
+
+View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const {
+  const View z = a.z.view(stats.rows * a.samples, config_.latent);
+  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent));
+  return z;
+}
+
+View Vae::decode(ConstView z, const VaeActivations& a) const { return decoder_.forward(*backend_, params(), z, a.decoder); }
+
+View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const {
+  const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
+  if (config_.likelihood == Likelihood::bernoulli) {
+    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput);
+  } else {
+    View dlog_scale;
+    if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
+    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale);
+  }
+  return log_p;
+}
+
+namespace {
+
+// result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
+template <class F>
+std::vector<float> in_batches(Backend& backend, const char* what, const std::vector<float>& host, Index in, Index out, F f) {
+  const Index rows = static_cast<Index>(host.size()) / in;
+  if (rows * in != static_cast<Index>(host.size()))
+    throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " + std::to_string(in));
+  std::vector<float> result(static_cast<std::size_t>(rows * out));
+  const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float));
+  for (Index first = 0; first < rows; first += kHostBatch) {
+    const Index n = std::min(kHostBatch, rows - first);
+    backend.upload(device.data(), host.data() + first * in, static_cast<std::size_t>(n * in) * sizeof(float));
+    const View y = f(device.view(n, in));
+    backend.download(result.data() + first * out, y.data, static_cast<std::size_t>(n * out) * sizeof(float));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<float> Vae::encode(const std::vector<float>& x) const {
+  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch);
+  std::vector<float> stats =
+      in_batches(*backend_, "encode", x, config_.data_dim, 2 * config_.latent,
+                 [&](ConstView batch) { return encoder_.forward(*backend_, params(), batch, a); });
+  for (std::size_t i = 0; i < stats.size(); ++i)
+    if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
+      stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
+  return stats;
+}
+
+std::vector<float> Vae::decode(const std::vector<float>& z) const {
+  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch);
+  std::vector<float> mean =
+      in_batches(*backend_, "decode", z, config_.latent, config_.data_dim,
+                 [&](ConstView batch) { return decoder_.forward(*backend_, params(), batch, a); });
+  if (config_.likelihood == Likelihood::bernoulli)
+    for (float& v : mean) v = math::sigmoid(v);
+  return mean;
+}
+
+std::vector<float> Vae::likelihood_scale() const {
+  if (config_.likelihood == Likelihood::bernoulli) return {};
+  const ConstView v = log_scale();
+  std::vector<float> scale(static_cast<std::size_t>(v.size()));
+  backend_->download(scale.data(), v.data, scale.size() * sizeof(float));
+  for (float& s : scale) s = std::exp(math::clamp(s, kLogScaleMin, kLogScaleMax));
+  return scale;
+}
+
+}  // namespace cuvae
