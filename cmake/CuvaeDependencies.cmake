@@ -22,7 +22,7 @@ add_library(cuvae_dnnl INTERFACE)
 target_include_directories(cuvae_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(cuvae_dnnl INTERFACE ${DNNL_LIBRARY})
 
-if(CUVAE_BUILD_CLI)
+if(CUVAE_BUILD_CLI OR CUVAE_BUILD_BENCH)
   find_package(CLI11 QUIET)
   cuvae_require(CLI11_FOUND libcli11-dev "CLI11")
 endif()

@@ -74,12 +74,13 @@ void check_samples(const Check& check, const char* name, ConstView z, ConstView 
 
 void check_noise(const Check& check, const Noise& noise) {
   check.pointer("the noise's step", noise.step);
-  check.true_that(noise.first_row >= 0, "the noise's first row is " + std::to_string(noise.first_row) + " but must not be negative");
+  check.true_that(noise.first_row >= 0,
+                  "the noise's first row is " + std::to_string(noise.first_row) + " but must not be negative");
 }
 
 void check_kl_weight(const Check& check, const KlWeight& w) {
-  check.true_that(w.beta >= 0 && w.free_bits >= 0, "beta is " + number(w.beta) + " and free bits " + number(w.free_bits) +
-                                                       " but neither may be negative");
+  check.true_that(w.beta >= 0 && w.free_bits >= 0, "beta is " + number(w.beta) + " and free bits " +
+                                                       number(w.free_bits) + " but neither may be negative");
 }
 
 // A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
@@ -117,8 +118,8 @@ void Backend::gather_batch(ConstView pixels, const BatchRows& rows, Binarize bin
                   "an epoch of " + std::to_string(epoch) + " rows does not fit pixels " + shape(pixels));
   const Index first = rows.step == nullptr ? rows.first_row : 0;
   check.true_that(first >= 0 && first <= epoch - x.rows,
-                  "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) + " lie outside an epoch of " +
-                      std::to_string(epoch) + " rows");
+                  "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) +
+                      " lie outside an epoch of " + std::to_string(epoch) + " rows");
   if (binarize == Binarize::stochastic) check_noise(check, noise);
   do_gather_batch(pixels, rows, binarize, noise, x);
 }
@@ -130,20 +131,23 @@ void Backend::linear(ConstView x, ConstView w, ConstView b, Activation act, View
   check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
   check.matches("b", b, 1, w.rows, "w", w);
   check.f32("y", y);
-  check.true_that(y.rows == x.rows && y.cols == w.rows, "x is " + shape(x) + " and w is " + shape(w) + " but y is " + shape(y));
+  check.true_that(y.rows == x.rows && y.cols == w.rows,
+                  "x is " + shape(x) + " and w is " + shape(w) + " but y is " + shape(y));
   if (pre) check.matches("pre", pre, y.rows, y.cols, "y", y);
-  check.true_that(pre || !needs_pre_activation(act), "pre is not given but " + std::string(to_string(act)) + " needs it");
+  check.true_that(pre || !needs_pre_activation(act),
+                  "pre is not given but " + std::string(to_string(act)) + " needs it");
   do_linear(x, w, b, act, pre, y);
 }
 
-void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
-                              View dx) {
+void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
+                              View db, View dx) {
   const Check check("linear_backward");
   check.f32("x", x);
   check.f32("w", w);
   check.f32("dy", dy);
   check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
-  check.true_that(dy.rows == x.rows && dy.cols == w.rows, "x is " + shape(x) + " and w is " + shape(w) + " but dy is " + shape(dy));
+  check.true_that(dy.rows == x.rows && dy.cols == w.rows,
+                  "x is " + shape(x) + " and w is " + shape(w) + " but dy is " + shape(dy));
   check.matches("dw", dw, w.rows, w.cols, "w", w);
   check.matches("db", db, 1, w.rows, "w", w);
   if (dx) {
@@ -163,8 +167,8 @@ void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl
   do_sample_latent(stats, noise, z, kl, kl_dims);
 }
 
-void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz, const KlWeight& weight,
-                              ConstView kl_dims, float kl_scale, View dstats) {
+void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz,
+                              const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
   const Check check("latent_backward");
   check_stats(check, stats);
   check_samples(check, "dz", dz, stats);
@@ -180,8 +184,8 @@ void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight
   do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
 }
 
-void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                                View dlog_scale) {
+void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
+                                View dmean, View dlog_scale) {
   const Check check("gaussian_log_prob");
   check_likelihood(check, "mean", mean, x, log_p, dmean);
   check.f32("log_scale", log_scale);
@@ -192,8 +196,8 @@ void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale
   do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
 }
 
-void Backend::elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight, const std::uint32_t* step,
-                        float* loss, double* sums) {
+void Backend::elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
+                        const std::uint32_t* step, float* loss, double* sums) {
   const Check check("elbo_loss");
   check.f32("log_p", log_p);
   check.f32("kl", kl);
@@ -214,10 +218,12 @@ void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* l
   check.pointer("grads", arena.grads);
   check.pointer("m", arena.m);
   check.true_that(arena.v != nullptr || step.kind == Optimizer::sgd, "v is not given");
-  check.true_that(arena.ema != nullptr || step.ema_decay == 0, "ema is not given but its decay is " + number(step.ema_decay));
+  check.true_that(arena.ema != nullptr || step.ema_decay == 0,
+                  "ema is not given but its decay is " + number(step.ema_decay));
   check.true_that(arena.size >= 1, "the arena has " + std::to_string(arena.size) + " floats");
   const LearningRate& lr = step.learning_rate;
-  check.true_that(lr.kind != LearningRate::Kind::step || lr.every_steps >= 1, "a step schedule needs every_steps of at least 1");
+  check.true_that(lr.kind != LearningRate::Kind::step || lr.every_steps >= 1,
+                  "a step schedule needs every_steps of at least 1");
   check.true_that(lr.kind != LearningRate::Kind::pieces || (lr.pieces >= 1 && lr.pieces <= LearningRate::kMaxPieces),
                   "a schedule has " + std::to_string(lr.pieces) + " pieces but needs 1 to " +
                       std::to_string(LearningRate::kMaxPieces));

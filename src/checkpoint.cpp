@@ -1,5 +1,5 @@
-// Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m." and
-// "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments"; in the
+// Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
+// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments"; in the
 // metadata "format", "model", "training" and "progress".
 #include "cuvae/checkpoint.h"
 
@@ -30,7 +30,8 @@ class Gather {
     if (!buffer) return;
     const float* host = static_cast<const float*>(on_host(buffer));
     for (const Parameter& p : layout.parameters())
-      tensors.push_back({prefix + p.name, "F32", tensor_shape(p), host + p.offset, static_cast<std::size_t>(p.size()) * sizeof(float)});
+      tensors.push_back({prefix + p.name, "F32", tensor_shape(p), host + p.offset,
+                         static_cast<std::size_t>(p.size()) * sizeof(float)});
   }
   void whole(const std::string& name, const char* dtype, std::size_t element, const Buffer& buffer) {
     tensors.push_back({name, dtype, {static_cast<Index>(buffer.bytes() / element)}, on_host(buffer), buffer.bytes()});
@@ -101,7 +102,8 @@ Standing read_standing(const SafetensorsFile& file) {
   j.at("examples").get_to(p.examples);
   j.at("epochs_without_gain").get_to(p.epochs_without_gain);
   j.at("data_crc32").get_to(p.data_crc32);
-  p.best_elbo = j.at("best_elbo").is_null() ? -std::numeric_limits<double>::infinity() : j.at("best_elbo").get<double>();
+  p.best_elbo =
+      j.at("best_elbo").is_null() ? -std::numeric_limits<double>::infinity() : j.at("best_elbo").get<double>();
   if (p.examples < 1) throw Error("examples is " + std::to_string(p.examples));
   return p;
 }

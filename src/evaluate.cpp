@@ -19,7 +19,8 @@ Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::
   check_data_fits(data, vae.config(), options.binarize);
   for (std::uint32_t row : rows)
     if (row >= data.rows())
-      throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " + std::to_string(data.rows()));
+      throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " +
+                  std::to_string(data.rows()));
   const ResidentData resident(vae.backend(), data);
   return evaluate_resident(vae, resident.view(), rows, options);
 }
@@ -28,6 +29,9 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
                              const EvaluateOptions& options) {
   if (options.samples < 1 || options.batch < 1) throw Error("evaluate: samples and batch must be at least 1");
   if (rows.empty()) throw Error("evaluate: no examples");
+  if (options.samples > 0x7fffffff / std::min<Index>(options.batch, 0x7fffffff))
+    throw Error("evaluate: " + std::to_string(options.samples) + " samples in batches of " +
+                std::to_string(options.batch) + " are more than 2147483647 rows");
   Backend& backend = vae.backend();
   const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim, latent = vae.config().latent;
   const Index batch = std::min(options.batch, count);

@@ -56,14 +56,17 @@ void Trainer::check_divergence() {
 
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   config_.validate();
+  if (config_.batch != activations_.batch || config_.samples != activations_.samples)
+    throw Error("fit: batch and samples cannot change once the trainer is made");
   check_data_fits(data, vae_.config(), config_.binarize);
   if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
   const Index train_count = training_examples(config_, data.rows());
   if (train_count != examples_)
-    throw Error(data.name() + ": gives " + std::to_string(train_count) + " training examples but the trainer was made for " +
-                std::to_string(examples_));
+    throw Error(data.name() + ": gives " + std::to_string(train_count) +
+                " training examples but the trainer was made for " + std::to_string(examples_));
   const std::uint32_t crc = data.crc32();
-  if (data_crc32_ != 0 && data_crc32_ != crc) throw Error(data.name() + ": is not the data that this run was trained on");
+  if (data_crc32_ != 0 && data_crc32_ != crc)
+    throw Error(data.name() + ": is not the data that this run was trained on");
   data_crc32_ = crc;
 
   Rows train(static_cast<std::size_t>(data.rows()));
@@ -98,9 +101,11 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     p.step = step;
     p.total_steps = total;
     p.seconds = now - start;
-    p.examples_per_second = static_cast<double>(step - marked_step) * static_cast<double>(config_.batch) / std::max(1e-9, now - mark);
+    p.examples_per_second =
+        static_cast<double>(step - marked_step) * static_cast<double>(config_.batch) / std::max(1e-9, now - mark);
     const auto last = static_cast<std::uint32_t>(step - 1);
-    p.learning_rate = static_cast<double>(math::learning_rate(optimizer_step(config_, steps_per_epoch_).learning_rate, last));
+    p.learning_rate =
+        static_cast<double>(math::learning_rate(optimizer_step(config_, steps_per_epoch_).learning_rate, last));
     p.beta = static_cast<double>(math::kl_weight(kl_weight(config_, steps_per_epoch_), last));
     mark = now;
     marked_step = step;
@@ -119,11 +124,13 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     if (step % per_epoch == 0) reset_metrics();
 
     do {
-      backend_.gather_batch(resident.view(), {order.as<std::uint32_t>(), train_count, device_step}, config_.binarize, pixel_noise, x);
+      backend_.gather_batch(resident.view(), {order.as<std::uint32_t>(), train_count, device_step}, config_.binarize,
+                            pixel_noise, x);
       update(x);
       ++step;
       if (step % static_cast<std::uint64_t>(config_.max_skipped) == 0 || step % per_epoch == 0) check_divergence();
-      if (log_every > 0 && step % log_every == 0 && step % per_epoch != 0 && options.on_progress) options.on_progress(progress(epoch));
+      if (log_every > 0 && step % log_every == 0 && step % per_epoch != 0 && options.on_progress)
+        options.on_progress(progress(epoch));
     } while (step % per_epoch != 0 && !stop_requested());
 
     if (step % per_epoch == 0) {
@@ -131,13 +138,16 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       p.epoch_end = true;
       if (!held_out.empty()) {
         const UseAveraged averaged(vae_.params_buffer(), ema_);
-        p.validation = evaluate_resident(vae_, resident.view(), held_out, {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
+        p.validation = evaluate_resident(vae_, resident.view(), held_out,
+                                         {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
         p.best = p.validation->elbo > best_elbo_;
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
         if (p.best) best_elbo_ = p.validation->elbo;
       }
       if (p.best) save_to("best.safetensors");
-      if (step == total || patience_spent() || (epoch + 1) % config_.checkpoint_every == 0) save_to("last.safetensors");
+      // Amid skipped steps the run may have diverged already: the last good checkpoint stays.
+      const bool due = (epoch + 1) % config_.checkpoint_every == 0 && state().skipped_in_a_row == 0;
+      if (step == total || patience_spent() || due) save_to("last.safetensors");
       mark = seconds_now();  // validation and checkpoints are not part of the training rate
       if (options.on_progress) options.on_progress(p);
       if (patience_spent()) return Outcome::early_stopped;

@@ -81,6 +81,8 @@ json parse_header(const InputFile& file, const std::string& text) {
     return json::parse(text, check);
   } catch (const json::parse_error& error) {
     file.fail("the header is not JSON at byte " + std::to_string(length_bytes + error.byte - 1));
+  } catch (const json::out_of_range&) {
+    file.fail("the header has a number that is too large");
   }
 }
 

@@ -25,6 +25,7 @@ void TrainConfig::validate() const {
   };
   whole("batch", batch, 1);
   whole("samples", samples, 1);
+  check(batch * samples <= 0x7fffffff, "batch * samples", std::to_string(batch * samples), "at most 2147483647");
   whole("epochs", epochs, 1);
   whole("patience", patience, 0);
   whole("log_every", log_every, 0);
@@ -40,7 +41,8 @@ void TrainConfig::validate() const {
   fraction("beta2", static_cast<double>(beta2));
   fraction("ema_decay", static_cast<double>(ema_decay));
   fraction("validation", validation);
-  check(patience == 0 || validation > 0, "patience", std::to_string(patience), "0 when no examples are held out for validation");
+  check(patience == 0 || validation > 0, "patience", std::to_string(patience),
+        "0 when no examples are held out for validation");
   schedule.validate();
 }
 
@@ -52,8 +54,8 @@ const TrainConfig& validated(const TrainConfig& config) {
 
 Index count_steps(const TrainConfig& config, Index examples) {
   if (examples < config.batch)
-    throw Error("training: batch is " + std::to_string(config.batch) + " but there are only " + std::to_string(examples) +
-                " training examples");
+    throw Error("training: batch is " + std::to_string(config.batch) + " but there are only " +
+                std::to_string(examples) + " training examples");
   const Index steps = examples / config.batch;
   if (steps > 0xfffffffe / config.epochs) throw Error("training: more than 4294967294 steps");
   return steps;
@@ -97,21 +99,23 @@ void Trainer::update(ConstView x) {
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
   const auto& [a, g] = std::tie(activations_, gradients_);
 
-  const View stats = vae_.encode(x, a);                                                               // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a);                                                 // [R, L], kl
-  const View output = vae_.decode(z, a);                                                              // [R, D]
-  const View log_p = vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a);               // [R, 1], doutput
-  backend_.elbo_loss(log_p, kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>());        // [1]
-  backend_.moments(stats, moments_.as<double>());                                                     // [1 + 4L]
-  vae_.decoder().backward(backend_, arena.params, grads, z, a.decoder, output, g.scratch, dz);        // [R, L]
-  backend_.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims,
-                           1.0f / static_cast<float>(B), dstats);                                     // [B, 2L]
-  vae_.encoder().backward(backend_, arena.params, grads, x, a.encoder, dstats, g.scratch, {});        // [P]
+  const View stats = vae_.encode(x, a);                                                         // [B, 2L]
+  const View z = vae_.sample_latent(stats, noise, a);                                           // [R, L], kl
+  const View output = vae_.decode(z, a);                                                        // [R, D]
+  const View log_p = vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a);         // [R, 1], doutput
+  backend_.elbo_loss(log_p, kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>());  // [1]
+  backend_.moments(stats, moments_.as<double>());                                               // [1 + 4L]
+  vae_.decoder().backward(backend_, arena.params, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
+  backend_.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
+                           dstats);                                                             // [B, 2L]
+  vae_.encoder().backward(backend_, arena.params, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
-                sums_.as<double>());                                                                  // [P]
+                sums_.as<double>());  // [P]
 }
 
 void Trainer::step(ConstView x) {
+  if (config_.batch != activations_.batch || config_.samples != activations_.samples)
+    throw Error("step: batch and samples cannot change once the trainer is made");
   if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
     throw Error("step: x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) + "] but the model takes [" +
                 std::to_string(config_.batch) + ", " + std::to_string(vae_.config().data_dim) + "]");

@@ -20,8 +20,8 @@ template <>
 struct Names<Activation> {
   static constexpr const char* what = "activation";
   static constexpr std::pair<Activation, std::string_view> all[] = {
-      {Activation::relu, "relu"}, {Activation::tanh, "tanh"}, {Activation::softplus, "softplus"},
-      {Activation::silu, "silu"}, {Activation::gelu, "gelu"}, {Activation::elu, "elu"},
+      {Activation::relu, "relu"},        {Activation::tanh, "tanh"}, {Activation::softplus, "softplus"},
+      {Activation::silu, "silu"},        {Activation::gelu, "gelu"}, {Activation::elu, "elu"},
       {Activation::identity, "identity"}};
 };
 template <>
@@ -59,6 +59,14 @@ struct Names<LearningRate::Kind> {
                                                                             {LearningRate::Kind::pieces, "pieces"}};
 };
 
+// For error lines: a name from a file may hold line ends or megabytes.
+std::string printable(std::string_view name) {
+  std::string text(name.substr(0, 40));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+  return text;
+}
+
 template <class Enum>
 std::string_view name_of(Enum value) {
   for (const auto& [v, name] : Names<Enum>::all)
@@ -83,7 +91,7 @@ Enum parse(std::string_view name) {
     if (n == name) return v;
     allowed += (allowed.empty() ? "" : ", ") + std::string(n);
   }
-  throw Error(std::string(Names<Enum>::what) + " '" + std::string(name) + "' is not one of " + allowed);
+  throw Error(std::string(Names<Enum>::what) + " '" + printable(name) + "' is not one of " + allowed);
 }
 template Binarize parse<Binarize>(std::string_view);
 template Activation parse<Activation>(std::string_view);

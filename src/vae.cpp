@@ -75,11 +75,13 @@ Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
   std::vector<float> host(static_cast<std::size_t>(layout_.size()), 0.0f);
   for (const Mlp* mlp : {&encoder_, &decoder_})
     for (const Parameter& w : mlp->weights()) {
-      const double fan = static_cast<double>(config.initialization == Initialization::glorot ? w.rows + w.cols : w.cols);
+      const double fan =
+          static_cast<double>(config.initialization == Initialization::glorot ? w.rows + w.cols : w.cols);
       const double bound = std::sqrt(6.0 / fan);
       for (Index i = w.offset; i < w.offset + w.size(); ++i) {
         const auto index = static_cast<std::uint64_t>(i);
-        const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::initialization), 0, index);
+        const std::uint32_t word =
+            math::philox_word(seed, static_cast<std::uint32_t>(Stream::initialization), 0, index);
         host[static_cast<std::size_t>(i)] = static_cast<float>(((word + 0.5) * 0x1p-31 - 1.0) * bound);
       }
     }
@@ -108,13 +110,20 @@ void Vae::set_output_bias(const std::vector<float>& mean) {
 VaeActivations Vae::allocate(Index batch, Index samples) const {
   const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
   const Index rows = batch * samples;
-  return {batch, samples, encoder_.allocate(*backend_, batch), decoder_.allocate(*backend_, rows),
-          floats(rows * config_.latent), floats(batch), floats(config_.latent), floats(rows)};
+  return {batch,
+          samples,
+          encoder_.allocate(*backend_, batch),
+          decoder_.allocate(*backend_, rows),
+          floats(rows * config_.latent),
+          floats(batch),
+          floats(config_.latent),
+          floats(rows)};
 }
 
 VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
   const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
-  const Index rows = batch * samples, scratch = std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden());
+  const Index rows = batch * samples,
+              scratch = std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden());
   return {{floats(scratch), floats(scratch)}, floats(rows * config_.latent), floats(batch * 2 * config_.latent)};
 }
 
@@ -123,7 +132,9 @@ ConstView Vae::log_scale() const {
   return ConstView{params() + log_scale_->offset, log_scale_->rows, log_scale_->cols};
 }
 
-View Vae::encode(ConstView x, const VaeActivations& a) const { return encoder_.forward(*backend_, params(), x, a.encoder); }
+View Vae::encode(ConstView x, const VaeActivations& a) const {
+  return encoder_.forward(*backend_, params(), x, a.encoder);
+}
 
 View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const {
   const View z = a.z.view(stats.rows * a.samples, config_.latent);
@@ -131,7 +142,9 @@ View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivation
   return z;
 }
 
-View Vae::decode(ConstView z, const VaeActivations& a) const { return decoder_.forward(*backend_, params(), z, a.decoder); }
+View Vae::decode(ConstView z, const VaeActivations& a) const {
+  return decoder_.forward(*backend_, params(), z, a.decoder);
+}
 
 View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const {
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
@@ -149,10 +162,12 @@ namespace {
 
 // result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
 template <class F>
-std::vector<float> in_batches(Backend& backend, const char* what, const std::vector<float>& host, Index in, Index out, F f) {
+std::vector<float> in_batches(Backend& backend, const char* what, const std::vector<float>& host, Index in, Index out,
+                              F f) {
   const Index rows = static_cast<Index>(host.size()) / in;
   if (rows * in != static_cast<Index>(host.size()))
-    throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " + std::to_string(in));
+    throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " +
+                std::to_string(in));
   std::vector<float> result(static_cast<std::size_t>(rows * out));
   const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float));
   for (Index first = 0; first < rows; first += kHostBatch) {
@@ -179,9 +194,9 @@ std::vector<float> Vae::encode(const std::vector<float>& x) const {
 
 std::vector<float> Vae::decode(const std::vector<float>& z) const {
   const MlpActivations a = decoder_.allocate(*backend_, kHostBatch);
-  std::vector<float> mean =
-      in_batches(*backend_, "decode", z, config_.latent, config_.data_dim,
-                 [&](ConstView batch) { return decoder_.forward(*backend_, params(), batch, a); });
+  std::vector<float> mean = in_batches(*backend_, "decode", z, config_.latent, config_.data_dim, [&](ConstView batch) {
+    return decoder_.forward(*backend_, params(), batch, a);
+  });
   if (config_.likelihood == Likelihood::bernoulli)
     for (float& v : mean) v = math::sigmoid(v);
   return mean;

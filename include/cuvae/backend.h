@@ -23,7 +23,9 @@ class Buffer {
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
   template <class T>
-  T* as() const { return static_cast<T*>(data_); }
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
   View view(Index rows, Index cols, DType type = DType::f32) const { return {data_, rows, cols, type}; }
   explicit operator bool() const { return data_ != nullptr; }
 
@@ -35,10 +37,10 @@ class Buffer {
 };
 
 /// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width.
-/// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin, kLogVarMax].
-/// Views lie in the backend's memory and do not overlap unless an op says that they may. All log-densities and KLs are in
-/// nats. Ops may be asynchronous; synchronize() waits. Every public op checks its shapes and throws Error before anything is
-/// computed.
+/// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
+/// kLogVarMax]. Views lie in the backend's memory and do not overlap unless an op says that they may. All log-densities
+/// and KLs are in nats. Ops may be asynchronous; synchronize() waits. Every public op checks its shapes and throws
+/// Error before anything is computed.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -58,9 +60,10 @@ class Backend {
   void zero(void* device, std::size_t bytes);
   void synchronize();
 
-  /// x [B, D] f32 = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass. The
-  /// uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so that 0
-  /// and 1 are exact: the float32 u is in (0, 1]).
+  /// x [B, D] f32 = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
+  /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
+  /// that 0 and 1 are exact: the float32 u is in (0, 1]). The entries of rows.order must be below N: they lie in the
+  /// backend's memory and are not checked.
   void gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x);
 
   /// y [B, O] = act(x w^T + b), x [B, I], w [O, I], b [1, O]. `pre` [B, O] receives x w^T + b; it is needed where
@@ -69,15 +72,16 @@ class Backend {
 
   /// The backward pass of a linear layer, from dy [B, O], the gradient at its pre-activation:
   ///   dw [O, I] = dy^T x;  db [1, O] = column sums of dy;
-  ///   dx [B, I] = (dy w) * act'(below), the gradient at the pre-activation of the layer below, whose result is x and whose
-  ///   activation is `below`, with pre-activation `below_pre` where needs_pre_activation(below).
+  ///   dx [B, I] = (dy w) * act'(below), the gradient at the pre-activation of the layer below, whose result is x and
+  ///   whose activation is `below`, with pre-activation `below_pre` where needs_pre_activation(below).
   /// An empty dx is not computed. (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
   void linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
                        View dx);
 
   /// z [R, L] = mu + exp(logvar/2) * eps, eps the normal with index ((noise.first_row + b) * K + k) * L + l
   /// (Kingma and Welling 2013, section 2.4). In the same pass, the KL to N(0, I) in closed form (their appendix B):
-  ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the batch.
+  ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the
+  ///   batch.
   void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims);
 
   /// dstats [B, 2L] from dz [R, L] and the KL, by the estimator; draws the same eps again:
@@ -90,22 +94,24 @@ class Backend {
   /// dlogits [R, D] = row_weight * (x - sigmoid(l)), which may be the logits themselves.
   void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits);
 
-  /// log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale), log_scale [1, 1] or [1, D], clamped
-  /// to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D] (may be the mean) and dlog_scale (shaped
-  /// as log_scale), gradients of row_weight * sum of log_p.
+  /// log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale), log_scale [1, 1] or [1, D],
+  /// clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D] (may be the mean) and
+  /// dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p.
   void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
                          View dlog_scale);
 
-  /// loss[0] = -mean(log_p) + beta(*step) * KL, where the KL is mean(kl), or sum_l max(free_bits, kl_dims) with free bits.
-  /// When the loss is finite, adds loss, mean(log_p), mean(kl) and kl_dims to `sums` (doubles, see metric::Slot).
+  /// loss[0] = -mean(log_p) + beta(*step) * KL, where the KL is mean(kl), or sum_l max(free_bits, kl_dims) with free
+  /// bits. When the loss is finite, adds loss, mean(log_p), mean(kl) and kl_dims to `sums` (doubles, see metric::Slot).
   void elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight, const std::uint32_t* step,
                  float* loss, double* sums);
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
-  /// loss[0] or the gradients' global norm is not finite. Then advances `state`, and adds the norm to `sums` on an update.
+  /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
+  /// norm to `sums` on an update.
   void adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums);
 
-  /// Merges the rows of x [B, C] into `acc`, doubles [1 + 2C] = count, means, sums of squared deviations: Chan et al. 1983.
+  /// Merges the rows of x [B, C] into `acc`, doubles [1 + 2C] = count, means, sums of squared deviations: Chan et al.
+  /// 1983.
   void moments(ConstView x, double* acc);
 
  protected:
@@ -121,16 +127,16 @@ class Backend {
   virtual void do_synchronize() = 0;
   virtual void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) = 0;
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
-  virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
-                                  View db, View dx) = 0;
+  virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
+                                  View dw, View db, View dx) = 0;
   virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) = 0;
   virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
   virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
                                     View dmean, View dlog_scale) = 0;
-  virtual void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&, const std::uint32_t* step,
-                            float* loss, double* sums) = 0;
+  virtual void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&,
+                            const std::uint32_t* step, float* loss, double* sums) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
   virtual void do_moments(ConstView x, double* acc) = 0;
 };

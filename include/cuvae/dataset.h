@@ -27,18 +27,18 @@ class Dataset {
   static Dataset from_memory(std::vector<std::uint8_t> pixels, Index rows, Index cols);
   static Dataset from_memory(std::vector<float> values, Index rows, Index cols);
 
-  Index rows() const { return rows_; }                     ///< N, examples
-  Index cols() const { return cols_; }                     ///< D, values of one example
-  Index image_height() const { return height_; }           ///< for pictures; 1 when the shape says nothing
-  Index image_width() const { return width_; }             ///< image_height * image_width == D
-  DType dtype() const { return dtype_; }                   ///< u8 or f32
-  const void* data() const { return data_; }               ///< row-major, packed
-  const std::string& name() const { return name_; }        ///< where it came from, for messages
-  std::uint32_t crc32() const;                             ///< of all bytes: tells one data set from another on resume
-  double mean(Index col) const;                            ///< of one column, in [0, 1] units for u8
-  std::vector<float> column_means() const;                 ///< [D], in [0, 1] units for u8
-  bool within_unit_interval() const;                       ///< every value in [0, 1]: what a Bernoulli likelihood needs
-  std::vector<float> row(Index index) const;               ///< one example as float32, u8 divided by 255
+  Index rows() const { return rows_; }               ///< N, examples
+  Index cols() const { return cols_; }               ///< D, values of one example
+  Index image_height() const { return height_; }     ///< for pictures; 1 when the shape says nothing
+  Index image_width() const { return width_; }       ///< image_height * image_width == D
+  DType dtype() const { return dtype_; }             ///< u8 or f32
+  const void* data() const { return data_; }         ///< row-major, packed
+  const std::string& name() const { return name_; }  ///< where it came from, for messages
+  std::uint32_t crc32() const;                       ///< of all bytes: tells one data set from another on resume
+  double mean(Index col) const;                      ///< of one column, in [0, 1] units for u8
+  std::vector<float> column_means() const;           ///< [D], in [0, 1] units for u8
+  bool within_unit_interval() const;                 ///< every value in [0, 1]: what a Bernoulli likelihood needs
+  std::vector<float> row(Index index) const;         ///< one example as float32, u8 divided by 255
 
  private:
   template <typename Value>

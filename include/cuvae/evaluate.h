@@ -9,8 +9,8 @@
 namespace cuvae {
 
 struct EvaluateOptions {
-  Index samples = 1;                          ///< latent samples per example
-  Index batch = 500;                          ///< changes the memory needed, not the noise
+  Index samples = 1;  ///< latent samples per example
+  Index batch = 500;  ///< changes the memory needed, not the noise
   Binarize binarize = Binarize::stochastic;
   std::uint64_t seed = 0;
 };
@@ -18,13 +18,13 @@ struct EvaluateOptions {
 /// In nats per example, averaged over the examples.
 struct Evaluation {
   Index examples = 0;
-  double elbo = 0;               ///< reconstruction - kl
-  double reconstruction = 0;     ///< E_q log p(x|z)
-  double kl = 0;                 ///< KL(q(z|x) || p(z))
-  double elbo_error = 0;         ///< standard error of the mean over the examples
-  double bits_per_dim = 0;       ///< -elbo / (D ln 2)
-  std::vector<double> kl_dims;   ///< per latent dimension
-  Index active_units = 0;        ///< dimensions with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
+  double elbo = 0;              ///< reconstruction - kl
+  double reconstruction = 0;    ///< E_q log p(x|z)
+  double kl = 0;                ///< KL(q(z|x) || p(z))
+  double elbo_error = 0;        ///< standard error of the mean over the examples
+  double bits_per_dim = 0;      ///< -elbo / (D ln 2)
+  std::vector<double> kl_dims;  ///< per latent dimension
+  Index active_units = 0;       ///< dimensions with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
 };
 
 /// The steps' counter that evaluation noise uses, which no training step reaches.

@@ -29,23 +29,23 @@ struct Schedule {
 
 struct TrainConfig {
   std::uint64_t seed = 0;
-  Index batch = 128;                         ///< B
-  Index samples = 1;                         ///< K latent samples per example
+  Index batch = 128;  ///< B
+  Index samples = 1;  ///< K latent samples per example
   Index epochs = 20;
   Binarize binarize = Binarize::stochastic;
   float beta = 1.0f;
-  double kl_warmup_epochs = 0.0;             ///< beta grows linearly from 0 over these
-  float free_bits = 0.0f;                    ///< nats per latent dimension
+  double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these
+  float free_bits = 0.0f;         ///< nats per latent dimension
   Optimizer optimizer = Optimizer::adam;
   Schedule schedule;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f, clip_norm = 0.0f, ema_decay = 0.0f;
   bool output_bias_from_data = false;
-  double validation = 0.0;                   ///< share of the examples held out, in [0, 1)
-  Index patience = 0;                        ///< epochs without a better validation ELBO before stopping; 0: never
-  Index log_every = 100;                     ///< steps between progress reports; 0: only at the end of an epoch
-  Index checkpoint_every = 1;                ///< epochs between "last" checkpoints
-  Index max_skipped = 20;                    ///< non-finite steps in a row that end the run
+  double validation = 0.0;     ///< share of the examples held out, in [0, 1)
+  Index patience = 0;          ///< epochs without a better validation ELBO before stopping; 0: never
+  Index log_every = 100;       ///< steps between progress reports; 0: only at the end of an epoch
+  Index checkpoint_every = 1;  ///< epochs between "last" checkpoints
+  Index max_skipped = 20;      ///< non-finite steps in a row that end the run
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;
@@ -56,30 +56,30 @@ struct Metrics {
   std::uint64_t steps = 0;              ///< steps that the means are over
   double loss = 0, reconstruction = 0;  ///< reconstruction is E_q log p(x|z)
   double kl = 0;
-  std::vector<double> kl_dims;          ///< per latent dimension
-  Index active_units = 0;               ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
-  double gradient_norm = 0;             ///< before clipping
-  std::uint64_t skipped = 0;            ///< non-finite steps since the start of the run
+  std::vector<double> kl_dims;  ///< per latent dimension
+  Index active_units = 0;       ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
+  double gradient_norm = 0;     ///< before clipping
+  std::uint64_t skipped = 0;    ///< non-finite steps since the start of the run
 };
 
 struct Progress {
-  Index epoch = 0, epochs = 0;          ///< epoch counts from 1
+  Index epoch = 0, epochs = 0;  ///< epoch counts from 1
   std::uint64_t step = 0, total_steps = 0;
   bool epoch_end = false;
-  double seconds = 0;                   ///< since fit() began
-  double examples_per_second = 0;       ///< over the last interval
+  double seconds = 0;              ///< since fit() began
+  double examples_per_second = 0;  ///< over the last interval
   double learning_rate = 0, beta = 0;
   Metrics train;
-  std::optional<Evaluation> validation; ///< at the end of an epoch, when examples are held out
-  bool best = false;                    ///< this epoch's validation ELBO is the best so far
+  std::optional<Evaluation> validation;  ///< at the end of an epoch, when examples are held out
+  bool best = false;                     ///< this epoch's validation ELBO is the best so far
 };
 
 enum class Outcome { finished, early_stopped, interrupted };
 
 struct FitOptions {
-  std::filesystem::path checkpoints;                ///< folder for last.safetensors and best.safetensors; empty: none
+  std::filesystem::path checkpoints;  ///< folder for last.safetensors and best.safetensors; empty: none
   std::function<void(const Progress&)> on_progress;
-  const std::atomic<bool>* stop = nullptr;          ///< set from a signal handler: stop after this step, with a checkpoint
+  const std::atomic<bool>* stop = nullptr;  ///< set from a signal handler: stop after this step, with a checkpoint
 };
 
 /// How many of `rows` examples are trained on when config.validation of them are held out.
@@ -87,7 +87,8 @@ Index training_examples(const TrainConfig& config, Index rows);
 
 class Trainer {
  public:
-  /// `examples` in one pass fixes the meaning of an epoch: examples / batch steps (a remainder waits for another shuffle).
+  /// `examples` in one pass fixes the meaning of an epoch: examples / batch steps (a remainder waits for another
+  /// shuffle).
   Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples);
   /// For fit() on this data: the examples that config.validation leaves to train on.
   Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Dataset& data)
@@ -97,7 +98,8 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; seed, batch, samples and validation must stay for resumed runs to repeat.
+  /// For resuming with more epochs or another rate; seed, batch, samples and validation must stay for resumed runs to
+  /// repeat.
   TrainConfig& mutable_config() { return config_; }
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured.
@@ -107,9 +109,9 @@ class Trainer {
   /// Throws Error when max_skipped steps in a row were not finite; the last good checkpoint stays.
   Outcome fit(const Dataset& data, const FitOptions& options = {});
 
-  Metrics metrics();      ///< reads the device's sums; waits for it
-  void reset_metrics();   ///< starts new means
-  StepState state();      ///< waits for the device
+  Metrics metrics();     ///< reads the device's sums; waits for it
+  void reset_metrics();  ///< starts new means
+  StepState state();     ///< waits for the device
   Index steps_per_epoch() const { return steps_per_epoch_; }
 
   /// Writes parameters, optimizer state, counters, configuration: everything that resume() needs.
@@ -125,8 +127,8 @@ class Trainer {
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
-  Buffer x_;                            // [B, D]
-  Buffer grads_, m_, v_, ema_;          // arenas beside the model's parameters
+  Buffer x_;                              // [B, D]
+  Buffer grads_, m_, v_, ema_;            // arenas beside the model's parameters
   Buffer state_, loss_, sums_, moments_;  // StepState, one float, doubles (metric::Slot), moments of stats
 
   // Where fit() stands, kept in checkpoints.

@@ -19,10 +19,10 @@ enum class Activation : std::uint8_t { identity, relu, tanh, softplus, silu, gel
 constexpr bool needs_pre_activation(Activation a) { return a == Activation::silu || a == Activation::gelu; }
 
 enum class Likelihood : std::uint8_t {
-  bernoulli,                   ///< logits per dimension
-  gaussian,                    ///< mean per dimension, one fixed standard deviation
-  gaussian_learned,            ///< mean per dimension, one learned log standard deviation
-  gaussian_learned_per_dim,    ///< mean per dimension, a learned log standard deviation per dimension
+  bernoulli,                 ///< logits per dimension
+  gaussian,                  ///< mean per dimension, one fixed standard deviation
+  gaussian_learned,          ///< mean per dimension, one learned log standard deviation
+  gaussian_learned_per_dim,  ///< mean per dimension, a learned log standard deviation per dimension
 };
 
 enum class Initialization : std::uint8_t {
@@ -58,8 +58,8 @@ enum class Stream : std::uint32_t {
   split = 7,
 };
 
-/// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory, so
-/// that a replayed CUDA graph draws fresh numbers. `first_row` is the place of row 0 in the global batch.
+/// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory,
+/// so that a replayed CUDA graph draws fresh numbers. `first_row` is the place of row 0 in the global batch.
 struct Noise {
   std::uint64_t seed = 0;
   Stream stream = Stream::latent;
@@ -75,8 +75,8 @@ struct StepState {
   std::uint32_t skipped_in_a_row = 0;  ///< since the last update
 };
 
-/// Which rows of the data make a batch of B: rows first + [0, B), first = (*step % (rows / B)) * B, through `order` when
-/// it is given. With step == nullptr, first is `first_row`.
+/// Which rows of the data make a batch of B: rows first + [0, B), first = (*step % (rows / B)) * B, through `order`
+/// when it is given. With step == nullptr, first is `first_row`.
 struct BatchRows {
   const std::uint32_t* order = nullptr;  ///< [rows] row numbers of this epoch, in the backend's memory
   Index rows = 0;                        ///< rows in one epoch
@@ -84,8 +84,8 @@ struct BatchRows {
   Index first_row = 0;
 };
 
-/// beta * min(1, *step / warmup_steps) times the KL, with free bits: a latent dimension whose KL, averaged over the batch,
-/// is below `free_bits` nats counts as `free_bits` and has no KL gradient (Kingma et al. 2016, eq. 15).
+/// beta * min(1, *step / warmup_steps) times the KL, with free bits: a latent dimension whose KL, averaged over the
+/// batch, is below `free_bits` nats counts as `free_bits` and has no KL gradient (Kingma et al. 2016, eq. 15).
 struct KlWeight {
   float beta = 1.0f;
   std::uint32_t warmup_steps = 0;

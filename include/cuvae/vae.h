@@ -10,15 +10,15 @@
 namespace cuvae {
 
 struct VaeConfig {
-  Index data_dim = 784;                      ///< D
-  Index latent = 20;                         ///< L
-  std::vector<Index> encoder_hidden{400};    ///< widths from x to z; may be empty
-  std::vector<Index> decoder_hidden{400};    ///< widths from z to x
+  Index data_dim = 784;                    ///< D
+  Index latent = 20;                       ///< L
+  std::vector<Index> encoder_hidden{400};  ///< widths from x to z; may be empty
+  std::vector<Index> decoder_hidden{400};  ///< widths from z to x
   Activation activation = Activation::relu;
   Likelihood likelihood = Likelihood::bernoulli;
-  float scale = 1.0f;                        ///< standard deviation of a Gaussian likelihood, or where a learned one starts
+  float scale = 1.0f;  ///< standard deviation of a Gaussian likelihood, or where a learned one starts
   Initialization initialization = Initialization::glorot;
-  Index image_height = 1, image_width = 784; ///< how pictures lay out the D values
+  Index image_height = 1, image_width = 784;  ///< how pictures lay out the D values
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;
@@ -32,7 +32,7 @@ ParameterLayout parameter_layout(const VaeConfig& config);
 struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
-  Buffer z, kl, kl_dims, log_p;              // [R, L], [B, 1], [1, L], [R, 1]
+  Buffer z, kl, kl_dims, log_p;  // [R, L], [B, 1], [1, L], [R, 1]
 };
 
 /// The gradients' buffers besides: two scratch matrices, dz [R, L] and dstats [B, 2L].
@@ -61,9 +61,9 @@ class Vae {
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
-  View encode(ConstView x, const VaeActivations& a) const;                                   ///< stats [B, 2L]
-  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const;    ///< z [R, L]; kl, kl_dims
-  View decode(ConstView z, const VaeActivations& a) const;                                   ///< logits or means [R, D]
+  View encode(ConstView x, const VaeActivations& a) const;                                 ///< stats [B, 2L]
+  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const;  ///< z [R, L]; kl, kl_dims
+  View decode(ConstView z, const VaeActivations& a) const;                                 ///< logits or means [R, D]
   /// log p(x|z) [R, 1]; with `grads` (an arena), `output` becomes row_weight times its gradient.
   View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const;
 

@@ -25,8 +25,8 @@ class CpuBackend final : public Backend {
   void do_synchronize() override {}
   void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
   void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
-  void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
-                          View dx) override;
+  void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
+                          View db, View dx) override;
   void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) override;
   void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
                           float kl_scale, View dstats) override;
@@ -47,9 +47,9 @@ class CpuBackend final : public Backend {
 
   int threads_;
   const Passes& p_;
-  std::vector<float> partial_;       // per-chunk sums; grows to the largest op, then stays
+  std::vector<float> partial_;  // per-chunk sums; grows to the largest op, then stays
   std::vector<double> partial64_;
-  std::vector<float> noise_;         // one block of normals per chunk that is being worked on
+  std::vector<float> noise_;  // one block of normals per chunk that is being worked on
 };
 
 }  // namespace cuvae::cpu

@@ -20,15 +20,16 @@ Draw draw_of(const Noise& n) { return {n.seed, static_cast<std::uint32_t>(n.stre
 
 // Runs f on each chunk, with its normals drawn into one scratch block per chunk in flight.
 template <class F>
-void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noise& noise, std::vector<float>& scratch, F f) {
+void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noise& noise, std::vector<float>& scratch,
+                  F f) {
   const Index count = chunk_count(s.rows, s.chunk), lanes = std::min<Index>(count, 4 * threads);
   scratch.resize(static_cast<std::size_t>(lanes * s.noise_floats));
   parallel_chunks(threads, lanes, 1, [&](Index lane, Index, Index) {
     float* normals = scratch.data() + lane * s.noise_floats;
     for (Index c = lane; c < count; c += lanes) {
       const Index begin = c * s.chunk, end = std::min(s.rows, begin + s.chunk), per_row = s.samples * s.latent;
-      p.normals(draw_of(noise), static_cast<std::uint64_t>((noise.first_row + begin) * per_row), (end - begin) * per_row,
-                normals);
+      p.normals(draw_of(noise), static_cast<std::uint64_t>((noise.first_row + begin) * per_row),
+                (end - begin) * per_row, normals);
       f(c, begin, end, normals);
     }
   });
@@ -47,16 +48,16 @@ void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, V
   for (Index l = 0; l < s.latent; ++l) kl_dims.f32()[l] /= static_cast<float>(s.rows);
 }
 
-void CpuBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz, const KlWeight& weight,
-                                    ConstView kl_dims, float kl_scale, View dstats) {
+void CpuBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
+                                    const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
   const LatentChunks s(stats, dz);
   const float scale = kl_scale * math::kl_weight(weight, *noise.step);
   partial_.resize(static_cast<std::size_t>(s.latent));  // s of each dimension
   for (Index l = 0; l < s.latent; ++l)
     partial_[static_cast<std::size_t>(l)] = kl_dims.f32()[l] < weight.free_bits ? 0.0f : scale;
   with_normals(threads_, p_, s, noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
-    p_.latent_backward(stats.f32() + begin * stats.cols, normals, dz.f32() + begin * s.samples * s.latent, partial_.data(),
-                       end - begin, s.samples, s.latent, dstats.f32() + begin * stats.cols);
+    p_.latent_backward(stats.f32() + begin * stats.cols, normals, dz.f32() + begin * s.samples * s.latent,
+                       partial_.data(), end - begin, s.samples, s.latent, dstats.f32() + begin * stats.cols);
   });
 }
 

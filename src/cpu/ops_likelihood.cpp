@@ -30,9 +30,9 @@ void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log
   if (dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
   chunks(mean.rows, chunk, [&](Index c, Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const float squares = p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols,
-                                            row_weight, dmean ? dmean.f32() + r * cols : nullptr,
-                                            dlog_scale ? partial_.data() + c * cols : nullptr);
+      const float squares =
+          p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols, row_weight,
+                          dmean ? dmean.f32() + r * cols : nullptr, dlog_scale ? partial_.data() + c * cols : nullptr);
       log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
     }
   });

@@ -8,7 +8,8 @@ namespace {
 Index rows_for(Index cols) { return std::max<Index>(1, 16384 / cols); }
 }  // namespace
 
-void CpuBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x) {
+void CpuBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise,
+                                 View x) {
   const Index batches = rows.rows / x.rows;
   const Index first = rows.step != nullptr ? static_cast<Index>(*rows.step) % batches * x.rows : rows.first_row;
   const Draw draw{noise.seed, static_cast<std::uint32_t>(noise.stream), noise.step != nullptr ? *noise.step : 0};
@@ -31,8 +32,8 @@ void CpuBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act
   });
 }
 
-void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
-                                    View db, View dx) {
+void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
+                                    View dw, View db, View dx) {
   const FlushDenormals flush;
   gemm(threads_, Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32());
 
@@ -48,7 +49,8 @@ void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Acti
   if (below == Activation::identity) return;
   const float* pre = needs_pre_activation(below) ? below_pre.f32() : nullptr;
   chunks(dx.size(), 16384, [&](Index, Index begin, Index end) {
-    p_.activation_backward(dx.f32() + begin, x.f32() + begin, pre != nullptr ? pre + begin : nullptr, end - begin, below);
+    p_.activation_backward(dx.f32() + begin, x.f32() + begin, pre != nullptr ? pre + begin : nullptr, end - begin,
+                           below);
   });
 }
 

@@ -15,7 +15,8 @@ double sum(ConstView v) {
 
 void CpuBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
                               const std::uint32_t* step, float* loss, double* sums) {
-  const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows), mean_kl = sum(kl) / static_cast<double>(kl.rows);
+  const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows),
+               mean_kl = sum(kl) / static_cast<double>(kl.rows);
   double penalty = mean_kl;
   if (weight.free_bits > 0) {
     penalty = 0.0;
@@ -33,7 +34,8 @@ void CpuBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, 
   for (Index l = 0; l < kl_dims.cols; ++l) sums[metric::kl_dims + l] += static_cast<double>(kl_dims.f32()[l]);
 }
 
-void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {
+void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
+                         double* sums) {
   constexpr Index kChunk = 16384;
   partial64_.assign(static_cast<std::size_t>(chunk_count(arena.size, kChunk)), 0.0);
   chunks(arena.size, kChunk, [&](Index c, Index begin, Index end) {
@@ -44,7 +46,8 @@ void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const fl
   const double norm = std::sqrt(squares);
 
   const std::uint32_t now = state->step++;
-  if (!std::isfinite(*loss) || !std::isfinite(norm)) {
+  // Adam squares the gradient in float32, so that is where the norm must be finite too.
+  if (!std::isfinite(*loss) || !std::isfinite(static_cast<float>(squares))) {
     ++state->skipped;
     ++state->skipped_in_a_row;
     return;
@@ -55,14 +58,17 @@ void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const fl
   sums[metric::gradient_norm] += norm;
 
   const double t = state->updates;
-  const float clip = step.clip_norm > 0 ? static_cast<float>(std::min(1.0, static_cast<double>(step.clip_norm) / (norm + 1e-6))) : 1.0f;
+  const float clip = step.clip_norm > 0
+                         ? static_cast<float>(std::min(1.0, static_cast<double>(step.clip_norm) / (norm + 1e-6)))
+                         : 1.0f;
   const auto correction1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(step.beta1), t)));
   const auto correction2 = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(step.beta2), t)));
   const float rate = math::learning_rate(step.learning_rate, now);
   float* ema = step.ema_decay > 0 ? arena.ema : nullptr;
   chunks(arena.size, kChunk, [&](Index, Index begin, Index end) {
     p_.update(step, rate, clip, correction1, correction2, end - begin, arena.params + begin, arena.grads + begin,
-              arena.m + begin, arena.v != nullptr ? arena.v + begin : arena.m + begin, ema != nullptr ? ema + begin : nullptr);
+              arena.m + begin, arena.v != nullptr ? arena.v + begin : arena.m + begin,
+              ema != nullptr ? ema + begin : nullptr);
   });
 }
 

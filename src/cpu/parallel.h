@@ -1,5 +1,5 @@
-// Loops over fixed chunks on OpenMP's threads. Chunk limits depend on the shape alone, never on the number of threads, so
-// that partial results combined in chunk order have the same bits on any number of them.
+// Loops over fixed chunks on OpenMP's threads. Chunk limits depend on the shape alone, never on the number of threads,
+// so that partial results combined in chunk order have the same bits on any number of them.
 #pragma once
 #include <algorithm>
 #if defined(CUVAE_STD_THREADS)

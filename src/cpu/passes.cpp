@@ -13,13 +13,20 @@ namespace m = cuvae::math;
 template <class F>
 void dispatch(Activation act, F f) {
   switch (act) {
-    case Activation::identity: return f.template operator()<Activation::identity>();
-    case Activation::relu: return f.template operator()<Activation::relu>();
-    case Activation::tanh: return f.template operator()<Activation::tanh>();
-    case Activation::softplus: return f.template operator()<Activation::softplus>();
-    case Activation::silu: return f.template operator()<Activation::silu>();
-    case Activation::gelu: return f.template operator()<Activation::gelu>();
-    case Activation::elu: return f.template operator()<Activation::elu>();
+    case Activation::identity:
+      return f.template operator()<Activation::identity>();
+    case Activation::relu:
+      return f.template operator()<Activation::relu>();
+    case Activation::tanh:
+      return f.template operator()<Activation::tanh>();
+    case Activation::softplus:
+      return f.template operator()<Activation::softplus>();
+    case Activation::silu:
+      return f.template operator()<Activation::silu>();
+    case Activation::gelu:
+      return f.template operator()<Activation::gelu>();
+    case Activation::elu:
+      return f.template operator()<Activation::elu>();
   }
 }
 
@@ -86,13 +93,17 @@ void gather_values(const void* pixels, const std::uint32_t* words, Index n, floa
 template <bool from_bytes>
 void gather_typed(const void* pixels, Binarize mode, const std::uint32_t* words, Index n, float* x) {
   switch (mode) {
-    case Binarize::none: return gather_values<from_bytes, Binarize::none>(pixels, words, n, x);
-    case Binarize::threshold: return gather_values<from_bytes, Binarize::threshold>(pixels, words, n, x);
-    case Binarize::stochastic: return gather_values<from_bytes, Binarize::stochastic>(pixels, words, n, x);
+    case Binarize::none:
+      return gather_values<from_bytes, Binarize::none>(pixels, words, n, x);
+    case Binarize::threshold:
+      return gather_values<from_bytes, Binarize::threshold>(pixels, words, n, x);
+    case Binarize::stochastic:
+      return gather_values<from_bytes, Binarize::stochastic>(pixels, words, n, x);
   }
 }
 
-void gather_row(const void* pixels, DType type, Binarize mode, const Draw& draw, std::uint64_t first, Index cols, float* x) {
+void gather_row(const void* pixels, DType type, Binarize mode, const Draw& draw, std::uint64_t first, Index cols,
+                float* x) {
   const bool bytes = type == DType::u8;
   const auto part = [&](Index at, Index n, const std::uint32_t* words) {
     if (bytes) {
@@ -237,9 +248,12 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
   const OptimizerStep local = step;
   const m::UpdateScalars s{rate, gradient_scale, correction1, correction2_sqrt};
   switch (step.kind) {
-    case Optimizer::adam: return update_all<Optimizer::adam>(local, s, n, p, g, mo, v, ema);
-    case Optimizer::adamw: return update_all<Optimizer::adamw>(local, s, n, p, g, mo, v, ema);
-    case Optimizer::sgd: return update_all<Optimizer::sgd>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::adam:
+      return update_all<Optimizer::adam>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::adamw:
+      return update_all<Optimizer::adamw>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::sgd:
+      return update_all<Optimizer::sgd>(local, s, n, p, g, mo, v, ema);
   }
 }
 
@@ -249,8 +263,8 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 }  // namespace
 
 extern const Passes table;
-const Passes table = {CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,   gather_row,
-                      normals,                 sample_latent,   latent_backward,     bernoulli_row, gaussian_row,
-                      sum_of_squares,          update};
+const Passes table = {
+    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,  gather_row,     normals,
+    sample_latent,           latent_backward, bernoulli_row,       gaussian_row, sum_of_squares, update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

@@ -1,5 +1,5 @@
-// The CPU backend's element-wise passes over a range of rows or elements, on one thread. passes.cpp is compiled once per
-// instruction set; passes() picks the best that the processor has, so that one binary runs on any of them. No pass
+// The CPU backend's element-wise passes over a range of rows or elements, on one thread. passes.cpp is compiled once
+// per instruction set; passes() picks the best that the processor has, so that one binary runs on any of them. No pass
 // calls a library function: an inline function of a header compiled for AVX-512 must never replace the portable one.
 #pragma once
 #include <cstdint>
@@ -24,21 +24,21 @@ struct Passes {
   /// sums[c] += sum over rows of x.
   void (*column_sums)(const float* x, Index rows, Index cols, float* sums);
   /// One row: x = pixels (u8 / 255 or f32), binarized; the uniform of column d has number first + d.
-  void (*gather_row)(const void* pixels, DType type, Binarize binarize, const Draw& draw, std::uint64_t first, Index cols,
-                     float* x);
+  void (*gather_row)(const void* pixels, DType type, Binarize binarize, const Draw& draw, std::uint64_t first,
+                     Index cols, float* x);
   /// Normals number first + [0, n).
   void (*normals)(const Draw& draw, std::uint64_t first, Index n, float* out);
   /// Rows of z = mu + sigma * noise, samples x latent each; kl[row], and kl_dims[l] += kl of each dimension.
-  void (*sample_latent)(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z, float* kl,
-                        float* kl_dims);
+  void (*sample_latent)(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z,
+                        float* kl, float* kl_dims);
   /// See Backend::latent_backward; kl_scale[l] is s, already 0 in dimensions below the free bits.
   void (*latent_backward)(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
                           Index samples, Index latent, float* dstats);
   /// One row of logits or means; returns log p, writes the gradient when given.
   float (*bernoulli_row)(const float* logits, const float* x, Index cols, float weight, float* dlogits);
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.
-  float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
-                        float* dlog_scale);
+  float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
+                        float* dmean, float* dlog_scale);
   double (*sum_of_squares)(const float* x, Index n);
   void (*update)(const OptimizerStep& step, float rate, float gradient_scale, float correction1, float correction2_sqrt,
                  Index n, float* p, const float* g, float* m, float* v, float* ema);

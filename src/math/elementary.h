@@ -1,5 +1,6 @@
 // exp, log, log1p, sin and cos of 2 pi u, tanh and erf without branches or tables, so that loops over them vectorise.
-// Errors are below 2.5 ulp on the stated ranges; the polynomials are Chebyshev fits. Device code uses CUDA's own functions.
+// Errors are below 2.5 ulp on the stated ranges; the polynomials are Chebyshev fits. Device code uses CUDA's own
+// functions.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -47,7 +48,8 @@ CUVAE_FN float exp(float x) {
   p = p * r + 1.6666576e-1f;
   p = p * r + 0.5f;
   p = p * r * r + r + 1.0f;
-  return p * from_bits(static_cast<std::int32_t>((static_cast<std::uint32_t>(to_bits(shifted)) - 0x4B400000u + 127u) << 23));
+  return p * from_bits(
+                 static_cast<std::int32_t>((static_cast<std::uint32_t>(to_bits(shifted)) - 0x4B400000u + 127u) << 23));
 }
 
 /// ln x for normal x > 0.

@@ -46,8 +46,7 @@ CUVAE_FN float activation_derivative(float y, float x) {
   if constexpr (A == Activation::tanh) return 1.0f - y * y;
   if constexpr (A == Activation::softplus) return -expm1_negative(-y);  // sigmoid(x) = 1 - exp(-y)
   if constexpr (A == Activation::silu) {
-    const float s = sigmoid(x);
-    return s * (1.0f + x * (1.0f - s));
+    return sigmoid(x) * (1.0f + x * sigmoid(-x));  // 1 - sigmoid(x) would cancel
   }
   if constexpr (A == Activation::gelu)
     return 0.5f * (1.0f + erf(x * 0.70710678f)) + x * 0.39894228f * exp(-0.5f * x * x);
@@ -63,14 +62,16 @@ CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {
 /// The learning rate at a step: see LearningRate.
 CUVAE_FN float learning_rate(const LearningRate& s, std::uint32_t step) {
   switch (s.kind) {
-    case LearningRate::Kind::constant: break;
+    case LearningRate::Kind::constant:
+      break;
     case LearningRate::Kind::cosine: {
       if (step < s.warmup_steps) return s.rate * static_cast<float>(step + 1) / static_cast<float>(s.warmup_steps);
       const std::uint32_t span = s.total_steps > s.warmup_steps ? s.total_steps - s.warmup_steps : 1;
       const float done = static_cast<float>(step - s.warmup_steps) / static_cast<float>(span);
       return s.final_rate + (s.rate - s.final_rate) * 0.5f * (1.0f + ::cosf(3.14159265f * (done < 1.0f ? done : 1.0f)));
     }
-    case LearningRate::Kind::step: return s.rate * ::powf(s.decay, static_cast<float>(step / s.every_steps));
+    case LearningRate::Kind::step:
+      return s.rate * ::powf(s.decay, static_cast<float>(step / s.every_steps));
     case LearningRate::Kind::pieces: {
       std::uint32_t i = 0;
       while (i + 1 < s.pieces && step >= s.piece_end[i]) ++i;

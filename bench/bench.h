@@ -1,0 +1,31 @@
+// The benchmark program's commands; each adds itself to the command line.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "cuvae/cuvae.h"
+
+namespace cuvae::bench {
+
+void add_step(CLI::App& app);
+void add_memory(CLI::App& app);
+
+inline double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+inline double median(std::vector<double> v) {
+  if (v.empty()) return 0;
+  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
+  return v[v.size() / 2];
+}
+
+/// Pixels of MNIST's size and sparsity; what is learned does not matter to the time.
+Dataset digits_like(Index rows);
+
+/// The standard model, 784-400-20-400-784.
+VaeConfig standard_model();
+
+}  // namespace cuvae::bench

@@ -1,0 +1,40 @@
+// cuvae-bench: what a training step costs.
+#include <cstdio>
+
+#include "bench.h"
+#include "math/philox.h"
+
+namespace cuvae::bench {
+
+Dataset digits_like(Index rows) {
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(rows * 784));
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const std::uint32_t word = math::philox_word(1, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
+    pixels[i] = word % 5 == 0 ? static_cast<std::uint8_t>(word >> 24) : 0;  // four pixels in five are blank
+  }
+  return Dataset::from_memory(std::move(pixels), rows, 784);
+}
+
+VaeConfig standard_model() {
+  VaeConfig model;
+  model.image_height = model.image_width = 28;
+  return model;
+}
+
+}  // namespace cuvae::bench
+
+int main(int argc, char** argv) {
+  CLI::App app("cuvae-bench: what a training step costs", "cuvae-bench");
+  app.require_subcommand(1);
+  cuvae::bench::add_step(app);
+  cuvae::bench::add_memory(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "cuvae-bench: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}

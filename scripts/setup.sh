@@ -1,0 +1,46 @@
+# Shared by the scripts beside it, not run alone: installs what is missing, configures, builds.
+# After sourcing: say, install_packages, build.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+BUILD_PACKAGES=(g++ cmake ninja-build libdnnl-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev)
+TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang libomp-dev)
+
+# Installs those of the packages that are missing, and says which; quiet when there are none.
+install_packages() {
+  local missing=() p
+  command -v dpkg-query >/dev/null || fail "this script installs Debian or Ubuntu packages; on another system install the counterparts of: $* and use CMake (README.md)"
+  for p in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  say "Installing packages: ${missing[*]}"
+  local sudo=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || fail "packages are missing and neither root nor sudo is at hand: apt-get install ${missing[*]}"
+    sudo=(sudo)
+  fi
+  local log
+  log=$(mktemp)
+  # The package lists may be absent (fresh image) or old: try with what is there, then with fresh ones.
+  if ! { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
+         { "${sudo[@]}" apt-get update && "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; }; } >"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    fail "apt-get could not install: ${missing[*]}"
+  fi
+  rm -f "$log"
+}
+
+# build PRESET [cmake options]: configures quietly, then builds.
+build() {
+  local preset=$1
+  shift
+  say "Building ($preset)"
+  mkdir -p build
+  local log="build/$preset.configure.log"
+  cmake --preset "$preset" "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "configuring failed; the whole log is $log"; }
+  cmake --build --preset "$preset"
+}
