@@ -89,7 +89,11 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   double mark = start;
   std::uint64_t step = state().step, marked_step = step;
   const std::uint64_t total = static_cast<std::uint64_t>(steps_per_epoch_ * config_.epochs);
-  if (config_.output_bias_from_data && step == 0) vae_.set_output_bias(data.column_means());
+  if (config_.output_bias_from_data && step == 0) {
+    vae_.set_output_bias(data.column_means());
+    const UseAveraged averaged(vae_.params_buffer(), ema_);  // the averages start where the parameters do
+    vae_.set_output_bias(data.column_means());
+  }
   if (step == 0) save_to("last.safetensors");
 
   const auto progress = [&](Index epoch) {

@@ -1,6 +1,7 @@
 // The seam: a small closed set of fused ops that a device computes. Model code above it is written once.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -36,6 +37,25 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
+/// What a backend recorded of some work: see Backend::replay. Like a Buffer, it goes before its backend.
+class Recording {
+ public:
+  struct Content {
+    virtual ~Content() = default;
+  };
+
+ private:
+  friend class Backend;
+  std::unique_ptr<Content> content_;
+};
+
+/// How products multiply; sums, and everything else, are float32 or wider.
+enum class Precision : std::uint8_t {
+  fp32,
+  tf32,  ///< inputs of products rounded to 10 fraction bits where the device is faster so; fp32 elsewhere
+  bf16,  ///< inputs of products as bf16; no backend has it yet
+};
+
 /// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width.
 /// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
 /// kLogVarMax]. Views lie in the backend's memory and do not overlap unless an op says that they may. All log-densities
@@ -59,6 +79,11 @@ class Backend {
   void download(void* host, const void* device, std::size_t bytes);
   void zero(void* device, std::size_t bytes);
   void synchronize();
+
+  /// Runs `work`, whose ops must be the same with the same pointers and shapes in every call with one recording, and
+  /// which must not allocate, upload, download or wait: a backend that can records it and from then on replays the
+  /// recording in place of calling it.
+  void replay(Recording& recording, const std::function<void()>& work) { do_replay(recording.content_, work); }
 
   /// x [B, D] f32 = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
   /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
@@ -125,6 +150,9 @@ class Backend {
   virtual void do_download(void* host, const void* device, std::size_t bytes) = 0;
   virtual void do_zero(void* device, std::size_t bytes) = 0;
   virtual void do_synchronize() = 0;
+  virtual void do_replay(std::unique_ptr<Recording::Content>& /*content*/, const std::function<void()>& work) {
+    work();
+  }
   virtual void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) = 0;
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
   virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
@@ -141,7 +169,9 @@ class Backend {
   virtual void do_moments(ConstView x, double* acc) = 0;
 };
 
-/// "cpu", or "auto": the best there is. `threads` 0 takes OpenMP's number. Throws Error for a device that is not there.
-std::unique_ptr<Backend> make_backend(const std::string& device = "auto", int threads = 0);
+/// "cpu", "cuda", "cuda:1", or "auto": the first CUDA device if this build can use it, else the CPU. `threads` are the
+/// CPU's, 0 takes OpenMP's number. Throws Error for a device that is not there.
+std::unique_ptr<Backend> make_backend(const std::string& device = "auto", int threads = 0,
+                                      Precision precision = Precision::fp32);
 
 }  // namespace cuvae

@@ -41,13 +41,3 @@ void CpuBackend::combine(const std::vector<float>& chunk_sums, Index width, floa
 }
 
 }  // namespace cuvae::cpu
-
-namespace cuvae {
-
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads) {
-  if (threads < 0) throw Error("make_backend: threads is " + std::to_string(threads) + " but must not be negative");
-  if (device == "cpu" || device == "auto") return std::make_unique<cpu::CpuBackend>(threads);
-  throw Error("make_backend: there is no device '" + device + "'; this build has: cpu");
-}
-
-}  // namespace cuvae

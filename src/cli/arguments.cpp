@@ -1,0 +1,101 @@
+#include "cli/arguments.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/run_folder.h"
+#include "text.h"
+
+namespace cuvae::cli {
+
+CLI::Validator within(double low, double high) {
+  return {[=](std::string& text) {
+            double value = 0;
+            if (!CLI::detail::lexical_cast(text, value)) return "'" + text + "' is not a number";
+            if (value >= low && value <= high) return std::string();
+            return text + " is not " +
+                   (high < kMaxCount ? "within " + number(low) + " to " + number(high, 9) : "at least " + number(low));
+          },
+          ""};
+}
+
+CLI::Validator with_extension(std::vector<std::string> extensions) {
+  return {[=](std::string& text) {
+            const std::string extension = std::filesystem::path(text).extension();
+            if (std::find(extensions.begin(), extensions.end(), extension) != extensions.end()) return std::string();
+            return "'" + text + "' must end in " + CLI::detail::join(extensions, " or ");
+          },
+          ""};
+}
+
+void DeviceArguments::add_to(CLI::App& app) {
+  app.add_option("--device", device, "Where to compute: auto, or a name that 'cuvae devices' lists")
+      ->type_name("NAME")
+      ->default_str(device)
+      ->group("Device");
+  app.add_option("--threads", threads, "Threads on the CPU; 0: one per core")
+      ->type_name("N")
+      ->default_str("0")
+      ->check(within(0, 4096))
+      ->group("Device");
+}
+
+std::unique_ptr<Backend> DeviceArguments::make() const { return make_backend(device, threads); }
+
+void ModelArguments::add_model_to(CLI::App& app) {
+  app.add_option("model", model, "A run folder, or a .safetensors checkpoint")->type_name("")->required();
+}
+
+void ModelArguments::add_to(CLI::App& app) {
+  add_model_to(app);
+  DeviceArguments::add_to(app);
+}
+
+std::filesystem::path ModelArguments::checkpoint() const {
+  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  return std::filesystem::is_directory(model, ignored) ? RunFolder(model).model() : std::filesystem::path(model);
+}
+
+LoadedModel ModelArguments::load() const {
+  const std::filesystem::path path = checkpoint();
+  std::unique_ptr<Backend> backend = make();
+  CheckpointInfo info = read_checkpoint_info(path);
+  Vae vae = load_vae(*backend, path);
+  return {std::move(backend), std::move(info), std::move(vae)};
+}
+
+void DataArguments::add_to(CLI::App& app) {
+  app.add_option("--data", data, "Folder of IDX files, or one IDX or NPY file (default: $CUVAE_DATA)")
+      ->type_name("PATH");
+  app.add_option("--split", split, "Which images of a folder: train or test")
+      ->type_name("NAME")
+      ->default_str(split)
+      ->check(CLI::IsMember({"train", "test"}).description(""));
+}
+
+Dataset DataArguments::open(const VaeConfig& model) const {
+  const Dataset examples = Dataset::open(data_path(data), split == "train" ? Split::train : Split::test);
+  if (examples.cols() == model.data_dim) return examples;
+  throw Error(examples.name() + ": examples have " + std::to_string(examples.cols()) + " values but the model takes " +
+              std::to_string(model.data_dim));
+}
+
+std::string data_path(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* const fallback = std::getenv("CUVAE_DATA");
+  if (fallback != nullptr && *fallback != '\0') return fallback;
+  throw CLI::RequiredError("--data, or CUVAE_DATA in the environment,");
+}
+
+std::vector<float> rows_of(const Dataset& data, Index first, Index count) {
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(count * data.cols()));
+  for (Index i = first; i < first + count; ++i) {
+    const std::vector<float> row = data.row(i);
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  return values;
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,66 @@
+// Arguments that several commands share.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cuvae/checkpoint.h"
+#include "cuvae/dataset.h"
+
+namespace cuvae::cli {
+
+inline constexpr double kMaxCount = 2147483647;
+
+/// Accepts numbers in [low, high], and not NaN.
+CLI::Validator within(double low, double high);
+
+/// Accepts file names with one of these extensions.
+CLI::Validator with_extension(std::vector<std::string> extensions);
+
+/// Where to compute: --device, --threads.
+struct DeviceArguments {
+  std::string device = "auto";
+  int threads = 0;
+
+  void add_to(CLI::App& app);
+  std::unique_ptr<Backend> make() const;
+};
+
+/// A trained model, with its backend, which must live longer.
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;
+  CheckpointInfo info;
+  Vae vae;
+
+  const VaeConfig& config() const { return vae.config(); }
+};
+
+/// MODEL: a checkpoint, or a run folder, which stands for its best checkpoint, or its last where there is no best.
+struct ModelArguments : DeviceArguments {
+  std::string model;
+
+  void add_model_to(CLI::App& app);  ///< without the device
+  void add_to(CLI::App& app);
+  std::filesystem::path checkpoint() const;
+  LoadedModel load() const;
+};
+
+/// Examples: --data, --split.
+struct DataArguments {
+  std::string data;
+  std::string split = "test";
+
+  void add_to(CLI::App& app);
+  /// Throws Error when the examples have not the width that the model takes.
+  Dataset open(const VaeConfig& model) const;
+};
+
+/// --data, or the environment's CUVAE_DATA; throws CLI::RequiredError when neither is given.
+std::string data_path(const std::string& given);
+
+/// Rows first .. first + count as float32 [count, D].
+std::vector<float> rows_of(const Dataset& data, Index first, Index count);
+
+}  // namespace cuvae::cli

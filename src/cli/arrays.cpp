@@ -1,0 +1,92 @@
+// cuvae encode, cuvae decode: between examples and latents, as arrays.
+#include "cli/arguments.h"
+#include "cli/command.h"
+#include "cli/pictures.h"
+#include "cli/run_folder.h"
+#include "data/npy.h"
+
+namespace cuvae::cli {
+namespace {
+
+struct EncodeArguments : ModelArguments {
+  DataArguments data;
+  std::string out;
+};
+
+int encode(const EncodeArguments& arguments) {
+  constexpr Index batch = 1024;
+  check_writable(arguments.out);
+  const LoadedModel model = arguments.load();
+  const Dataset data = arguments.data.open(model.config());
+  std::vector<float> stats;
+  for (Index first = 0; first < data.rows(); first += batch) {
+    const std::vector<float> part = model.vae.encode(rows_of(data, first, std::min(batch, data.rows() - first)));
+    stats.insert(stats.end(), part.begin(), part.end());
+  }
+  write_npy(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
+  return 0;
+}
+
+struct DecodeArguments : ModelArguments {
+  std::string in, out;
+};
+
+// The points themselves, or what encode writes, whose means are taken.
+std::vector<float> read_points(const Dataset& latents, Index latent) {
+  const Index cols = latents.cols();
+  if (latents.dtype() != DType::f32 || (cols != latent && cols != 2 * latent))
+    throw Error(latents.name() + ": is " + (latents.dtype() == DType::f32 ? "float32" : "uint8") + " [" +
+                std::to_string(latents.rows()) + ", " + std::to_string(cols) + "], but must be float32 [N, " +
+                std::to_string(latent) + "] or [N, " + std::to_string(2 * latent) + "]");
+  std::vector<float> points;
+  for (Index i = 0; i < latents.rows(); ++i) {
+    const std::vector<float> row = latents.row(i);
+    points.insert(points.end(), row.begin(), row.begin() + latent);
+  }
+  return points;
+}
+
+int decode(const DecodeArguments& arguments) {
+  check_writable(arguments.out);
+  const LoadedModel model = arguments.load();
+  const Dataset latents = Dataset::open(arguments.in, Split::train);
+  write_examples(arguments.out, model.vae.decode(read_points(latents, model.config().latent)), model.config(),
+                 square_columns(latents.rows()));
+  return 0;
+}
+
+}  // namespace
+
+Command add_encode(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("encode", "Write the posteriors of examples as an array");
+  const auto arguments = std::make_shared<EncodeArguments>();
+  arguments->add_to(*app);
+  arguments->data.add_to(*app);
+  app->add_option("--out", arguments->out, "The array, .npy")
+      ->type_name("FILE")
+      ->required()
+      ->check(with_extension({".npy"}));
+  app->footer(
+      "The array is float32 [N, 2L]: in each row the L means, then the L log variances.\n"
+      "decode takes it as it is, and decodes the means.\n"
+      "In Python: mean, logvar = numpy.split(numpy.load('latents.npy'), 2, axis=1)\n\n"
+      "Example:\n  cuvae encode runs/first --data data/mnist-10k --split train --out latents.npy");
+  return {app, [arguments] { return encode(*arguments); }};
+}
+
+Command add_decode(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents");
+  const auto arguments = std::make_shared<DecodeArguments>();
+  arguments->add_to(*app);
+  app->add_option("--in", arguments->in, "The latents: NPY, float32 [N, L], or [N, 2L] as encode writes them")
+      ->type_name("FILE")
+      ->required();
+  app->add_option("--out", arguments->out, "The examples as a picture, .png, or as an array [N, D], .npy")
+      ->type_name("FILE")
+      ->required()
+      ->check(with_extension({".png", ".npy"}));
+  app->footer("Example:\n  cuvae decode runs/first --in z.npy --out decoded.png");
+  return {app, [arguments] { return decode(*arguments); }};
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,27 @@
+// The commands of the program. Each declares its flags to CLI11 and returns what runs it.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace cuvae::cli {
+
+struct Command {
+  CLI::App* app;
+  std::function<int()>
+      run;  ///< returns the exit code; throws CLI::ParseError for wrong usage, anything else for failures
+};
+
+Command add_train(CLI::App& program);
+Command add_resume(CLI::App& program);
+Command add_eval(CLI::App& program);
+Command add_sample(CLI::App& program);
+Command add_reconstruct(CLI::App& program);
+Command add_interpolate(CLI::App& program);
+Command add_traverse(CLI::App& program);
+Command add_manifold(CLI::App& program);
+Command add_encode(CLI::App& program);
+Command add_decode(CLI::App& program);
+Command add_info(CLI::App& program);
+Command add_devices(CLI::App& program);
+
+}  // namespace cuvae::cli

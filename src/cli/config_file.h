@@ -1,0 +1,16 @@
+// Settings as a flat JSON object whose keys are the flags of train without their dashes.
+#pragma once
+#include <filesystem>
+
+#include "cli/settings.h"
+
+namespace cuvae::cli {
+
+/// Sets the flags that were not given from a flat JSON object with their names as keys. Throws Error.
+void apply_config_file(CLI::App& app, const std::filesystem::path& path);
+
+/// A run's config.json, as it was written.
+Settings read_config(const std::filesystem::path& path);
+void write_config(const std::filesystem::path& path, const Settings& settings);
+
+}  // namespace cuvae::cli

@@ -1,0 +1,81 @@
+// cuvae eval.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/arguments.h"
+#include "cli/command.h"
+#include "cuvae/evaluate.h"
+#include "text.h"
+
+namespace cuvae::cli {
+namespace {
+
+struct EvalArguments : ModelArguments {
+  DataArguments data;
+  EvaluateOptions options;
+  std::string binarize;
+  bool json = false;
+};
+
+void print_json(const Evaluation& e, Index samples) {
+  const nlohmann::ordered_json object = {{"elbo", e.elbo},
+                                         {"elbo_error", e.elbo_error},
+                                         {"reconstruction", e.reconstruction},
+                                         {"kl", e.kl},
+                                         {"kl_dims", e.kl_dims},
+                                         {"bits_per_dim", e.bits_per_dim},
+                                         {"active_units", e.active_units},
+                                         {"examples", e.examples},
+                                         {"samples", samples}};
+  std::cout << object.dump() << '\n';
+}
+
+void print_text(const Evaluation& e, Index samples) {
+  std::cout << "examples        " << e.examples << ", " << samples
+            << (samples == 1 ? " latent sample" : " latent samples") << " each\n"
+            << "ELBO            " << number(e.elbo, 7) << " +- " << number(e.elbo_error, 2)
+            << " nats (standard error)\n"
+            << "reconstruction  " << number(e.reconstruction, 7) << " nats\n"
+            << "KL              " << number(e.kl, 7) << " nats\n"
+            << "bits per dim    " << number(e.bits_per_dim) << '\n'
+            << "active units    " << e.active_units << " of " << e.kl_dims.size() << '\n';
+}
+
+int evaluate_model(const EvalArguments& arguments) {
+  const LoadedModel model = arguments.load();
+  const Dataset data = arguments.data.open(model.config());
+  EvaluateOptions options = arguments.options;
+  options.binarize = arguments.binarize.empty() ? model.info.training.binarize : parse<Binarize>(arguments.binarize);
+  const Evaluation evaluation = evaluate(model.vae, data, options);
+  arguments.json ? print_json(evaluation, options.samples) : print_text(evaluation, options.samples);
+  return 0;
+}
+
+}  // namespace
+
+Command add_eval(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("eval", "Evaluate a model: ELBO, reconstruction, KL, active units");
+  const auto arguments = std::make_shared<EvalArguments>();
+  arguments->add_to(*app);
+  arguments->data.add_to(*app);
+  EvaluateOptions& options = arguments->options;
+  app->add_option("--samples", options.samples, "Latent samples per example")
+      ->type_name("N")
+      ->default_str("1")
+      ->check(within(1, kMaxCount));
+  app->add_option("--batch", options.batch, "Examples at once; changes speed and memory only")
+      ->type_name("N")
+      ->default_str(std::to_string(options.batch))
+      ->check(within(1, kMaxCount));
+  app->add_option("--binarize", arguments->binarize, "none, threshold or stochastic (default: as in training)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
+  app->add_option("--seed", options.seed, "Of the latent samples and the binarization")
+      ->type_name("N")
+      ->default_str("0");
+  app->add_flag("--json", arguments->json, "Print one JSON object");
+  app->footer("Example:\n  cuvae eval runs/first --data data/mnist-10k --samples 10");
+  return {app, [arguments] { return evaluate_model(*arguments); }};
+}
+
+}  // namespace cuvae::cli

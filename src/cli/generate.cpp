@@ -1,0 +1,247 @@
+// cuvae sample, reconstruct, interpolate, traverse, manifold: pictures of what a model knows.
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "cli/arguments.h"
+#include "cli/command.h"
+#include "cli/latents.h"
+#include "cli/pictures.h"
+#include "cli/run_folder.h"
+#include "math/philox.h"
+
+namespace cuvae::cli {
+namespace {
+
+/// MODEL and --out, which every command here has.
+struct PictureArguments : ModelArguments {
+  std::string out;
+
+  void add_to(CLI::App& app) {
+    ModelArguments::add_to(app);
+    app.add_option("--out", out, "The picture, .png, or the values as an array, .npy")
+        ->type_name("FILE")
+        ->required()
+        ->check(with_extension({".png", ".npy"}));
+  }
+  LoadedModel load() const {
+    check_writable(out);
+    return ModelArguments::load();
+  }
+  void write(const std::vector<float>& examples, const VaeConfig& config, Index columns) const {
+    write_examples(out, examples, config, columns);
+  }
+};
+
+// Bounded so that a slip of the finger does not fill the memory.
+constexpr double kMostExamples = 1e6, kLongestSide = 1000;
+
+CLI::Option* add_count(CLI::App& app, const char* flag, Index& value, const char* help, double low, double high) {
+  return app.add_option(flag, value, help)
+      ->type_name("N")
+      ->default_str(std::to_string(value))
+      ->check(within(low, high));
+}
+
+CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const char* help) {
+  return app.add_option("--seed", seed, help)->type_name("N")->default_str("0");
+}
+
+CLI::Option* add_dims(CLI::App& app, std::vector<Index>& dims, const char* help) {
+  return app.add_option("--dims", dims, help)->type_name("N")->check(within(0, kMaxCount));
+}
+
+void check_dims(const std::vector<Index>& dims, Index latent) {
+  for (const Index dim : dims)
+    if (dim >= latent)
+      throw CLI::ValidationError(
+          "--dims", std::to_string(dim) + " is not one of the model's dimensions, 0 to " + std::to_string(latent - 1));
+}
+
+struct SampleArguments : PictureArguments {
+  Index count = 64;
+  std::uint64_t seed = 0;
+  float temperature = 1.0F;
+  bool binary = false;
+};
+
+void draw_pixels(std::vector<float>& probabilities, std::uint64_t seed) {
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
+    probabilities[i] = math::uniform(word) <= probabilities[i] ? 1.0F : 0.0F;
+  }
+}
+
+int sample(const SampleArguments& a) {
+  const LoadedModel model = a.load();
+  if (a.binary && model.config().likelihood != Likelihood::bernoulli)
+    throw CLI::ValidationError("--binary", "the model's likelihood is " +
+                                               std::string(to_string(model.config().likelihood)) + ", not bernoulli");
+  std::vector<float> examples = model.vae.decode(prior_points(a.count, model.config().latent, a.seed, a.temperature));
+  if (a.binary) draw_pixels(examples, a.seed);
+  a.write(examples, model.config(), square_columns(a.count));
+  return 0;
+}
+
+struct ReconstructArguments : PictureArguments {
+  DataArguments data;
+  Index count = 32;
+};
+
+int reconstruct(const ReconstructArguments& a) {
+  const LoadedModel model = a.load();
+  const Dataset data = a.data.open(model.config());
+  const Index count = std::min(a.count, data.rows());
+  // An array holds all examples first, a picture alternates rows of both.
+  const Index columns = std::filesystem::path(a.out).extension() == ".npy" ? count : std::min<Index>(count, 8);
+  a.write(with_reconstructions(model.vae, rows_of(data, 0, count), columns), model.config(), columns);
+  return 0;
+}
+
+struct InterpolateArguments : PictureArguments {
+  DataArguments data;
+  Index from = 0, to = 1, steps = 10, rows = 0;
+  std::uint64_t seed = 0;
+};
+
+// The examples at the ends of each row.
+std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Index count) {
+  if (a.rows == 0) return {{a.from, a.to}};
+  std::mt19937_64 random(a.seed);
+  const auto draw = [&] { return static_cast<Index>(random() % static_cast<std::uint64_t>(count)); };
+  std::vector<std::pair<Index, Index>> pairs;
+  while (static_cast<Index>(pairs.size()) < a.rows) {
+    const Index first = draw();
+    pairs.emplace_back(first, draw());
+  }
+  return pairs;
+}
+
+int interpolate(const InterpolateArguments& a) {
+  const LoadedModel model = a.load();
+  const Dataset data = a.data.open(model.config());
+  std::vector<float> z;
+  for (const auto& [from, to] : pairs_of(a, data.rows())) {
+    const std::vector<float> first = posterior_means(model.vae, data.row(from)),
+                             last = posterior_means(model.vae, data.row(to));
+    const std::vector<float> line = line_points(first.data(), last.data(), model.config().latent, a.steps);
+    z.insert(z.end(), line.begin(), line.end());
+  }
+  a.write(model.vae.decode(z), model.config(), a.steps);
+  return 0;
+}
+
+struct TraverseArguments : PictureArguments {
+  DataArguments data;
+  Index index = -1, steps = 11;
+  float range = 3.0F;
+  std::vector<Index> dims;
+};
+
+int traverse(const TraverseArguments& a) {
+  const LoadedModel model = a.load();
+  std::vector<Index> dims = a.dims;
+  if (dims.empty()) {
+    dims.resize(static_cast<std::size_t>(model.config().latent));
+    std::iota(dims.begin(), dims.end(), 0);
+  }
+  check_dims(dims, model.config().latent);
+  std::vector<float> center(static_cast<std::size_t>(model.config().latent));
+  if (a.index >= 0) center = posterior_means(model.vae, a.data.open(model.config()).row(a.index));
+  a.write(model.vae.decode(axis_points(center, dims, a.range, a.steps)), model.config(), a.steps);
+  return 0;
+}
+
+struct ManifoldArguments : PictureArguments {
+  Index size = 20;
+  std::vector<Index> dims{0, 1};
+};
+
+int manifold(const ManifoldArguments& a) {
+  const LoadedModel model = a.load();
+  const Index latent = model.config().latent;
+  if (latent < 2) throw Error("manifold: the model has one latent dimension, but a plane needs two: use traverse");
+  check_dims(a.dims, latent);
+  a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
+  return 0;
+}
+
+// A command whose arguments are an Arguments, run by `run`.
+template <class Arguments>
+std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, const char* name, const char* help) {
+  CLI::App* const app = program.add_subcommand(name, help);
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->add_to(*app);
+  return {app, arguments};
+}
+
+}  // namespace
+
+Command add_sample(CLI::App& program) {
+  const auto [app, a] = declare<SampleArguments>(program, "sample", "Decode draws from the prior: new examples");
+  add_count(*app, "--count", a->count, "How many", 1, kMostExamples);
+  add_seed(*app, a->seed, "Of the draws");
+  app->add_option("--temperature", a->temperature, "Standard deviation of the draws")
+      ->type_name("X")
+      ->default_str("1")
+      ->check(within(0, 1000));
+  app->add_flag("--binary", a->binary, "Draw black and white pixels instead of showing probabilities");
+  app->footer("Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1");
+  return {app, [a = a] { return sample(*a); }};
+}
+
+Command add_reconstruct(CLI::App& program) {
+  const auto [app, a] =
+      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions");
+  a->data.add_to(*app);
+  add_count(*app, "--count", a->count, "How many, from the first", 1, kMostExamples);
+  app->footer(
+      "Under each row of examples stands the row of what the decoder makes of their posterior means.\n"
+      "An array holds all examples, then all reconstructions.\n\n"
+      "Example:\n  cuvae reconstruct runs/first --data data/mnist-10k --out reconstructions.png");
+  return {app, [a = a] { return reconstruct(*a); }};
+}
+
+Command add_interpolate(CLI::App& program) {
+  const auto [app, a] = declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another");
+  a->data.add_to(*app);
+  add_count(*app, "--from", a->from, "The example to start from", 0, kMaxCount);
+  add_count(*app, "--to", a->to, "The example to end at", 0, kMaxCount);
+  add_count(*app, "--steps", a->steps, "Points on the way, ends included", 2, kLongestSide);
+  add_count(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", 0,
+            kLongestSide);
+  add_seed(*app, a->seed, "Of the random pairs");
+  app->footer(
+      "The way is straight between the posterior means.\n\n"
+      "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");
+  return {app, [a = a] { return interpolate(*a); }};
+}
+
+Command add_traverse(CLI::App& program) {
+  const auto [app, a] =
+      declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row for each");
+  a->data.add_to(*app);
+  app->add_option("--index", a->index, "Start from this example's posterior mean (default: from 0)")
+      ->type_name("N")
+      ->check(within(0, kMaxCount));
+  app->add_option("--range", a->range, "Vary from minus to plus this")
+      ->type_name("X")
+      ->default_str("3")
+      ->check(within(0, 1000));
+  add_count(*app, "--steps", a->steps, "Points in a row", 2, kLongestSide);
+  add_dims(*app, a->dims, "The dimensions (default: all)");
+  app->footer("Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
+  return {app, [a = a] { return traverse(*a); }};
+}
+
+Command add_manifold(CLI::App& program) {
+  const auto [app, a] = declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space");
+  add_count(*app, "--size", a->size, "Examples along each side", 1, kLongestSide);
+  add_dims(*app, a->dims, "The two dimensions; the others are 0")->expected(2)->default_str("0 1");
+  app->footer(
+      "The points are equally spaced in the prior's quantiles.\n\n"
+      "Example:\n  cuvae manifold runs/plane --out manifold.png");
+  return {app, [a = a] { return manifold(*a); }};
+}
+
+}  // namespace cuvae::cli

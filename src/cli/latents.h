@@ -1,0 +1,24 @@
+// Points of the latent space, [rows, L], to decode and look at.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "cuvae/view.h"
+
+namespace cuvae::cli {
+
+/// Draws from N(0, temperature^2 I).
+std::vector<float> prior_points(Index count, Index latent, std::uint64_t seed, float temperature);
+
+/// A grid over the plane of two dimensions, the others 0: equally spaced quantiles of the prior, dimension `across`
+/// growing to the right and `down` downwards (Kingma and Welling 2013, figure 4).
+std::vector<float> plane_points(Index size, Index latent, Index across, Index down);
+
+/// For each of the dimensions a row of `steps` points: `center` with that dimension going from -range to range.
+std::vector<float> axis_points(const std::vector<float>& center, const std::vector<Index>& dims, float range,
+                               Index steps);
+
+/// `steps` points on the line from `a` to `b`, both included.
+std::vector<float> line_points(const float* a, const float* b, Index latent, Index steps);
+
+}  // namespace cuvae::cli

@@ -1,0 +1,71 @@
+#include "cli/metrics_log.h"
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <system_error>
+
+#include "atomic_file.h"
+#include "input_file.h"
+
+namespace cuvae::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A line that a kill or a full disk cut short does not parse, and belongs to no checkpoint.
+bool is_up_to(const std::string& line, std::uint64_t step) {
+  const Json object = Json::parse(line, nullptr, false);
+  return object.is_object() && object.contains("step") && object["step"].is_number() && object["step"] <= step;
+}
+
+void cut_after(const std::filesystem::path& path, std::uint64_t step) {
+  constexpr std::size_t most_bytes = std::size_t{1} << 32;
+  std::istringstream lines(read_file(path, most_bytes));
+  write_file_atomically(path, [&](std::ostream& out) {
+    for (std::string line; std::getline(lines, line) && is_up_to(line, step);) out << line << '\n';
+  });
+}
+
+// NaN and infinities become null.
+Json json_of(const Progress& p) {
+  Json object = {{"kind", p.epoch_end ? "epoch" : "step"},
+                 {"epoch", p.epoch},
+                 {"step", p.step},
+                 {"loss", p.train.loss},
+                 {"reconstruction", p.train.reconstruction},
+                 {"kl", p.train.kl},
+                 {"kl_dims", p.train.kl_dims},
+                 {"active_units", p.train.active_units},
+                 {"gradient_norm", p.train.gradient_norm},
+                 {"skipped", p.train.skipped},
+                 {"learning_rate", p.learning_rate},
+                 {"beta", p.beta},
+                 {"seconds", p.seconds},
+                 {"examples_per_second", p.examples_per_second}};
+  if (p.validation) {
+    const Evaluation& v = *p.validation;
+    object["validation"] = {{"elbo", v.elbo}, {"reconstruction", v.reconstruction}, {"kl", v.kl}};
+  }
+  return object;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(std::filesystem::path path, std::uint64_t step) : path_(std::move(path)) {
+  if (std::filesystem::exists(path_)) cut_after(path_, step);
+  file_.open(path_, std::ios::app | std::ios::binary);
+  check();
+}
+
+void MetricsLog::append(const Progress& progress) {
+  file_ << json_of(progress).dump() + "\n" << std::flush;
+  check();
+}
+
+void MetricsLog::check() const {
+  if (!file_) throw Error(path_.string() + ": cannot write: " + std::generic_category().message(errno));
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,57 @@
+#include "cli/pictures.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/npy.h"
+#include "image.h"
+
+namespace cuvae::cli {
+namespace {
+
+// Small pictures are magnified, as long as the whole stays small enough to look at.
+Index magnification(Index rows, Index columns, const VaeConfig& model) {
+  constexpr Index wanted_side = 56, widest = 4096;
+  const Index side = std::max(model.image_height, model.image_width);
+  const Index longest = std::max(rows * model.image_height, columns * model.image_width);
+  return std::max<Index>(1, std::min(wanted_side / side, widest / longest));
+}
+
+}  // namespace
+
+void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                    Index columns) {
+  const Index count = static_cast<Index>(examples.size()) / model.data_dim;
+  if (path.extension() == ".npy") return write_npy(path, examples.data(), count, model.data_dim);
+  if (model.image_height == 1)
+    throw Error(path.string() + ": this model's examples are not pictures: write an array instead, to a file in .npy");
+  columns = std::min(columns, count);
+  const Index scale = magnification((count + columns - 1) / columns, columns, model);
+  write_png(path, image_grid(examples.data(), count, model.image_height, model.image_width, columns, 1, scale));
+}
+
+Index square_columns(Index count) { return static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(count)))); }
+
+std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples) {
+  const Index latent = vae.config().latent;
+  const std::vector<float> stats = vae.encode(examples);
+  std::vector<float> means;
+  for (auto row = stats.begin(); row != stats.end(); row += 2 * latent) means.insert(means.end(), row, row + latent);
+  return means;
+}
+
+std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples, Index columns) {
+  const std::vector<float> decoded = vae.decode(posterior_means(vae, examples));
+  const std::size_t row = static_cast<std::size_t>(columns * vae.config().data_dim);
+  std::vector<float> grid;
+  for (std::size_t first = 0; first < examples.size(); first += row) {
+    for (const auto* part : {&examples, &decoded}) {
+      const std::size_t end = std::min(first + row, part->size());
+      grid.insert(grid.end(), part->begin() + static_cast<Index>(first), part->begin() + static_cast<Index>(end));
+      grid.resize(grid.size() + first + row - end);
+    }
+  }
+  return grid;
+}
+
+}  // namespace cuvae::cli

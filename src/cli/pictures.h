@@ -1,0 +1,26 @@
+// What commands write: pictures and arrays of examples.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cuvae/dataset.h"
+#include "cuvae/vae.h"
+
+namespace cuvae::cli {
+
+/// Examples [count, D] as a PNG picture of a grid, or as an NPY array, by the extension. Throws Error.
+void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                    Index columns);
+
+/// Columns of a grid that is about as wide as high.
+Index square_columns(Index count);
+
+/// A grid with `columns` examples in a row, and under each row its reconstructions from the posterior means; the last
+/// row is filled up with black pictures. `examples` is [count, D].
+std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples, Index columns);
+
+/// The posterior means [count, L].
+std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples);
+
+}  // namespace cuvae::cli

@@ -1,0 +1,118 @@
+#include "cli/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "cuvae/error.h"
+
+namespace cuvae::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const fs::path& path, const std::string& reason) {
+  throw Error(path.string() + ": cannot write: " + reason);
+}
+
+[[noreturn]] void fail(const fs::path& path, int error) { fail(path, std::generic_category().message(error)); }
+
+// `named` is what the message names: the folder, or the file that is to lie in it.
+void check_folder_writable(const fs::path& folder, const fs::path& named) {
+  std::error_code ignored;  // what cannot be examined cannot be accessed either
+  if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) fail(named, ENOTDIR);
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) fail(named, errno);
+}
+
+void remove_file(const fs::path& file) {
+  std::error_code error;
+  fs::remove(file, error);
+  if (error) throw Error(file.string() + ": cannot remove: " + error.message());
+}
+
+}  // namespace
+
+void RunFolder::prepare(bool overwrite) {
+  std::error_code error;
+  made_ = fs::create_directories(path_, error);
+  if (error) fail(path_, error.message());
+  lock();
+  if (!fs::exists(config())) remove_temporaries();
+  if (fs::is_empty(path_)) return;
+  // A run's folder has its config.json from first to last: without one, the files are somebody else's.
+  if (!fs::exists(config())) throw Error(path_.string() + ": is not empty and not a run: choose another folder");
+  if (!overwrite)
+    throw Error(
+        path_.string() +
+        ": holds a run: continue it with 'cuvae resume', replace it with --overwrite, or choose another folder");
+}
+
+void RunFolder::begin() {
+  began_ = true;
+  remove_files();
+}
+
+void RunFolder::abandon() const noexcept {
+  try {
+    if (began_ && !fs::exists(last())) remove_files();
+    if (made_ && fs::is_empty(path_)) fs::remove(path_);
+  } catch (const std::exception&) {
+    // The failure that led here is the one to report.
+  }
+}
+
+void RunFolder::reopen() {
+  if (!fs::exists(config())) throw Error(path_.string() + ": is not a run folder: there is no config.json");
+  lock();
+  remove_temporaries();
+}
+
+void RunFolder::lock() {
+  check_folder_writable(path_, path_);
+  locked_.emplace(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!*locked_) fail(path_, errno);
+  // A file system without locks does without.
+  if (::flock(locked_->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw Error(path_.string() + ": another process is training in this folder");
+}
+
+fs::path RunFolder::model() const {
+  for (const fs::path& file : {best(), last()})
+    if (fs::exists(file)) return file;
+  throw Error(path_.string() + ": no best.safetensors or last.safetensors in this folder");
+}
+
+// config.json comes last: while any other is there, the folder can be told to hold a run.
+std::vector<fs::path> RunFolder::files() const {
+  return {metrics(), last(), best(), samples(), reconstructions(), manifold(), config()};
+}
+
+void RunFolder::remove_temporaries() const {
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+    const std::string name = entry.path().filename();
+    const auto belongs_to = [&](const fs::path& file) {
+      return name.starts_with("." + file.filename().string() + ".tmp.");
+    };
+    const auto written = files();
+    if (std::any_of(written.begin(), written.end(), belongs_to)) remove_file(entry.path());
+  }
+}
+
+void RunFolder::remove_files() const {
+  remove_temporaries();
+  for (const fs::path& file : files()) remove_file(file);
+}
+
+void check_writable(const fs::path& file) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(file, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status)) fail(file, "not a regular file");
+  check_folder_writable(file.has_parent_path() ? file.parent_path() : fs::path("."), file);
+}
+
+}  // namespace cuvae::cli

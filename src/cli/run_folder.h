@@ -1,0 +1,51 @@
+// The folder of one training run.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "file_descriptor.h"
+
+namespace cuvae::cli {
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  /// Makes the folder, or checks that it is empty, or, to overwrite it, that it holds a run; checks that it can be
+  /// written and that no other process trains in it, and keeps others out. Removes no run yet. Throws Error.
+  void prepare(bool overwrite);
+  /// Removes the files of an older run, and nothing else.
+  void begin();
+  /// Takes back what prepare() and begin() did when the run failed before its first checkpoint.
+  void abandon() const noexcept;
+  /// The same for a run that is to go on; removes what a killed process left half-written.
+  void reopen();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.json"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path last() const { return path_ / "last.safetensors"; }
+  std::filesystem::path best() const { return path_ / "best.safetensors"; }
+  std::filesystem::path samples() const { return path_ / "samples.png"; }
+  std::filesystem::path reconstructions() const { return path_ / "reconstructions.png"; }
+  std::filesystem::path manifold() const { return path_ / "manifold.png"; }
+
+  /// The best checkpoint, or the last where there is no best; throws Error when there is none.
+  std::filesystem::path model() const;
+
+ private:
+  std::vector<std::filesystem::path> files() const;  // all that a run writes
+  void lock();
+  void remove_temporaries() const;
+  void remove_files() const;
+
+  std::filesystem::path path_;
+  bool made_ = false, began_ = false;
+  std::optional<FileDescriptor> locked_;  // the kernel unlocks it, however the process ends
+};
+
+/// Throws Error unless a file of this name can be written: to be called before long work.
+void check_writable(const std::filesystem::path& file);
+
+}  // namespace cuvae::cli

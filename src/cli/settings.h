@@ -1,0 +1,31 @@
+// What defines a training run: one list of names for the flags of train, for config.json and for what info prints.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/arguments.h"
+#include "cuvae/trainer.h"
+
+namespace cuvae::cli {
+
+struct Settings : DeviceArguments {
+  std::string data;
+  VaeConfig model;
+  TrainConfig training;
+  std::vector<Index> hidden;  ///< --hidden, which resolve() spreads over encoder and decoder
+};
+
+/// Declares the flags; `settings` must outlive the parsing, and holds the defaults.
+void add_settings(CLI::App& app, Settings& settings);
+
+/// Fills in what depends on other flags, and checks all values. Throws Error.
+void resolve(const CLI::App& app, Settings& settings);
+
+/// As config.json holds them.
+nlohmann::ordered_json settings_json(const Settings& settings);
+nlohmann::ordered_json settings_json(const VaeConfig& model);
+nlohmann::ordered_json settings_json(const TrainConfig& training);
+
+}  // namespace cuvae::cli

@@ -1,0 +1,120 @@
+// cuvae train, cuvae resume.
+#include "cli/arguments.h"
+#include "cli/command.h"
+#include "cli/config_file.h"
+#include "cli/training_run.h"
+
+namespace cuvae::cli {
+namespace {
+
+struct TrainArguments {
+  Settings settings;
+  std::string config_file, out;
+  bool overwrite = false, quiet = false;
+};
+
+// What is wrong with the settings is wrong usage, whoever finds it.
+template <class Call>
+void as_usage(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    throw CLI::ParseError(error.what(), CLI::ExitCodes::ValidationError);
+  }
+}
+
+Dataset open_training_data(const Settings& settings) { return Dataset::open(settings.data, Split::train); }
+
+int start(const RunFolder& folder, Settings& settings, const Dataset& data, Backend& backend, bool quiet) {
+  settings.model.data_dim = data.cols();
+  settings.model.image_height = data.image_height();
+  settings.model.image_width = data.image_width();
+  Trainer trainer(backend, settings.model, settings.training, data);
+  return run_training(folder, settings, trainer, data, quiet);
+}
+
+int train(const CLI::App& app, TrainArguments& arguments) {
+  Settings& settings = arguments.settings;
+  as_usage([&] { resolve(app, settings); });
+  settings.data = std::filesystem::absolute(data_path(settings.data)).lexically_normal();
+  RunFolder folder(arguments.out);
+  folder.prepare(arguments.overwrite);
+  try {
+    const Dataset data = open_training_data(settings);
+    const std::unique_ptr<Backend> backend = settings.make();
+    folder.begin();
+    write_config(folder.config(), settings);
+    return start(folder, settings, data, *backend, arguments.quiet);
+  } catch (...) {
+    folder.abandon();
+    throw;
+  }
+}
+
+struct ResumeArguments : DeviceArguments {
+  std::string run;
+  Index epochs = 0;
+  bool quiet = false;
+};
+
+int resume(const CLI::App& app, const ResumeArguments& arguments) {
+  RunFolder folder(arguments.run);
+  folder.reopen();
+  Settings settings = read_config(folder.config());
+  if (app.count("--device") > 0) settings.device = arguments.device;
+  if (app.count("--threads") > 0) settings.threads = arguments.threads;
+  const bool extend = app.count("--epochs") > 0;
+  if (extend) settings.training.epochs = arguments.epochs;
+  const Dataset data = open_training_data(settings);
+  const std::unique_ptr<Backend> backend = settings.make();
+  if (!std::filesystem::exists(folder.last())) return start(folder, settings, data, *backend, arguments.quiet);
+
+  Trainer trainer = Trainer::resume(*backend, folder.last());
+  if (trainer.state().step > trainer.steps_per_epoch() * settings.training.epochs)
+    throw CLI::ValidationError("--epochs",
+                               "the run is beyond epoch " + std::to_string(settings.training.epochs) + " already");
+  trainer.mutable_config().epochs = settings.training.epochs;
+  if (extend) write_config(folder.config(), settings);
+  return run_training(folder, settings, trainer, data, arguments.quiet);
+}
+
+}  // namespace
+
+Command add_train(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("train", "Train a model, in a new run folder");
+  const auto arguments = std::make_shared<TrainArguments>();
+  app->add_option("--out", arguments->out, "The run folder to make")->type_name("RUN")->required()->configurable(false);
+  app->add_flag("--overwrite", arguments->overwrite, "Replace the run in that folder")->configurable(false);
+  app->add_option("--config", arguments->config_file, "JSON object of these flags without dashes; flags win over it")
+      ->type_name("FILE")
+      ->configurable(false);
+  app->add_flag("--quiet", arguments->quiet, "Print errors only")->configurable(false);
+  add_settings(*app, arguments->settings);
+  app->footer(
+      "Examples:\n"
+      "  cuvae train --data data/mnist-10k --out runs/first --epochs 5\n"
+      "  cuvae train --data data/mnist-10k --out runs/plane --latent 2 --hidden 500 200 --validation 0.1\n"
+      "  cuvae train --config runs/first/config.json --out runs/again");
+  return {app, [app, arguments] {
+            if (!arguments->config_file.empty()) as_usage([&] { apply_config_file(*app, arguments->config_file); });
+            return train(*app, *arguments);
+          }};
+}
+
+Command add_resume(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("resume", "Continue a run from its last checkpoint");
+  const auto arguments = std::make_shared<ResumeArguments>();
+  app->add_option("run", arguments->run, "The run folder")->type_name("")->required();
+  app->add_option("--epochs", arguments->epochs, "Train up to this many in all (default: as the run was started)")
+      ->type_name("N")
+      ->check(within(1, kMaxCount));
+  app->add_flag("--quiet", arguments->quiet, "Print errors only");
+  arguments->add_to(*app);
+  app->footer(
+      "The result is the same, bit for bit, as that of a run that was never interrupted.\n\n"
+      "Example:\n"
+      "  cuvae resume runs/first --epochs 20");
+  return {app, [app, arguments] { return resume(*app, *arguments); }};
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,113 @@
+#include "cli/training_run.h"
+
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include "cli/arguments.h"
+#include "cli/latents.h"
+#include "cli/metrics_log.h"
+#include "cli/pictures.h"
+#include "cli/progress.h"
+#include "cli/stop_signals.h"
+#include "data/folder.h"
+#include "text.h"
+
+namespace cuvae::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Held-out images where there are any of the same shape.
+Dataset images_to_show(const Dataset& training, const std::string& path) {
+  if (!fs::is_directory(path) || find_file(path, Split::test, FileKind::images).empty()) return training;
+  const Dataset test = Dataset::open(path, Split::test);
+  return test.cols() == training.cols() ? test : training;
+}
+
+void write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images, std::uint64_t seed) {
+  constexpr Index samples = 64, reconstructed = 32, columns = 8, manifold_side = 20;
+  const VaeConfig& model = vae.config();
+  write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, seed, 1.0F)), model, columns);
+  const std::vector<float> examples = rows_of(images, 0, std::min(reconstructed, images.rows()));
+  write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
+  if (model.latent == 2)
+    write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
+}
+
+std::string nats(double value) { return number(value, 7); }
+
+void print_metrics(const Progress& p) {
+  std::cout << "epoch " << p.epoch << " of " << p.epochs << ": ELBO " << nats(p.train.reconstruction - p.train.kl)
+            << " nats per example (reconstruction " << nats(p.train.reconstruction) << ", KL " << nats(p.train.kl)
+            << "), " << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
+  if (p.train.skipped > 0)
+    std::cout << p.train.skipped
+              << " steps were skipped, since their loss or gradient was not finite: try a lower --lr\n";
+  if (p.validation)
+    std::cout << "validation ELBO " << nats(p.validation->elbo) << " +- " << number(p.validation->elbo_error, 2)
+              << '\n';
+}
+
+void print_files(const RunFolder& folder) {
+  const std::pair<fs::path, const char*> files[] = {
+      {folder.last(), "the model, and what resuming needs"},
+      {folder.best(), "the model with the best validation ELBO"},
+      {folder.metrics(), "a line of JSON for every report"},
+      {folder.config(), "the settings, to repeat the run: cuvae train --config"},
+      {folder.samples(), "new images, decoded from the prior"},
+      {folder.reconstructions(), "images, and below each row its reconstructions"},
+      {folder.manifold(), "the latent plane"}};
+  std::cout << "in " << folder.path().string() << ":\n";
+  for (const auto& [file, what] : files) {
+    char line[128];
+    std::snprintf(line, sizeof line, "  %-20s  %s\n", file.filename().c_str(), what);
+    if (fs::exists(file)) std::cout << line;
+  }
+}
+
+void print_next(const RunFolder& folder, const Settings& settings) {
+  const std::string run = folder.path().string();
+  std::cout << "next:\n  cuvae eval " << run << " --data " << settings.data << "\n  cuvae sample " << run
+            << " --out samples.png\n";
+}
+
+}  // namespace
+
+int run_training(const RunFolder& folder, const Settings& settings, Trainer& trainer, const Dataset& data, bool quiet) {
+  MetricsLog log(folder.metrics(), trainer.state().step);
+  std::optional<Progress> last;
+  Outcome outcome;
+  int stop_code = 0;
+  {
+    const StopSignals signals;
+    ProgressDisplay display(quiet, settings.training.batch);
+    const auto report = [&](const Progress& progress) {
+      log.append(progress);
+      display.show(progress);
+      last = progress;
+    };
+    outcome = trainer.fit(data, {folder.path(), report, signals.flag()});
+    stop_code = signals.exit_code();
+  }
+  if (outcome == Outcome::interrupted) {
+    const Index total = trainer.steps_per_epoch() * settings.training.epochs;
+    std::cerr << "stopped at step " << trainer.state().step << " of " << total << "; checkpoint in "
+              << folder.last().string() << "; continue with: cuvae resume " << folder.path().string() << '\n';
+    return stop_code;
+  }
+
+  const Vae best = load_vae(trainer.vae().backend(), folder.model());
+  if (data.image_height() > 1)
+    write_pictures(folder, best, images_to_show(data, settings.data), settings.training.seed);
+  if (quiet) return 0;
+  if (!last) std::cout << "nothing left to train: give more --epochs to go on\n";
+  if (outcome == Outcome::early_stopped)
+    std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
+  if (last) print_metrics(*last);
+  print_files(folder);
+  print_next(folder, settings);
+  return 0;
+}
+
+}  // namespace cuvae::cli

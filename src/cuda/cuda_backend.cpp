@@ -1,0 +1,100 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "cuda/error.h"
+
+namespace cuvae::cuda {
+namespace {
+
+constexpr std::size_t kMiB = 1024 * 1024;
+// What NVIDIA recommends for cuBLASLt.
+std::size_t workspace_bytes(const Device& d) { return (d.major >= 9 ? 32 : 4) * kMiB; }
+
+Device checked(int ordinal, Precision precision) {
+  if (precision == Precision::bf16) throw Error("cuda: precision bf16 is not available; there are fp32 and tf32");
+  return device(ordinal);
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
+    : device_(checked(ordinal, precision)), precision_(precision), stream_(static_cast<cudaStream_t>(stream)) {
+  bind();
+  if (stream_ == nullptr) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    own_stream_.reset(stream_);
+  }
+  ticket_ = allocate(sizeof(unsigned));
+  workspace_ = allocate(workspace_bytes(device_));
+  gemm_ = std::make_unique<Gemm>(precision, stream_, workspace_.data(), workspace_.bytes());
+
+  // One kernel now: a build without code for this device is found here, not in the middle of a run.
+  const Buffer zeros = allocate(2 * sizeof(float));
+  enqueue(name().c_str(), ColumnSums{zeros.as<float>(), 1, 1, zeros.as<float>() + 1});
+  do_synchronize();
+}
+
+CudaBackend::~CudaBackend() = default;
+
+std::string CudaBackend::description() const {
+  return describe(device_) + (precision_ == Precision::tf32 ? ", tf32 products" : "");
+}
+
+void CudaBackend::bind() const { check(cudaSetDevice(device_.ordinal), "cudaSetDevice"); }
+
+void CudaBackend::done(const char* op, cudaError_t code) const {
+  check(code, op);
+#ifndef NDEBUG
+  if (!recording_) check(cudaStreamSynchronize(stream_), op);
+#endif
+}
+
+Scratch CudaBackend::scratch(std::size_t bytes) {
+  if (scratch_.empty() || scratch_.back().bytes() < bytes) {
+    if (recording_) throw Error("replay: the work needs more memory than when it ran first: it is not the same work");
+    const std::size_t before = scratch_.empty() ? 64 * 1024 : scratch_.back().bytes();
+    scratch_.push_back(allocate(std::max(bytes, 2 * before)));  // doubled, so that all blocks are at most twice the last
+  }
+  return {scratch_.back().data(), ticket_.as<unsigned>()};
+}
+
+void* CudaBackend::do_allocate(std::size_t bytes) {
+  bind();
+  const std::string what = "allocate " + std::to_string(bytes) + " bytes";
+  void* p = nullptr;
+  const std::size_t size = std::max<std::size_t>(bytes, 1);
+  check(device_.memory_pools ? cudaMallocAsync(&p, size, stream_) : cudaMalloc(&p, size), what.c_str());
+  const cudaError_t error = cudaMemsetAsync(p, 0, size, stream_);
+  if (error != cudaSuccess) do_free(p);
+  check(error, what.c_str());
+  return p;
+}
+
+void CudaBackend::do_free(void* p) noexcept {
+  // What fails here has failed before, or the process is ending.
+  (void)cudaSetDevice(device_.ordinal);
+  (void)(device_.memory_pools ? cudaFreeAsync(p, stream_) : cudaFree(p));
+}
+
+// Both wait, so that the caller's memory is free for other use whatever kind it is.
+void CudaBackend::do_upload(void* device, const void* host, std::size_t bytes) {
+  bind();
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "upload");
+  check(cudaStreamSynchronize(stream_), "upload");
+}
+void CudaBackend::do_download(void* host, const void* device, std::size_t bytes) {
+  bind();
+  check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "download");
+  check(cudaStreamSynchronize(stream_), "download");
+}
+void CudaBackend::do_zero(void* device, std::size_t bytes) {
+  bind();
+  check(cudaMemsetAsync(device, 0, bytes, stream_), "zero");
+}
+void CudaBackend::do_synchronize() {
+  bind();
+  check(cudaStreamSynchronize(stream_), "synchronize");
+}
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,81 @@
+// The CUDA backend: the kernels of kernels/, cuBLASLt's products, and CUDA graphs, all on one stream.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <vector>
+
+#include "cuda/devices.h"
+#include "cuda/gemm.h"
+#include "cuvae/backend.h"
+#include "launch.h"
+
+namespace cuvae::cuda {
+
+class CudaBackend final : public Backend {
+ public:
+  /// `stream` is a cudaStream_t of the caller's, on this device and outliving the backend; null makes one.
+  explicit CudaBackend(int ordinal, Precision precision = Precision::fp32, void* stream = nullptr);
+  ~CudaBackend() override;
+  std::string name() const override { return "cuda:" + std::to_string(device_.ordinal); }
+  std::string description() const override;
+  bool reads_host_memory() const override { return false; }
+
+ private:
+  void* do_allocate(std::size_t bytes) override;
+  void do_free(void* p) noexcept override;
+  void do_upload(void* device, const void* host, std::size_t bytes) override;
+  void do_download(void* host, const void* device, std::size_t bytes) override;
+  void do_zero(void* device, std::size_t bytes) override;
+  void do_synchronize() override;
+  void do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work) override;
+  void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
+  void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
+  void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
+                          View db, View dx) override;
+  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) override;
+  void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
+                          float kl_scale, View dstats) override;
+  void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) override;
+  void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
+                            View dlog_scale) override;
+  void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&, const std::uint32_t* step,
+                    float* loss, double* sums) override;
+  void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
+  void do_moments(ConstView x, double* acc) override;
+
+  /// Makes the device current: another backend's may be.
+  void bind() const;
+  Scratch scratch(std::size_t bytes);
+  /// Starts one operation of kernels/launch.h.
+  template <class Operation>
+  void enqueue(const char* op, const Operation& operation);
+  /// Checks what an op returned; a debug build also waits for it, so that the error names the op.
+  void done(const char* op, cudaError_t code) const;
+
+  struct DestroyStream {
+    void operator()(CUstream_st* stream) const noexcept { (void)cudaStreamDestroy(stream); }
+  };
+
+  Device device_;
+  Precision precision_;
+  std::unique_ptr<CUstream_st, DestroyStream> own_stream_;
+  cudaStream_t stream_ = nullptr;
+  bool recording_ = false;
+  // Blocks that were outgrown stay: a recording may still use them.
+  std::vector<Buffer> scratch_;
+  Buffer ticket_, workspace_;
+  std::unique_ptr<Gemm> gemm_;
+};
+
+template <class Operation>
+void CudaBackend::enqueue(const char* op, const Operation& operation) {
+  bind();
+  if constexpr (requires { scratch_bytes(operation); }) {
+    done(op, launch(operation, scratch(scratch_bytes(operation)), stream_));
+  } else {
+    done(op, launch(operation, stream_));
+  }
+}
+
+}  // namespace cuvae::cuda

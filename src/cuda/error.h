@@ -1,0 +1,13 @@
+// CUDA's errors as cuvae::Error: one line that names the op or the call and, for what a user can mend, the remedy.
+#pragma once
+#include <cuda_runtime_api.h>
+
+namespace cuvae::cuda {
+
+[[noreturn]] void fail(cudaError_t code, const char* what);
+
+inline void check(cudaError_t code, const char* what) {
+  if (code != cudaSuccess) fail(code, what);
+}
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,46 @@
+// Row-major products with an epilogue: the seam to cuBLASLt, which tests fill with plain loops instead.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "cuvae/backend.h"
+
+namespace cuvae::cuda {
+
+enum class Op : std::uint8_t { none, transpose };
+
+/// What a product may do to its result, or with its operands, on the way.
+enum class Epilogue : std::uint8_t {
+  none,
+  bias,       ///< c += bias [n] in every row
+  relu_bias,  ///< c = relu(c + bias)
+  a_sums,     ///< sums [m] = the sums of op(a) over k: a bias gradient
+};
+
+/// c [m, n] = op(a) [m, k] op(b) [k, n]; all matrices packed as stored.
+struct Product {
+  Op op_a = Op::none, op_b = Op::none;
+  Index m = 0, n = 0, k = 0;
+  const float *a = nullptr, *b = nullptr;
+  float* c = nullptr;
+  Epilogue epilogue = Epilogue::none;
+  const float* bias = nullptr;
+  float* sums = nullptr;
+};
+
+class Gemm {
+ public:
+  /// `workspace` is used by one product at a time, in the stream's order. The current device is the stream's.
+  Gemm(Precision precision, cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
+  ~Gemm();
+  /// Whether the product can be had with its epilogue; without one it always can.
+  bool supports(const Product& product);
+  void run(const Product& product);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,164 @@
+// The products by cuBLASLt. A plan is made once for each shape, epilogue and alignment, and kept.
+#include <cublasLt.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string>
+
+#include "cuda/gemm.h"
+
+namespace cuvae::cuda {
+namespace {
+
+void check(cublasStatus_t status, const char* call) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    throw Error(std::string("cuda: ") + call + ": " + cublasLtGetStatusString(status) + " (" +
+                cublasLtGetStatusName(status) + ")");
+}
+
+template <auto destroy>
+struct Destroy {
+  template <class T>
+  void operator()(T* p) const noexcept {
+    (void)destroy(p);
+  }
+};
+template <class Pointer, auto destroy>
+using Owned = std::unique_ptr<std::remove_pointer_t<Pointer>, Destroy<destroy>>;
+using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
+using MatmulDesc = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+template <class T>
+void set(const MatmulDesc& desc, cublasLtMatmulDescAttributes_t attribute, T value) {
+  check(cublasLtMatmulDescSetAttribute(desc.get(), attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+}
+template <class T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+  check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+        "cublasLtMatmulPreferenceSetAttribute");
+}
+
+// A packed row-major matrix [rows, cols] is to cuBLASLt a column-major one of cols x rows.
+Layout layout(Index rows, Index cols) {
+  cublasLtMatrixLayout_t raw = nullptr;
+  check(cublasLtMatrixLayoutCreate(&raw, CUDA_R_32F, static_cast<std::uint64_t>(cols),
+                                   static_cast<std::uint64_t>(rows), cols),
+        "cublasLtMatrixLayoutCreate");
+  return Layout(raw);
+}
+
+// The largest power of two up to 256 that divides an address; parameters in the arena have 64.
+std::uint32_t alignment(const void* p) {
+  const auto address = reinterpret_cast<std::uintptr_t>(p) | 256;
+  return static_cast<std::uint32_t>(address & (~address + 1));
+}
+
+cublasLtEpilogue_t epilogue(Epilogue e) {
+  switch (e) {
+    case Epilogue::none:
+      break;
+    case Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::relu_bias:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+    case Epilogue::a_sums:
+      return CUBLASLT_EPILOGUE_BGRADB;  // our a is the library's B: see run()
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+cublasOperation_t operation(Op op) { return op == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; }
+
+const void* vector_of(const Product& p) { return p.epilogue == Epilogue::a_sums ? p.sums : p.bias; }
+
+struct Plan {
+  MatmulDesc desc;
+  Layout first, second, result;
+  cublasLtMatmulAlgo_t algorithm;
+  bool found = false;
+};
+
+using Key = std::array<Index, 9>;
+Key key(const Product& p) {
+  return {static_cast<Index>(p.op_a), static_cast<Index>(p.op_b), p.m,          p.n,         p.k,
+          static_cast<Index>(p.epilogue), alignment(p.a),         alignment(p.b), alignment(p.c)};
+}
+
+}  // namespace
+
+struct Gemm::State {
+  Precision precision;
+  cudaStream_t stream;
+  void* workspace;
+  std::size_t workspace_bytes;
+  Handle handle;
+  std::map<Key, Plan> plans;
+
+  Plan make_plan(const Product& p) const {
+    Plan plan;
+    cublasLtMatmulDesc_t desc = nullptr;
+    const auto compute = precision == Precision::fp32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
+    check(cublasLtMatmulDescCreate(&desc, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
+    plan.desc.reset(desc);
+    set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(p.op_b));
+    set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(p.op_a));
+    set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p.epilogue));
+    if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
+    plan.first = p.op_b == Op::none ? layout(p.k, p.n) : layout(p.n, p.k);
+    plan.second = p.op_a == Op::none ? layout(p.m, p.k) : layout(p.k, p.m);
+    plan.result = layout(p.m, p.n);
+
+    cublasLtMatmulPreference_t raw = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&raw), "cublasLtMatmulPreferenceCreate");
+    const Preference preference(raw);
+    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.b));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
+    cublasLtMatmulHeuristicResult_t best = {};
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(), plan.result.get(), raw, 1, &best,
+        &count);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "cublasLtMatmulAlgoGetHeuristic");
+    plan.found = status == CUBLAS_STATUS_SUCCESS && count == 1 && best.state == CUBLAS_STATUS_SUCCESS;
+    plan.algorithm = best.algo;
+    return plan;
+  }
+
+  const Plan& plan(const Product& p) {
+    const Key k = key(p);
+    const auto found = plans.find(k);
+    return found != plans.end() ? found->second : plans.emplace(k, make_plan(p)).first->second;
+  }
+};
+
+Gemm::Gemm(Precision precision, cudaStream_t stream, void* workspace, std::size_t workspace_bytes) {
+  cublasLtHandle_t raw = nullptr;
+  check(cublasLtCreate(&raw), "cublasLtCreate");
+  state_.reset(new State{precision, stream, workspace, workspace_bytes, Handle(raw), {}});
+}
+Gemm::~Gemm() = default;
+
+bool Gemm::supports(const Product& product) { return state_->plan(product).found; }
+
+void Gemm::run(const Product& p) {
+  const Plan& plan = state_->plan(p);
+  if (!plan.found)
+    throw Error("cuda: cuBLASLt has no algorithm for a product of [" + std::to_string(p.m) + ", " +
+                std::to_string(p.k) + "] and [" + std::to_string(p.k) + ", " + std::to_string(p.n) + "]");
+  if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
+  // cuBLASLt is column-major, so it sees every matrix of ours transposed: c = op(a) op(b) reads c' = op(b)' op(a)'. The
+  // operands swap places and keep their ops, and a bias along the library's rows runs along our columns.
+  constexpr float one = 1.0f, zero = 0.0f;
+  check(cublasLtMatmul(state_->handle.get(), plan.desc.get(), &one, p.b, plan.first.get(), p.a, plan.second.get(),
+                       &zero, p.c, plan.result.get(), p.c, plan.result.get(), &plan.algorithm, state_->workspace,
+                       state_->workspace_bytes, state_->stream),
+        "cublasLtMatmul");
+}
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,84 @@
+// The ops of the CUDA backend: each is one product, one kernel, or both.
+#include "cuda/cuda_backend.h"
+#include "cuda/error.h"
+
+namespace cuvae::cuda {
+
+void CudaBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise,
+                                  View x) {
+  enqueue("gather_batch", Gather{pixels.data, pixels.dtype, rows, binarize, noise, x.rows, x.cols, x.f32()});
+}
+
+void CudaBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
+  bind();
+  Product product{Op::none, Op::transpose, y.rows, y.cols, x.cols, x.f32(), w.f32(), y.f32()};
+  product.bias = b.f32();
+  if (act == Activation::identity) product.epilogue = Epilogue::bias;
+  if (act == Activation::relu) product.epilogue = Epilogue::relu_bias;
+  if (product.epilogue == Epilogue::none || !gemm_->supports(product)) {
+    product.epilogue = Epilogue::none;
+    gemm_->run(product);
+    return enqueue("linear", BiasActivation{y.f32(), pre.f32(), b.f32(), y.rows, y.cols, act});
+  }
+  gemm_->run(product);
+  if (pre) {  // no model asks for it with these activations; y has the same bits with it and without
+    product.epilogue = Epilogue::bias;
+    product.c = pre.f32();
+    gemm_->run(product);
+  }
+}
+
+void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
+                                     View dw, View db, View dx) {
+  bind();
+  Product product{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32()};
+  product.epilogue = Epilogue::a_sums;
+  product.sums = db.f32();
+  if (!gemm_->supports(product)) {
+    product.epilogue = Epilogue::none;
+    enqueue("linear_backward", ColumnSums{dy.f32(), dy.rows, dy.cols, db.f32()});
+  }
+  gemm_->run(product);
+  if (!dx) return;
+  gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32()});
+  if (below == Activation::identity) return;
+  enqueue("linear_backward", ActivationBackward{dx.f32(), x.f32(), below_pre.f32(), dx.size(), below});
+}
+
+void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
+  enqueue("sample_latent", SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.f32(), kl.f32(),
+                                        kl_dims.f32()});
+}
+
+void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
+                                     const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
+  enqueue("latent_backward", LatentBackward{stats.f32(), dz.f32(), kl_dims.f32(), noise, weight, kl_scale, stats.rows,
+                                            dz.rows / stats.rows, dz.cols, dstats.f32()});
+}
+
+void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
+  enqueue("bernoulli_log_prob", Bernoulli{logits.f32(), x.f32(), logits.rows, logits.rows / x.rows, logits.cols,
+                                          row_weight, log_p.f32(), dlogits.f32()});
+}
+
+void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
+                                       View dmean, View dlog_scale) {
+  enqueue("gaussian_log_prob",
+          Gaussian{mean.f32(), x.f32(), log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols, log_scale.cols,
+                   row_weight, log_p.f32(), dmean.f32(), dlog_scale.f32()});
+}
+
+void CudaBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
+                               const std::uint32_t* step, float* loss, double* sums) {
+  enqueue("elbo_loss", ElboLoss{log_p.f32(), kl.f32(), kl_dims.f32(), log_p.rows, kl.rows, kl_dims.cols, weight, step,
+                                loss, sums});
+}
+
+void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
+                          double* sums) {
+  enqueue("adam", Adam{arena, step, loss, state, sums});
+}
+
+void CudaBackend::do_moments(ConstView x, double* acc) { enqueue("moments", Moments{x.f32(), x.rows, x.cols, acc}); }
+
+}  // namespace cuvae::cuda

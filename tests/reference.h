@@ -1,0 +1,97 @@
+// The independent voice: every op as plain loops in double precision. Shares no code with the library, only its
+// vocabulary.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "cuvae/types.h"
+
+namespace cuvae::reference {
+
+using Vector = std::vector<double>;
+Vector widen(const std::vector<float>& values);
+
+// Random numbers.
+
+/// Philox4x32-10: Salmon et al. 2011, figure 2 and table 2.
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+
+/// A family of random numbers with its step by value.
+struct NoiseKey {
+  std::uint64_t seed = 0;
+  Stream stream = Stream::latent;
+  std::uint32_t step = 0;
+  Index first_row = 0;
+};
+
+std::uint32_t word(const NoiseKey& noise, std::uint64_t index);
+double uniform(const NoiseKey& noise, std::uint64_t index);
+double normal(const NoiseKey& noise, std::uint64_t index);
+/// How far a float32 Box-Muller may lie from `normal`: derived at the definition.
+double normal_error(const NoiseKey& noise, std::uint64_t index);
+
+// Batches.
+
+/// The numbers of the batch's rows; `step` < 0 stands for none, an empty `order` likewise.
+std::vector<Index> batch_rows(const std::vector<std::uint32_t>& order, Index rows, Index step, Index first_row,
+                              Index batch);
+Vector gather_batch(const Vector& pixels, Index width, const std::vector<Index>& rows, Binarize binarize,
+                    const NoiseKey& noise);
+
+// Linear layers. `inputs` and `outputs` are I and O.
+
+double activate(Activation act, double pre);
+/// The derivative at `pre`, from the pre-activation alone.
+double activation_slope(Activation act, double pre);
+/// x w^T + b.
+Vector affine(const Vector& x, const Vector& w, const Vector& b, Index inputs, Index outputs);
+
+struct LinearGradients {
+  Vector dw, db, dx;
+};
+/// `slope` [B, I] is the derivative of the activation below.
+LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& dy, const Vector& slope, Index inputs,
+                                Index outputs);
+
+// Latents.
+
+struct Latent {
+  Vector z, kl, kl_dims;
+};
+Latent sample_latent(const Vector& stats, const NoiseKey& noise, Index samples, Index latent);
+/// beta * min(1, step / warmup_steps).
+double beta(const KlWeight& weight, std::uint32_t step);
+Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector& dz, const KlWeight& weight,
+                       const Vector& kl_dims, double kl_scale, Index samples, Index latent);
+
+// Likelihoods, x [B, D] and the other matrices [B * samples, D].
+
+struct LogProb {
+  Vector log_p, gradient, dlog_scale;
+};
+LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, double row_weight, Index samples, Index width);
+LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, double row_weight,
+                          Index samples, Index width);
+
+struct Loss {
+  double loss, reconstruction, kl;
+};
+Loss elbo_loss(const Vector& log_p, const Vector& kl, const Vector& kl_dims, const KlWeight& weight,
+               std::uint32_t step);
+
+// The optimizer.
+
+double learning_rate(const LearningRate& schedule, std::uint32_t step);
+
+struct OptimizerState {
+  Vector params, m, v, ema;
+  StepState counters;
+  double gradient_norm = 0;  // of the last step, before clipping
+};
+void optimize(const OptimizerStep& step, const Vector& grads, double loss, OptimizerState& state);
+
+/// Count, means and sums of squared deviations of the columns: [1 + 2C].
+Vector moments(const Vector& x, Index cols);
+
+}  // namespace cuvae::reference

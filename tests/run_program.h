@@ -1,0 +1,107 @@
+// Programs as a user runs them: their exit code and what they print.
+#pragma once
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace cuvae::test {
+
+struct ProgramResult {
+  int code = 0;  ///< the exit code, or 128 + the signal that ended it, as shells count
+  std::string out, err;
+};
+
+struct ProgramOptions {
+  std::vector<std::pair<std::string, std::string>> environment;
+  std::optional<rlim_t> largest_file;  ///< writes beyond it fail, as on a full disk
+  std::string standard_output;         ///< a path instead of capturing
+};
+
+/// A running program; killed, if it still runs, at the end of its life.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments, const ProgramOptions& options = {})
+      : out_(captured_file()), err_(captured_file()) {
+    std::vector<char*> argv;
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    pid_ = ::fork();
+    if (pid_ < 0) throw std::runtime_error("fork failed");
+    if (pid_ == 0) become(argv.data(), options);
+  }
+  ~Program() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+    ::close(out_);
+    ::close(err_);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void send(int signal) const { ::kill(pid_, signal); }
+
+  /// Kills it after `timeout`: its code is then 128 + SIGKILL.
+  ProgramResult wait(std::chrono::milliseconds timeout = std::chrono::seconds(120)) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    int status = 0;
+    while (::waitpid(pid_, &status, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() > deadline) send(SIGKILL);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    pid_ = 0;
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content(out_), content(err_)};
+  }
+
+ private:
+  static int captured_file() {
+    const int file = ::memfd_create("output", MFD_CLOEXEC);
+    if (file < 0) throw std::runtime_error("memfd_create failed");
+    return file;
+  }
+
+  static std::string content(int file) {
+    std::string text(static_cast<std::size_t>(::lseek(file, 0, SEEK_END)), '\0');
+    if (::pread(file, text.data(), text.size(), 0) < 0) throw std::runtime_error("pread failed");
+    return text;
+  }
+
+  // In the child, which shares nothing with the test but its files.
+  [[noreturn]] void become(char** argv, const ProgramOptions& options) const {
+    ::signal(SIGINT, SIG_DFL);  // ignored where the tests run in the background of a script
+    ::signal(SIGTERM, SIG_DFL);
+    ::unsetenv("CUVAE_DATA");
+    for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
+    if (options.largest_file) {
+      const rlimit limit = {*options.largest_file, *options.largest_file};
+      ::signal(SIGXFSZ, SIG_IGN);  // so that write() fails instead
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    const std::string& path = options.standard_output;
+    ::dup2(path.empty() ? out_ : ::open(path.c_str(), O_WRONLY), STDOUT_FILENO);
+    ::dup2(err_, STDERR_FILENO);
+    ::execv(argv[0], argv);
+    ::_exit(127);
+  }
+
+  int out_, err_;
+  pid_t pid_ = 0;
+};
+
+inline ProgramResult run_program(const std::vector<std::string>& arguments, const ProgramOptions& options = {}) {
+  return Program(arguments, options).wait();
+}
+
+}  // namespace cuvae::test

@@ -1,0 +1,113 @@
+// Checkpoints: everything that is saved comes back.
+#include "cuvae/checkpoint.h"
+
+#include "checkpoint_test.h"
+#include "config_json.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+using nlohmann::json;
+
+class Checkpoint : public CheckpointTest {};
+CUVAE_ON_EVERY_BACKEND(Checkpoint);
+
+// Every setting has a value that is not its default, so that a forgotten one shows.
+TEST_P(Checkpoint, KeepsEverySetting) {
+  VaeConfig model{12, 3, {4, 5}, {6}, Activation::gelu, Likelihood::gaussian_learned, 0.3f, Initialization::he, 3, 4};
+  TrainConfig t;
+  t.seed = 0xfedcba9876543210;
+  t.batch = 7, t.samples = 3, t.epochs = 11;
+  t.binarize = Binarize::threshold;
+  t.beta = 0.1f, t.kl_warmup_epochs = 1.0 / 3, t.free_bits = 0.2f;
+  t.optimizer = Optimizer::adamw;
+  t.schedule = {LearningRate::Kind::pieces, 0.1, 0.01, 0.7, 0.3, 2.5, {{1, 0.1}, {1.0 / 3, 1e-7}}};
+  t.beta1 = 0.8f, t.beta2 = 0.97f, t.epsilon = 1e-7f;
+  t.weight_decay = 0.03f, t.clip_norm = 1.1f, t.ema_decay = 0.7f;
+  t.output_bias_from_data = true;
+  t.validation = 0.15;
+  t.patience = 4, t.log_every = 13, t.checkpoint_every = 2, t.max_skipped = 5;
+  const json kept = to_json(t), defaults = to_json(TrainConfig{});
+  for (const auto& [key, value] : defaults.items()) EXPECT_NE(kept.at(key), value) << key;
+  const json kept_model = to_json(model), default_model = to_json(VaeConfig{});
+  for (const auto& [key, value] : default_model.items()) EXPECT_NE(kept_model.at(key), value) << key;
+
+  Trainer trainer(backend_, model, t, 100);
+  trainer.save(path_);
+  const CheckpointInfo info = read_checkpoint_info(path_);
+  EXPECT_EQ(info.model, model);
+  EXPECT_EQ(to_json(info.training), kept);
+  EXPECT_EQ(info.examples, 100);
+  EXPECT_EQ(info.data_crc32, 0u);
+  EXPECT_EQ(info.parameters, trainer.vae().layout().count());
+  EXPECT_TRUE(info.averaged);
+  EXPECT_TRUE(std::isnan(info.best_elbo));
+  Trainer resumed = Trainer::resume(backend_, path_);
+  EXPECT_EQ(resumed.vae().config(), model);
+  EXPECT_EQ(to_json(resumed.config()), kept);
+  EXPECT_EQ(resumed.steps_per_epoch(), 14);
+}
+
+TEST_P(Checkpoint, SaysWhereARunStands) {
+  TrainConfig config = thorough_training();
+  const Dataset data = small_data();
+  Trainer trainer(backend_, small_model(), config, data);
+  double best = -INFINITY;
+  trainer.fit(data, {folder_.path(),
+                     [&](const Progress& p) {
+                       if (p.validation) best = std::max(best, p.validation->elbo);
+                     },
+                     nullptr});
+  const CheckpointInfo info = read_checkpoint_info(folder_ / "last.safetensors");
+  EXPECT_EQ(info.best_elbo, best);
+  EXPECT_EQ(info.data_crc32, data.crc32());
+  EXPECT_EQ(info.examples, 33);
+  EXPECT_EQ(info.state.step, 18u);
+  EXPECT_EQ(info.state.updates, 18u);
+  EXPECT_EQ(info.state.skipped, 0u);
+}
+
+TEST_P(Checkpoint, HasTheDocumentedTensors) {
+  Trainer trainer = save_example();
+  const SafetensorsFile file = SafetensorsFile::open(path_);
+  EXPECT_EQ(file.metadata().at("format"), "cuvae 1");
+  std::size_t count = 0;
+  for (const std::string prefix : {"", "optimizer.m.", "optimizer.v.", "ema."}) {
+    for (const auto& [name, shape] : std::map<std::string, std::vector<Index>>{{"encoder.0.weight", {8, 12}},
+                                                                               {"encoder.0.bias", {8}},
+                                                                               {"encoder.1.weight", {4, 8}},
+                                                                               {"encoder.1.bias", {4}},
+                                                                               {"decoder.0.weight", {6, 2}},
+                                                                               {"decoder.0.bias", {6}},
+                                                                               {"decoder.1.weight", {12, 6}},
+                                                                               {"decoder.1.bias", {12}}}) {
+      EXPECT_NO_THROW(file.require(prefix + name, "F32", shape));
+      ++count;
+    }
+  }
+  EXPECT_NO_THROW(file.require("state", "U32", {4}));
+  EXPECT_NO_THROW(file.require("metrics.sums", "F64", {6 + 2}));
+  EXPECT_NO_THROW(file.require("metrics.moments", "F64", {1 + 2 * 4}));
+  EXPECT_EQ(file.tensors().size(), count + 3);
+  const std::vector<float> params = parameters(trainer.vae());
+  for (const Parameter& p : trainer.vae().layout().parameters())
+    EXPECT_EQ(std::memcmp(file.find(p.name)->data, params.data() + p.offset, p.size() * sizeof(float)), 0) << p.name;
+
+  TrainConfig sgd = small_training();
+  sgd.optimizer = Optimizer::sgd;
+  save_example(sgd);
+  EXPECT_EQ(SafetensorsFile::open(path_).find("optimizer.v.encoder.0.weight"), nullptr);
+  EXPECT_EQ(SafetensorsFile::open(path_).find("ema.encoder.0.weight"), nullptr);
+}
+
+TEST_P(Checkpoint, LoadedModelComputesTheSame) {
+  Trainer trainer = save_example(small_training());
+  const Vae loaded = load_vae(backend_, path_);
+  EXPECT_EQ(loaded.config(), trainer.vae().config());
+  const std::vector<float> x = random_vector(300 * 12, 2, 0, 1), z = random_vector(300 * 2, 3, -2, 2);
+  expect_same_bits(loaded.encode(x), trainer.vae().encode(x), "encode");
+  expect_same_bits(loaded.decode(z), trainer.vae().decode(z), "decode");
+}
+
+}  // namespace
+}  // namespace cuvae

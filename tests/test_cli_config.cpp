@@ -1,0 +1,154 @@
+// Flags, config files, the environment, and run folders that exist already.
+#include "cli_test.h"
+
+namespace cuvae::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CliConfigTest : public CliTest {
+ protected:
+  Json config(const std::string& run) const { return Json::parse(read_bytes(path(run) + "/config.json")); }
+};
+
+TEST_F(CliConfigTest, HoldsEveryFlag) {
+  train("run", {"--activation", "tanh", "--samples", "2", "--schedule", "pieces", "--lr-pieces", "1:1e-3,3:7e-4",
+                "--beta2", "0.99", "--output-bias-from-data"});
+  const Json c = config("run");
+  EXPECT_EQ(c["data"], data());
+  EXPECT_EQ(c["encoder-hidden"], Json({16}));
+  EXPECT_EQ(c["activation"], "tanh");
+  EXPECT_EQ(c["samples"], 2);
+  EXPECT_EQ(c["schedule"], "pieces");
+  EXPECT_EQ(c["lr-pieces"], Json({"1:0.001", "3:7e-04"}));
+  EXPECT_EQ(c["beta2"], 0.99);
+  EXPECT_EQ(c["output-bias-from-data"], true);
+  EXPECT_EQ(c["binarize"], "stochastic");
+  // Each key is a flag that train's help lists.
+  const std::string help = succeed({"train", "--help"});
+  for (const auto& [key, value] : c.items()) EXPECT_NE(help.find("--" + key + " "), std::string::npos) << key;
+}
+
+TEST_F(CliConfigTest, RepeatsTheRunBitForBit) {
+  train("run", {"--seed",
+                "18446744073709551615",
+                "--encoder-hidden",
+                "24",
+                "12",
+                "--decoder-hidden",
+                "0",
+                "--samples",
+                "2",
+                "--beta",
+                "0.7",
+                "--schedule",
+                "cosine",
+                "--lr",
+                "0.0123",
+                "--lr-warmup",
+                "0.5",
+                "--clip-norm",
+                "5",
+                "--ema",
+                "0.95",
+                "--free-bits",
+                "0.1",
+                "--kl-warmup",
+                "1",
+                "--optimizer",
+                "adamw",
+                "--weight-decay",
+                "0.01",
+                "--validation",
+                "0.2"});
+  succeed({"train", "--config", path("run/config.json"), "--out", path("again"), "--quiet"});
+  EXPECT_EQ(config("again"), config("run"));
+  for (const char* name :
+       {"last.safetensors", "best.safetensors", "samples.png", "reconstructions.png", "manifold.png"})
+    EXPECT_TRUE(read_bytes(path("again") + "/" + name) == read_bytes(path("run") + "/" + name)) << name;
+}
+
+TEST_F(CliConfigTest, FlagsWinOverTheFile) {
+  write(path("c.json"), R"({"epochs": 1, "hidden": [8, 4], "lr": 0.5, "output-bias-from-data": true, "batch": 100})");
+  const Arguments arguments = {"train", "--data",   data(),         "--quiet", "--latent",
+                               "2",     "--config", path("c.json"), "--out"};
+  succeed(arguments + Arguments{path("file")});
+  EXPECT_EQ(config("file")["epochs"], 1);
+  EXPECT_EQ(config("file")["encoder-hidden"], Json({8, 4}));
+  EXPECT_EQ(config("file")["decoder-hidden"], Json({4, 8}));
+  EXPECT_EQ(config("file")["lr"], 0.5);
+  EXPECT_EQ(config("file")["output-bias-from-data"], true);
+
+  succeed(arguments + Arguments{path("flags"), "--epochs", "2", "--decoder-hidden", "5", "--lr", "1e-4"});
+  EXPECT_EQ(config("flags")["epochs"], 2);
+  EXPECT_EQ(config("flags")["batch"], 100);
+  EXPECT_EQ(config("flags")["encoder-hidden"], Json({8, 4}));
+  EXPECT_EQ(config("flags")["decoder-hidden"], Json({5}));
+  EXPECT_EQ(config("flags")["lr"], 1e-4);
+
+  succeed({"train", "--config", path("flags/config.json"), "--out", path("hidden"), "--hidden", "6", "--quiet"});
+  EXPECT_EQ(config("hidden")["encoder-hidden"], Json({6}));
+  EXPECT_EQ(config("hidden")["decoder-hidden"], Json({6}));
+}
+
+TEST_F(CliConfigTest, DataComesFromFlagThenFileThenEnvironment) {
+  const ProgramOptions environment{{{"CUVAE_DATA", data()}}, {}, {}}, wrong{{{"CUVAE_DATA", path("nowhere")}}, {}, {}};
+  const Arguments small = {"--quiet", "--epochs", "1", "--batch", "50", "--latent", "2", "--hidden", "8"};
+  succeed(Arguments{"train", "--out", path("run")} + small, environment);
+  EXPECT_EQ(config("run")["data"], data());
+  succeed({"train", "--out", path("again"), "--config", path("run/config.json"), "--quiet"}, wrong);
+  succeed(Arguments{"train", "--out", path("flag"), "--data", data()} + small, wrong);
+  succeed({"eval", path("run")}, environment);
+  expect_failure(run({"eval", path("run")}, wrong), 1, "nowhere");
+  expect_failure(run({"eval", path("run")}), 2, "CUVAE_DATA");
+}
+
+TEST_F(CliConfigTest, BadFilesAreNamed) {
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    write(path("c.json"), text);
+    expect_failure(run(train_arguments("run", {"--config", path("c.json")})), 2, path("c.json") + ": " + part);
+    EXPECT_FALSE(fs::exists(path("run")));
+  };
+  expect("{\"epoch\": 1}", "unknown key 'epoch'");
+  expect("{\"out\": \"x\"}", "unknown key 'out'");
+  expect("{\"help\": true}", "unknown key 'help'");
+  expect("{\"lr\": \"fast\"}", "--lr: 'fast' is not a number");
+  expect("{\"lr\": -1}", "--lr: -1 is not at least 0");
+  expect("{\"lr\": null}", "'lr' must be a value or a list");
+  expect("{\"lr\": {}}", "'lr' must be a value or a list");
+  expect("{\"checkpoint-every\": 1.5}", "");
+  expect("{\"activation\": \"sigmoid\"}", "--activation: ");
+  expect("{\"lr\": [1, 2]}", "--lr");
+  expect("[1]", "is not a JSON object");
+  expect("{\"lr\": 1", "is not JSON: error at byte 9");
+  expect_failure(run(train_arguments("run", {"--config", path("none.json")})), 2, path("none.json") + ": cannot read");
+}
+
+TEST_F(CliConfigTest, OverwriteRemovesTheRunAndNothingElse) {
+  const std::string folder = train("run", {"--validation", "0.2"});
+  const std::string old = read_bytes(folder + "/last.safetensors");
+  expect_failure(run(train_arguments("run")), 1, "holds a run");
+  EXPECT_TRUE(read_bytes(folder + "/last.safetensors") == old);
+
+  write(folder + "/notes.txt", "mine");
+  write(folder + "/.last.safetensors.tmp.1.0", "left by a killed run");
+  train("run", {"--overwrite", "--seed", "1", "--latent", "3"});
+  EXPECT_EQ(names_in(folder), (std::set<std::string>{"config.json", "metrics.jsonl", "last.safetensors", "samples.png",
+                                                     "reconstructions.png", "notes.txt"}));
+  EXPECT_EQ(read_bytes(folder + "/notes.txt"), "mine");
+  EXPECT_FALSE(read_bytes(folder + "/last.safetensors") == old);
+}
+
+TEST_F(CliConfigTest, OverwriteRefusesAFolderThatIsNoRun) {
+  fs::create_directory(path("mine"));
+  write(path("mine/samples.png"), "mine");
+  expect_failure(run(train_arguments("mine", {"--overwrite"})), 1, "not a run");
+  expect_failure(run(train_arguments("mine")), 1, "not a run");
+  EXPECT_EQ(read_bytes(path("mine/samples.png")), "mine");
+  fs::create_directory(path("killed"));
+  write(path("killed/.config.json.tmp.1.0"), "{");  // left by a run that was killed at its very start
+  train("killed");
+}
+
+}  // namespace
+}  // namespace cuvae::test

@@ -1,0 +1,143 @@
+// Runs that are stopped or killed, and go on as if nothing had happened.
+#include <random>
+
+#include "cli_test.h"
+
+namespace cuvae::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What was measured with a clock differs between runs.
+std::vector<Json> metrics_without_times(const std::string& run) {
+  std::vector<Json> lines = json_lines(run + "/metrics.jsonl");
+  for (Json& line : lines) {
+    line.erase("seconds");
+    line.erase("examples_per_second");
+  }
+  return lines;
+}
+
+class CliResumeTest : public CliTest {
+ protected:
+  // Long enough to be stopped in its middle: a few seconds.
+  Arguments long_arguments(const std::string& out) const {
+    return train_arguments(
+        out, {"--epochs", "150", "--batch", "10", "--log-every", "7", "--validation", "0.2", "--ema", "0.9"});
+  }
+
+  static void expect_same_run(const std::string& run, const std::string& reference) {
+    EXPECT_EQ(names_in(run), names_in(reference));
+    std::set<std::string> names = names_in(reference);
+    names.erase("metrics.jsonl");
+    for (const std::string& name : names)
+      EXPECT_TRUE(read_bytes(run + "/" + name) == read_bytes(reference + "/" + name)) << name;
+    const std::vector<Json> lines = metrics_without_times(run), wanted = metrics_without_times(reference);
+    ASSERT_EQ(lines.size(), wanted.size());
+    for (std::size_t i = 0; i < lines.size(); ++i) ASSERT_EQ(lines[i], wanted[i]) << "line " << i;
+  }
+
+  void wait_for_reports(const std::string& run, std::size_t count) const {
+    const fs::path metrics = path(run) + "/metrics.jsonl";
+    for (int i = 0; i < 20'000; ++i) {
+      if (fs::exists(metrics) && lines_in(metrics) >= count) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    FAIL() << "no metrics in 20 s";
+  }
+  static std::size_t lines_in(const fs::path& path) {
+    const std::string text = read_bytes(path);
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+};
+
+TEST_F(CliResumeTest, ContinuesAfterEveryKillBitForBit) {
+  succeed(long_arguments("reference"));
+  std::mt19937 random(1);
+  int kills = 0;
+  while (true) {
+    const bool started = fs::exists(path("run/config.json"));
+    Program program(cuvae(started ? Arguments{"resume", path("run"), "--quiet"} : long_arguments("run")));
+    const ProgramResult result =
+        kills < 20 ? program.wait(std::chrono::milliseconds(20 + random() % 180)) : program.wait();
+    if (result.code == 0) break;
+    ASSERT_EQ(result.code, 128 + SIGKILL) << result.err;
+    ++kills;
+  }
+  EXPECT_GE(kills, 10);
+  expect_same_run(path("run"), path("reference"));
+}
+
+TEST_F(CliResumeTest, StopsAtASignalWithACheckpoint) {
+  succeed(long_arguments("reference"));
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string name = signal == SIGINT ? "interrupted" : "terminated";
+    Program program(cuvae(long_arguments(name)));
+    wait_for_reports(name, 9);
+    expect_failure(run({"resume", path(name)}), 1, "another process is training in this folder");
+    program.send(signal);
+    const ProgramResult result = program.wait();
+    EXPECT_EQ(result.code, 128 + signal);
+    EXPECT_TRUE(result.err.starts_with("stopped at step ")) << result.err;
+    EXPECT_TRUE(result.err.ends_with("continue with: cuvae resume " + path(name) + "\n")) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1);
+    succeed({"eval", path(name) + "/last.safetensors", "--data", data()});
+    succeed({"resume", path(name), "--quiet"});
+    expect_same_run(path(name), path("reference"));
+  }
+}
+
+TEST_F(CliResumeTest, LeavesAnIgnoredSignalIgnored) {
+  const Arguments command = cuvae(train_arguments("run"));
+  std::string line = "trap '' INT; kill -INT $$; exec";
+  for (const std::string& argument : command) line += " '" + argument + "'";
+  EXPECT_EQ(run_program({"/bin/sh", "-c", line}).code, 0);
+}
+
+TEST_F(CliResumeTest, GoesOnForMoreEpochs) {
+  succeed(train_arguments("long", {"--epochs", "4"}));
+  succeed(train_arguments("run"));
+  succeed({"resume", path("run"), "--epochs", "4", "--quiet"});
+  expect_same_run(path("run"), path("long"));
+
+  const std::string last = read_bytes(path("run/last.safetensors"));
+  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("nothing left to train"));
+  EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == last);
+  expect_failure(run({"resume", path("run"), "--epochs", "3"}), 2, "--epochs");
+  expect_same_run(path("run"), path("long"));
+}
+
+TEST_F(CliResumeTest, StopsEarlyForGood) {
+  const Arguments arguments = {"--epochs", "50",         "--batch", "50",   "--validation",
+                               "0.2",      "--patience", "1",       "--lr", "0.1"};
+  succeed(train_arguments("run", arguments));
+  const std::vector<Json> lines = metrics_without_times(path("run"));
+  ASSERT_LT(lines.back()["epoch"], 50);
+  const std::string out = succeed({"resume", path("run")});
+  EXPECT_NE(out.find("stopped early"), std::string::npos) << out;
+  EXPECT_EQ(metrics_without_times(path("run")), lines);
+}
+
+TEST_F(CliResumeTest, StartsFromTheBeginningWithoutACheckpoint) {
+  succeed(train_arguments("run"));
+  fs::create_directory(path("killed"));
+  fs::copy_file(path("run/config.json"), path("killed/config.json"));
+  write(path("killed/metrics.jsonl"), R"({"kind":"ep)");  // a line that a kill cut short
+  write(path("killed/.last.safetensors.tmp.7.0"), "half");
+  succeed({"resume", path("killed"), "--quiet"});
+  expect_same_run(path("killed"), path("run"));
+}
+
+TEST_F(CliResumeTest, NeedsItsOwnData) {
+  succeed(train_arguments("run"));
+  const fs::path images = fs::path(data()) / "train-images-idx3-ubyte";
+  std::string bytes = read_bytes(images);
+  bytes.back() = '\1';
+  write(images, bytes);
+  expect_failure(run({"resume", path("run"), "--epochs", "4", "--quiet"}), 1,
+                 "not the data that this run was trained on");
+  expect_failure(run({"resume", path("nowhere")}), 1, "not a run folder");
+}
+
+}  // namespace
+}  // namespace cuvae::test

@@ -1,0 +1,181 @@
+// bernoulli_log_prob and gaussian_log_prob: log p(x|z) in nats and its gradients.
+#include "op_test.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+using reference::Vector;
+
+struct Shape {
+  Index batch, samples, width;
+  Index rows() const { return batch * samples; }
+};
+constexpr Shape kShapes[] = {{1, 1, 1},  {2, 1, 2},  {3, 2, 3},   {7, 5, 31},  {31, 1, 32},  {5, 2, 33},
+                             {1, 5, 65}, {33, 1, 7}, {2, 2, 128}, {3, 5, 129}, {65, 1, 257}, {4, 1, 784}};
+
+std::string trace(Shape s) {
+  return "B " + std::to_string(s.batch) + ", K " + std::to_string(s.samples) + ", D " + std::to_string(s.width);
+}
+
+/// Pixels of every kind: exact zeros and ones, and values between.
+std::vector<float> random_pixels(Index size) {
+  std::vector<float> v = random_vector(size, 21, -0.5f, 1.5f);
+  for (float& f : v) f = std::clamp(f, 0.0f, 1.0f);
+  return v;
+}
+
+class Likelihoods : public OpTest {
+ protected:
+  void expect_bernoulli(Shape s, const std::vector<float>& l, const std::vector<float>& pixels, float row_weight) {
+    const Matrix logits(backend_, s.rows(), s.width, l), x(backend_, s.batch, s.width, pixels);
+    const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width), log_p_alone(backend_, s.rows(), 1);
+    backend_.bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
+    const auto want =
+        reference::bernoulli_log_prob(reference::widen(l), reference::widen(pixels), row_weight, s.samples, s.width);
+    // All terms are negative, so a row's relative error is that of a sum; 1e-37 a term where an exponential underflows.
+    expect_close(log_p.get(), want.log_p, 1e-37 * static_cast<double>(s.width), sum_error(s.width), "log_p");
+    // x - sigmoid(l): a difference of numbers up to one, 4 roundings.
+    expect_close(dlogits.get(), want.gradient, 0x1p-22 * std::fabs(row_weight), 0, "dlogits");
+    expect_same_bits(logits.get(), l, "logits");
+
+    backend_.bernoulli_log_prob(logits, x, row_weight, log_p_alone, {});
+    expect_same_bits(log_p_alone.get(), log_p.get(), "log_p without dlogits");
+    backend_.bernoulli_log_prob(logits, x, row_weight, log_p_alone, logits);
+    expect_same_bits(log_p_alone.get(), log_p.get(), "log_p in place");
+    expect_same_bits(logits.get(), dlogits.get(), "dlogits in place");
+  }
+
+  void expect_gaussian(Shape s, const std::vector<float>& m, const std::vector<float>& pixels,
+                       const std::vector<float>& scale, float row_weight) {
+    const auto scales = static_cast<Index>(scale.size());
+    const Matrix mean(backend_, s.rows(), s.width, m), x(backend_, s.batch, s.width, pixels),
+        log_scale(backend_, 1, scales, scale);
+    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width), dlog_scale(backend_, 1, scales);
+    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
+    const auto want = reference::gaussian_log_prob(reference::widen(m), reference::widen(pixels),
+                                                   reference::widen(scale), row_weight, s.samples, s.width);
+    // Errors relative to the terms, which may cancel: the quadratic's are 6 roundings, then those of the sum.
+    Vector log_p_bound(s.rows()), dlog_scale_bound(scales);
+    for (Index i = 0; i < s.rows() * s.width; ++i) {
+      const Index row = i / s.width, place = scales == 1 ? 0 : i % s.width;
+      const double clamped = std::clamp(scale[place], kLogScaleMin, kLogScaleMax);
+      const double standard = (double{pixels[row / s.samples * s.width + i % s.width]} - m[i]) / std::exp(clamped);
+      log_p_bound[row] += sum_error(s.width) * (standard * standard / 2 + std::fabs(clamped) + 0.92);
+      const Index terms = s.rows() * (scales == 1 ? s.width : 1);
+      dlog_scale_bound[place] += sum_error(terms) * std::fabs(row_weight) * (standard * standard + 1);
+    }
+    expect_within(log_p.get(), want.log_p, log_p_bound, "log_p");
+    expect_close(dmean.get(), want.gradient, 0, 0x1p-20,
+                 "dmean");  // the exponential twice at 2.5 ulp, then 3 roundings
+    expect_within(dlog_scale.get(), want.dlog_scale, dlog_scale_bound, "dlog_scale");
+    expect_same_bits(mean.get(), m, "mean");
+
+    const Matrix log_p_alone(backend_, s.rows(), 1), dlog_scale_alone(backend_, 1, scales);
+    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, {}, {});
+    expect_same_bits(log_p_alone.get(), log_p.get(), "log_p without gradients");
+    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, {}, dlog_scale_alone);
+    expect_same_bits(dlog_scale_alone.get(), dlog_scale.get(), "dlog_scale without dmean");
+    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, mean, dlog_scale_alone);
+    expect_same_bits(log_p_alone.get(), log_p.get(), "log_p in place");
+    expect_same_bits(mean.get(), dmean.get(), "dmean in place");
+    expect_same_bits(dlog_scale_alone.get(), dlog_scale.get(), "dlog_scale in place");
+  }
+};
+CUVAE_ON_EVERY_BACKEND(Likelihoods);
+
+TEST_P(Likelihoods, BernoulliMatchesTheReference) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    expect_bernoulli(s, random_vector(s.rows() * s.width, 22, -6, 6), random_pixels(s.batch * s.width), -1.0f / 3);
+  }
+}
+
+TEST_P(Likelihoods, BernoulliIsExactAtExtremeLogits) {
+  std::vector<float> logits, pixels;
+  for (float l : {0.0f, 1e-6f, 1.0f, 17.0f, 20.0f, 40.0f, 80.0f, 88.0f, 100.0f, 1e4f})
+    for (float x : {0.0f, 0.25f, 0.999f, 1.0f})
+      for (float sign : {1.0f, -1.0f}) logits.push_back(sign * l), pixels.push_back(x);
+  expect_bernoulli({static_cast<Index>(logits.size()), 1, 1}, logits, pixels, 2.0f);
+}
+
+// Rows that the model is sure of and right about: terms of about -2e-9, which x l - softplus(l) would lose.
+TEST_P(Likelihoods, BernoulliDoesNotCancelOnConfidentRows) {
+  for (const Index width : {3, 128, 784}) {
+    std::vector<float> logits = random_vector(width, 29, 15, 25), pixels(width, 1.0f);
+    for (Index d = 0; d < width; d += 2) logits[d] *= -1, pixels[d] = 0;
+    expect_bernoulli({1, 1, width}, logits, pixels, -1.0f);
+  }
+}
+
+TEST_P(Likelihoods, BernoulliGradientMatchesFiniteDifferences) {
+  const Shape s{2, 2, 5};
+  const auto l = random_vector(s.rows() * s.width, 23, -3, 3), pixels = random_pixels(s.batch * s.width);
+  const Matrix logits(backend_, s.rows(), s.width, l), x(backend_, s.batch, s.width, pixels);
+  const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width);
+  backend_.bernoulli_log_prob(logits, x, 1.5f, log_p, dlogits);
+  const auto sum = [&](const Vector& v) {
+    return dot(Vector(s.rows(), 1.5),
+               reference::bernoulli_log_prob(v, reference::widen(pixels), 0, s.samples, s.width).log_p);
+  };
+  expect_close(dlogits.get(), central_differences(sum, reference::widen(l)), 5e-7, 0, "dlogits");  // 4 roundings of 1.5
+}
+
+TEST_P(Likelihoods, GaussianMatchesTheReference) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    const auto mean = random_vector(s.rows() * s.width, 24), pixels = random_pixels(s.batch * s.width);
+    expect_gaussian(s, mean, pixels, {0.0f}, -1.0f / 3);
+    expect_gaussian(s, mean, pixels, {-1.7f}, 1.0f);
+    if (s.width > 1) expect_gaussian(s, mean, pixels, random_vector(s.width, 25, -3, 2), -0.01f);
+  }
+}
+
+TEST_P(Likelihoods, GaussianHoldsTheLogScaleAtItsClamp) {
+  const std::vector<float> scale{-7.0f, 7.0f, -7.5f, 7.5f, -1e4f, 1e4f};
+  expect_gaussian({2, 1, 6}, random_vector(12, 26), random_pixels(12), scale, 1.0f);
+  for (float s : scale) expect_gaussian({2, 1, 6}, random_vector(12, 26), random_pixels(12), {s}, 1.0f);
+}
+
+TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
+  const Shape s{2, 2, 3};
+  const auto m = random_vector(s.rows() * s.width, 27), pixels = random_pixels(s.batch * s.width);
+  for (const auto& scale : {std::vector<float>{-0.5f}, std::vector<float>{-0.7f, 0.2f, 0.5f}}) {
+    const auto scales = static_cast<Index>(scale.size());
+    const Matrix mean(backend_, s.rows(), s.width, m), x(backend_, s.batch, s.width, pixels),
+        log_scale(backend_, 1, scales, scale);
+    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width), dlog_scale(backend_, 1, scales);
+    backend_.gaussian_log_prob(mean, x, log_scale, 1.5f, log_p, dmean, dlog_scale);
+    const auto sum = [&](const Vector& at_mean, const Vector& at_scale) {
+      const auto forward =
+          reference::gaussian_log_prob(at_mean, reference::widen(pixels), at_scale, 0, s.samples, s.width);
+      return dot(Vector(s.rows(), 1.5), forward.log_p);
+    };
+    const Vector wide = reference::widen(m), wide_scale = reference::widen(scale);
+    const auto of_mean = [&](const Vector& v) { return sum(v, wide_scale); };
+    const auto of_scale = [&](const Vector& v) { return sum(wide, v); };
+    expect_close(dmean.get(), central_differences(of_mean, wide), 1e-6, 1e-6,
+                 "dmean");  // a dozen roundings of order one
+    expect_close(dlog_scale.get(), central_differences(of_scale, wide_scale), 1e-5, 1e-6,
+                 "dlog_scale");  // of 12 such terms
+  }
+}
+
+TEST_P(Likelihoods, SameBitsEveryTime) {
+  const Shape s{65, 2, 257};
+  const Matrix in(backend_, s.rows(), s.width, random_vector(s.rows() * s.width, 28, -3, 3));
+  const Matrix x(backend_, s.batch, s.width, random_pixels(s.batch * s.width)), log_scale(backend_, 1, 1, {0.3f});
+  std::vector<std::vector<float>> first;
+  for (int run = 0; run < 3; ++run) {
+    const Matrix log_p(backend_, s.rows(), 1), d(backend_, s.rows(), s.width), dlog_scale(backend_, 1, 1);
+    backend_.bernoulli_log_prob(in, x, 1.0f, log_p, d);
+    std::vector<std::vector<float>> results{log_p.get(), d.get()};
+    backend_.gaussian_log_prob(in, x, log_scale, 1.0f, log_p, d, dlog_scale);
+    for (const auto& r : {log_p.get(), d.get(), dlog_scale.get()}) results.push_back(r);
+    if (run == 0) first = results;
+    for (std::size_t i = 0; i < results.size(); ++i)
+      expect_same_bits(results[i], first[i], "result " + std::to_string(i));
+  }
+}
+
+}  // namespace
+}  // namespace cuvae

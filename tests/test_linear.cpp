@@ -1,0 +1,191 @@
+// linear and linear_backward. Inputs are uniform on [-1, 1]: the partial sums of n products grow like sqrt(n)/3 and
+// each of n roundings adds 2^-24 of one, so that five standard errors stay below 1e-6 sqrt(n) for the n <= 257 used
+// here.
+#include "op_test.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+using reference::Vector;
+
+constexpr Activation kActivations[] = {Activation::identity, Activation::relu, Activation::tanh, Activation::softplus,
+                                       Activation::silu,     Activation::gelu, Activation::elu};
+
+struct Shape {
+  Index batch, inputs, outputs;
+};
+constexpr Shape kShapes[] = {{1, 1, 1},     {2, 3, 1},      {1, 2, 7},    {3, 7, 2},     {7, 31, 33},
+                             {32, 65, 128}, {33, 128, 129}, {65, 32, 31}, {129, 257, 3}, {31, 33, 257}};
+
+/// One layer's arrays, all of them random, on the host and in the backend's memory.
+struct Layer {
+  Layer(Backend& backend, Shape s, std::uint64_t seed = 1)
+      : shape(s),
+        x(backend, s.batch, s.inputs, random_vector(s.batch * s.inputs, seed)),
+        w(backend, s.outputs, s.inputs, random_vector(s.outputs * s.inputs, seed + 1)),
+        b(backend, 1, s.outputs, random_vector(s.outputs, seed + 2)),
+        dy(backend, s.batch, s.outputs, random_vector(s.batch * s.outputs, seed + 3)),
+        below_pre(backend, s.batch, s.inputs, away_from_zero(s.batch * s.inputs, seed + 4)) {}
+
+  /// In +-[0.1, 2.1]: no finite difference crosses the kink of a relu.
+  static std::vector<float> away_from_zero(Index size, std::uint64_t seed) {
+    std::vector<float> v = random_vector(size, seed, -2, 2);
+    for (float& f : v) f += f < 0 ? -0.1f : 0.1f;
+    return v;
+  }
+
+  /// The activation below applied to below_pre: what a real layer's x would be.
+  void set_x_to(Activation below) const {
+    std::vector<float> values;
+    for (float pre : below_pre.get()) values.push_back(static_cast<float>(reference::activate(below, pre)));
+    x.set(values);
+  }
+
+  Shape shape;
+  Matrix x, w, b, dy, below_pre;
+};
+
+std::string trace(Shape s, Activation act) {
+  return "B " + std::to_string(s.batch) + ", I " + std::to_string(s.inputs) + ", O " + std::to_string(s.outputs) +
+         ", " + std::string(to_string(act));
+}
+
+Vector activate(Activation act, Vector values) {
+  for (double& v : values) v = reference::activate(act, v);
+  return values;
+}
+
+class Linear : public OpTest {};
+CUVAE_ON_EVERY_BACKEND(Linear);
+
+TEST_P(Linear, MatchesTheReference) {
+  for (const Shape s : kShapes)
+    for (const Activation act : kActivations) {
+      SCOPED_TRACE(trace(s, act));
+      const Layer a(backend_, s);
+      const Matrix pre(backend_, s.batch, s.outputs), y(backend_, s.batch, s.outputs);
+      backend_.linear(a.x, a.w, a.b, act, pre, y);
+      const Vector want = reference::affine(reference::widen(a.x.get()), reference::widen(a.w.get()),
+                                            reference::widen(a.b.get()), s.inputs, s.outputs);
+      const double atol = 1e-6 * std::sqrt(s.inputs);
+      expect_close(pre.get(), want, atol, 1e-6, "pre");
+      expect_close(y.get(), activate(act, want), atol, 1e-6, "y");
+    }
+}
+
+TEST_P(Linear, PreActivationIsOptionalWhereTheResultSuffices) {
+  for (const Activation act : kActivations) {
+    if (needs_pre_activation(act)) continue;
+    const Shape s{7, 31, 33};
+    SCOPED_TRACE(trace(s, act));
+    const Layer a(backend_, s);
+    const Matrix pre(backend_, s.batch, s.outputs), with(backend_, s.batch, s.outputs),
+        without(backend_, s.batch, s.outputs);
+    backend_.linear(a.x, a.w, a.b, act, pre, with);
+    backend_.linear(a.x, a.w, a.b, act, View{}, without);
+    expect_same_bits(with.get(), without.get(), "y");
+  }
+}
+
+// The formulas are good to a few ulp at every size, except gelu's 1 + erf(x), which cancels where x is negative: 2.5
+// ulp of one, times |x|/2. Below 1e-37 |x| an exponential may underflow.
+TEST_P(Linear, ActivationsAreExactAtExtremes) {
+  std::vector<float> values{0.0f};
+  for (float v :
+       {1e-6f, 1e-3f, 0.3f, 0.62f, 0.63f, 0.94f, 1.0f, 2.0f, 5.0f, 9.0f, 12.0f, 16.0f, 20.0f, 88.0f, 100.0f, 1e4f})
+    values.insert(values.end(), {v, -v});
+  const auto n = static_cast<Index>(values.size());
+  const Matrix x(backend_, n, 1, values), one(backend_, 1, 1, {1}), zero(backend_, 1, 1, {0});
+  for (const Activation act : kActivations) {
+    SCOPED_TRACE(to_string(act));
+    const Matrix pre(backend_, n, 1), y(backend_, n, 1), ones(backend_, n, 1, std::vector<float>(n, 1.0f));
+    const Matrix dw(backend_, 1, 1), db(backend_, 1, 1), dx(backend_, n, 1);
+    backend_.linear(x, one, zero, act, pre, y);
+    backend_.linear_backward(y, one, ones, act, needs_pre_activation(act) ? ConstView(pre) : ConstView{}, dw, db, dx);
+
+    Vector bound, slope;
+    for (float v : values) {
+      const double cancelled = act == Activation::gelu ? std::ldexp(1.0, -22) : 1e-37;
+      bound.push_back(1e-6 * std::fabs(reference::activate(act, v)) + cancelled * std::fabs(v));
+      slope.push_back(reference::activation_slope(act, v));
+    }
+    expect_same_bits(pre.get(), values, "pre");
+    expect_within(y.get(), activate(act, reference::widen(values)), bound, "y");
+    // Slopes are sums of terms of order one, so they are absolute; 4 ulp of one.
+    expect_close(dx.get(), slope, 5e-7, 0, "slope");
+  }
+}
+
+TEST_P(Linear, BackwardMatchesTheReference) {
+  for (const Shape s : kShapes)
+    for (const Activation below : kActivations) {
+      SCOPED_TRACE(trace(s, below));
+      const Layer a(backend_, s);
+      a.set_x_to(below);
+      const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs);
+      backend_.linear_backward(a.x, a.w, a.dy, below,
+                               needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{}, dw, db, dx);
+      Vector slope;
+      for (float pre : a.below_pre.get()) slope.push_back(reference::activation_slope(below, pre));
+      const auto want = reference::linear_backward(reference::widen(a.x.get()), reference::widen(a.w.get()),
+                                                   reference::widen(a.dy.get()), slope, s.inputs, s.outputs);
+      const double batch_atol = 1e-6 * std::sqrt(s.batch), output_atol = 1e-6 * std::sqrt(s.outputs);
+      expect_close(dw.get(), want.dw, 2 * batch_atol, 1e-6, "dw");  // |x| reaches 2
+      expect_close(db.get(), want.db, batch_atol, 1e-6, "db");
+      expect_close(dx.get(), want.dx, output_atol, 1e-6, "dx");
+    }
+}
+
+TEST_P(Linear, GradientsMatchFiniteDifferences) {
+  const Shape s{3, 4, 5};
+  for (const Activation below : kActivations) {
+    SCOPED_TRACE(trace(s, below));
+    const Layer a(backend_, s);
+    a.set_x_to(below);
+    const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs);
+    backend_.linear_backward(a.x, a.w, a.dy, below, needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{},
+                             dw, db, dx);
+    const Vector pre = reference::widen(a.below_pre.get()), w = reference::widen(a.w.get()),
+                 b = reference::widen(a.b.get()), dy = reference::widen(a.dy.get());
+    const auto loss = [&](const Vector& p, const Vector& weight, const Vector& bias) {
+      return dot(dy, reference::affine(activate(below, p), weight, bias, s.inputs, s.outputs));
+    };
+    const double tolerance = 2e-6;  // float32 rounding of sums of at most five products of order one
+    const auto of_w = [&](const Vector& v) { return loss(pre, v, b); };
+    const auto of_b = [&](const Vector& v) { return loss(pre, w, v); };
+    const auto of_pre = [&](const Vector& v) { return loss(v, w, b); };
+    expect_close(dw.get(), central_differences(of_w, w), tolerance, 0, "dw");
+    expect_close(db.get(), central_differences(of_b, b), tolerance, 0, "db");
+    expect_close(dx.get(), central_differences(of_pre, pre), tolerance, 0, "dx");
+  }
+}
+
+TEST_P(Linear, AnEmptyDxIsNotComputed) {
+  const Shape s{33, 65, 31};
+  const Layer a(backend_, s);
+  const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs);
+  const Matrix dw_alone(backend_, s.outputs, s.inputs), db_alone(backend_, 1, s.outputs);
+  backend_.linear_backward(a.x, a.w, a.dy, Activation::identity, {}, dw, db, dx);
+  backend_.linear_backward(a.x, a.w, a.dy, Activation::identity, {}, dw_alone, db_alone, {});
+  expect_same_bits(dw.get(), dw_alone.get(), "dw");
+  expect_same_bits(db.get(), db_alone.get(), "db");
+}
+
+TEST_P(Linear, SameBitsEveryTime) {
+  const Shape s{65, 129, 257};
+  const Layer a(backend_, s);
+  std::vector<std::vector<float>> first;
+  for (int run = 0; run < 3; ++run) {
+    const Matrix pre(backend_, s.batch, s.outputs), y(backend_, s.batch, s.outputs);
+    const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs);
+    backend_.linear(a.x, a.w, a.b, Activation::gelu, pre, y);
+    backend_.linear_backward(a.x, a.w, a.dy, Activation::tanh, {}, dw, db, dx);
+    const std::vector<std::vector<float>> results{pre.get(), y.get(), dw.get(), db.get(), dx.get()};
+    if (run == 0) first = results;
+    for (std::size_t i = 0; i < results.size(); ++i)
+      expect_same_bits(results[i], first[i], "result " + std::to_string(i));
+  }
+}
+
+}  // namespace
+}  // namespace cuvae

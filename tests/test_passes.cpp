@@ -1,0 +1,199 @@
+// The CPU passes of every instruction set that this processor has, against the reference and the portable ones.
+#include "cpu/passes.h"
+
+#include <cstdlib>
+#include <functional>
+
+#include "op_test.h"
+
+namespace cuvae::cpu {
+namespace portable {
+extern const Passes table;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Passes table;
+}
+namespace avx512 {
+extern const Passes table;
+}
+#endif
+
+namespace {
+using namespace test;
+using reference::Vector;
+
+std::vector<const Passes*> tables() {
+  std::vector<const Passes*> found{&portable::table};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+    found.push_back(&avx2::table);
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    found.push_back(&avx512::table);
+#endif
+  return found;
+}
+
+class PassesTest : public ::testing::TestWithParam<const Passes*> {
+ protected:
+  const Passes& p_ = *GetParam();
+  const Passes& portable_ = portable::table;
+};
+INSTANTIATE_TEST_SUITE_P(InstructionSets, PassesTest, ::testing::ValuesIn(tables()),
+                         [](const auto& table) { return std::string(table.param->isa); });
+
+constexpr Index kSizes[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 1023, 1025};
+constexpr Activation kActivations[] = {Activation::identity, Activation::relu, Activation::tanh, Activation::softplus,
+                                       Activation::silu,     Activation::gelu, Activation::elu};
+
+/// Every result within `rtol` of the portable one, or of the values that went in.
+void expect_alike(const std::vector<float>& got, const std::vector<float>& portable, double rtol, const char* label) {
+  expect_close(got, reference::widen(portable), rtol, rtol, label);
+}
+
+// Products may be fused here and not there: an ulp or two in each of a handful of roundings. 0x1p-23 is an ulp.
+constexpr double kFewUlp = 8 * 0x1p-23;
+
+TEST_P(PassesTest, Activations) {
+  for (const Activation act : kActivations)
+    for (const Index n : kSizes) {
+      SCOPED_TRACE(std::string(to_string(act)) + ", size " + std::to_string(n));
+      const std::vector<float> x = random_vector(n, 1, -9, 9), b = random_vector(n, 2);
+      std::vector<float> y = x, pre(x.size()), y2 = x, pre2(x.size()), dx = b, dx2 = b;
+      Vector want, slope, bound;
+      p_.bias_activation(y.data(), pre.data(), b.data(), 1, n, act);
+      portable_.bias_activation(y2.data(), pre2.data(), b.data(), 1, n, act);
+      expect_same_bits(pre, pre2, "pre");
+      for (std::size_t i = 0; i < pre.size(); ++i) {
+        want.push_back(reference::activate(act, pre[i]));
+        slope.push_back(b[i] * reference::activation_slope(act, pre[i]));
+        bound.push_back(kFewUlp * (1 + std::fabs(pre[i])) / 2);  // GELU's 1 + erf cancels, times x
+      }
+      expect_within(y, want, bound, "y");
+      p_.activation_backward(dx.data(), y2.data(), pre2.data(), n, act);
+      portable_.activation_backward(dx2.data(), y2.data(), pre2.data(), n, act);
+      expect_within(dx, slope, bound, "dx");
+      expect_alike(dx, dx2, kFewUlp, "dx");
+    }
+}
+
+TEST_P(PassesTest, BatchesHaveTheSameBits) {
+  for (const Index n : kSizes)
+    for (const Binarize mode : {Binarize::none, Binarize::threshold, Binarize::stochastic})
+      for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{37}, std::uint64_t{0x3fffffff1}}) {
+        const std::vector<float> pixels = random_vector(n, 3, 0, 1);
+        std::vector<std::uint8_t> bytes;
+        for (const float f : pixels) bytes.push_back(static_cast<std::uint8_t>(255 * f));
+        for (const DType type : {DType::f32, DType::u8}) {
+          const void* data = type == DType::u8 ? static_cast<const void*>(bytes.data()) : pixels.data();
+          std::vector<float> x(pixels.size()), x2(pixels.size());
+          p_.gather_row(data, type, mode, {5, 2, 9}, first, n, x.data());
+          portable_.gather_row(data, type, mode, {5, 2, 9}, first, n, x2.data());
+          expect_same_bits(x, x2, std::string(to_string(mode)) + ", size " + std::to_string(n));
+        }
+      }
+}
+
+TEST_P(PassesTest, Normals) {
+  const reference::NoiseKey key{0xfedcba9876543210, Stream::latent, 3};
+  for (const Index n : kSizes)
+    for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{63}, std::uint64_t{1} << 35}) {
+      std::vector<float> got(static_cast<std::size_t>(n));
+      p_.normals({key.seed, static_cast<std::uint32_t>(key.stream), key.step}, first, n, got.data());
+      Vector want, bound;
+      for (std::uint64_t i = first; i < first + got.size(); ++i) {
+        want.push_back(reference::normal(key, i));
+        bound.push_back(reference::normal_error(key, i));
+      }
+      expect_within(got, want, bound, "normals, size " + std::to_string(n));
+    }
+}
+
+TEST_P(PassesTest, Latents) {
+  constexpr Index kRows = 3, kSamples = 2;
+  for (const Index latent : kSizes) {
+    const auto floats = [&](Index n, std::uint64_t seed) { return random_vector(n * latent, seed, -2, 2); };
+    const std::vector<float> stats = floats(2 * kRows, 4), noise = floats(kRows * kSamples, 5),
+                             dz = floats(kRows * kSamples, 6), scale = floats(1, 7);
+    std::vector<float> z[2], kl[2], kl_dims[2], dstats[2];
+    for (int i = 0; i < 2; ++i) {
+      const Passes& p = i == 0 ? p_ : portable_;
+      z[i].resize(noise.size()), kl[i].resize(kRows), kl_dims[i].resize(scale.size()), dstats[i].resize(stats.size());
+      p.sample_latent(stats.data(), noise.data(), kRows, kSamples, latent, z[i].data(), kl[i].data(),
+                      kl_dims[i].data());
+      p.latent_backward(stats.data(), noise.data(), dz.data(), scale.data(), kRows, kSamples, latent, dstats[i].data());
+    }
+    expect_alike(z[0], z[1], kFewUlp, "z");
+    expect_alike(kl[0], kl[1], 3 * sum_error(latent), "kl");
+    expect_alike(kl_dims[0], kl_dims[1], 2 * kFewUlp, "kl_dims");
+    expect_alike(dstats[0], dstats[1], 4 * kFewUlp, "dstats");
+  }
+}
+
+TEST_P(PassesTest, Likelihoods) {
+  for (const Index n : kSizes) {
+    const std::vector<float> out = random_vector(n, 8, -5, 5), x = random_vector(n, 9, 0, 1);
+    const std::vector<float> inv_scale = random_vector(n, 10, 0.5f, 2);
+    std::vector<float> d[2] = {out, out}, dmean[2] = {out, out}, dscale[2] = {x, x};
+    float log_p[2], squares[2];
+    for (int i = 0; i < 2; ++i) {
+      const Passes& p = i == 0 ? p_ : portable_;
+      log_p[i] = p.bernoulli_row(out.data(), x.data(), n, -0.5f, d[i].data());
+      EXPECT_NEAR(p.bernoulli_row(out.data(), x.data(), n, -0.5f, nullptr), log_p[i],
+                  sum_error(n) * std::fabs(log_p[i]));
+      squares[i] = p.gaussian_row(out.data(), x.data(), inv_scale.data(), n, -0.5f, dmean[i].data(), dscale[i].data());
+    }
+    EXPECT_NEAR(log_p[0], log_p[1], sum_error(n) * std::fabs(log_p[1]));
+    EXPECT_NEAR(squares[0], squares[1], sum_error(n) * squares[1]);
+    expect_alike(d[0], d[1], kFewUlp, "dlogits");
+    expect_alike(dmean[0], dmean[1], kFewUlp, "dmean");
+    expect_alike(dscale[0], dscale[1], kFewUlp, "dlog_scale");
+  }
+}
+
+TEST_P(PassesTest, SumsAndUpdates) {
+  for (const Index n : kSizes) {
+    const std::vector<float> x = random_vector(3 * n, 11), g = random_vector(n, 12);
+    const double squares = portable_.sum_of_squares(x.data(), 3 * n);
+    EXPECT_NEAR(p_.sum_of_squares(x.data(), 3 * n), squares, 1e-12 * squares);
+    std::vector<float> sums[2] = {g, g};
+    p_.column_sums(x.data(), 3, n, sums[0].data());
+    portable_.column_sums(x.data(), 3, n, sums[1].data());
+    expect_same_bits(sums[0], sums[1], "sums");
+    for (const Optimizer kind : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd}) {
+      OptimizerStep step;
+      step.kind = kind, step.weight_decay = 0.1f, step.ema_decay = 0.9f;
+      std::vector<float> params[2] = {x, x}, m[2] = {g, g}, v[2], ema[2] = {x, x};
+      for (int i = 0; i < 2; ++i) {
+        v[i].assign(g.size(), 0.25f);
+        (i == 0 ? p_ : portable_)
+            .update(step, 0.1f, 0.5f, 10.0f, 2.0f, n, params[i].data(), g.data(), m[i].data(), v[i].data(),
+                    ema[i].data());
+      }
+      expect_alike(params[0], params[1], kFewUlp, "params");
+      expect_alike(m[0], m[1], kFewUlp, "m");
+      expect_alike(v[0], v[1], kFewUlp, "v");
+      expect_alike(ema[0], ema[1], kFewUlp, "ema");
+    }
+  }
+}
+
+// The choice is made once in a process, so each is made in a fresh one.
+TEST(PassesDeathTest, TheEnvironmentLimitsTheInstructionSet) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const std::vector<const Passes*> all = tables();
+  const auto chosen = [](const char* limit) {
+    ::setenv("CUVAE_ISA", limit, 1);
+    std::fprintf(stderr, "chose %s.", passes().isa);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(chosen("portable"), ::testing::ExitedWithCode(0), "chose portable\\.");
+  EXPECT_EXIT(chosen("avx2"), ::testing::ExitedWithCode(0),
+              std::string("chose ") + all[std::min<std::size_t>(1, all.size() - 1)]->isa + "\\.");
+  EXPECT_EXIT(chosen("anything"), ::testing::ExitedWithCode(0), std::string("chose ") + all.back()->isa + "\\.");
+}
+
+}  // namespace
+}  // namespace cuvae::cpu

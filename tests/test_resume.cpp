@@ -1,0 +1,176 @@
+// Bits are a promise: the same run gives the same checkpoint, also when it is stopped anywhere and resumed.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "cuvae/checkpoint.h"
+#include "op_test.h"
+#include "small_training.h"
+#include "temp_dir.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+
+class Resume : public OpTest {
+ protected:
+  using Stops = std::function<bool(std::uint64_t)>;  // after which steps
+
+  /// Trains to the end in as many parts as there are stops; the bytes of the last checkpoint, and of the best one.
+  std::string trained(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
+    const TempDir folder;
+    const Dataset data = small_data();
+    std::atomic<bool> stop{false};
+    FitOptions options{folder.path(), [&](const Progress& p) { stop = stops(p.step); }, &stop};
+    Trainer first(backend, model, config, data);
+    for (Outcome outcome = first.fit(data, options); outcome == Outcome::interrupted;) {
+      stop = false;
+      outcome = Trainer::resume(backend, folder / "last.safetensors").fit(data, options);
+    }
+    return file_bytes(folder / "last.safetensors") + file_bytes(folder / "best.safetensors");
+  }
+  std::string trained(const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
+    return trained(backend_, model, config, stops);
+  }
+};
+CUVAE_ON_EVERY_BACKEND(Resume);
+
+bool never(std::uint64_t) { return false; }
+bool always(std::uint64_t) { return true; }
+
+TEST_P(Resume, TheSameRunGivesTheSameBytes) {
+  const std::string bytes = trained(small_model(), thorough_training(), never);
+  EXPECT_GT(bytes.size(), 1000u);
+  EXPECT_TRUE(bytes == trained(small_model(), thorough_training(), never));
+  TrainConfig other_seed = thorough_training();
+  ++other_seed.seed;
+  EXPECT_FALSE(bytes == trained(small_model(), other_seed, never));
+}
+
+// Matrix products may be summed in another order on another number of threads, but never on the same one.
+TEST_P(Resume, TheSameRunGivesTheSameBytesOnAnyNumberOfThreads) {
+  VaeConfig model = small_model();
+  model.encoder_hidden = {300};
+  for (const int threads : {1, 2, 3}) {
+    const auto backend = make_backend(GetParam(), threads);
+    EXPECT_TRUE(trained(*backend, model, thorough_training(), never) ==
+                trained(*backend, model, thorough_training(), never));
+  }
+}
+
+// 33 rows in batches of 5: six steps an epoch, 18 in all.
+TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
+    for (const Optimizer optimizer : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd}) {
+      SCOPED_TRACE(std::string(to_string(likelihood)) + ", " + std::string(to_string(optimizer)));
+      VaeConfig model = small_model();
+      model.likelihood = likelihood;
+      TrainConfig config = thorough_training();
+      config.optimizer = optimizer;
+      const std::string whole = trained(model, config, never);
+      EXPECT_TRUE(whole == trained(model, config, always)) << "after every step";
+      for (const std::uint64_t at : {1, 5, 6, 7, 9, 12, 17, 18})
+        EXPECT_TRUE(whole == trained(model, config, [at](std::uint64_t step) { return step == at; })) << at;
+    }
+}
+
+TEST_P(Resume, RareCheckpointsAreNoDifferent) {
+  TrainConfig config = thorough_training();
+  config.checkpoint_every = 2;
+  const auto at_seven = [](std::uint64_t step) { return step == 7; };
+  EXPECT_TRUE(trained(small_model(), config, never) == trained(small_model(), config, at_seven));
+}
+
+TEST_P(Resume, MoreEpochsContinueTheRun) {
+  const TempDir folder;
+  const Dataset data = small_data();
+  TrainConfig config = small_training();
+  Trainer(backend_, small_model(), config, data).fit(data, {folder.path(), {}, nullptr});
+  Trainer more = Trainer::resume(backend_, folder / "last.safetensors");
+  EXPECT_EQ(more.fit(data), Outcome::finished);
+  EXPECT_EQ(more.state().step, 24u);
+  config.epochs = more.mutable_config().epochs = 5;
+  EXPECT_EQ(more.fit(data, {folder.path(), {}, nullptr}), Outcome::finished);
+  EXPECT_TRUE(file_bytes(folder / "last.safetensors") == trained(small_model(), config, never));
+}
+
+TEST_P(Resume, SaveAndResumeBetweenOwnSteps) {
+  const TempDir folder;
+  TrainConfig config = thorough_training();
+  config.validation = 0, config.patience = 0;
+  Trainer whole(backend_, small_model(), config, kSmallRows);
+  Trainer(backend_, small_model(), config, kSmallRows).save(folder / "part");
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    const Matrix x(backend_, 5, 12, random_vector(60, i, 0, 1));
+    whole.step(x);
+    Trainer part = Trainer::resume(backend_, folder / "part");
+    part.step(x);
+    part.save(folder / "part");
+  }
+  whole.save(folder / "whole");
+  EXPECT_TRUE(file_bytes(folder / "whole") == file_bytes(folder / "part"));
+}
+
+/// A run of train_until_killed in a folder.
+class Child {
+ public:
+  explicit Child(const std::filesystem::path& folder) {
+    std::string program = CUVAE_TRAIN_UNTIL_KILLED, argument = folder;
+    char* arguments[] = {program.data(), argument.data(), nullptr};
+    if (::posix_spawn(&pid_, program.c_str(), nullptr, nullptr, arguments, environ) != 0)
+      throw std::runtime_error("cannot start " + program);
+  }
+  void kill() const { ::kill(pid_, SIGKILL); }
+  /// Whether the kill came before the end; any other failure fails the test.
+  bool was_killed() const {
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    EXPECT_TRUE(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << "status " << status;
+    return killed;
+  }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+TEST(Killed, AtAnyMomentARunResumesToTheSameBytes) {
+  using Clock = std::chrono::steady_clock;
+  const TempDir uninterrupted;
+  const auto start = Clock::now();
+  ASSERT_FALSE(Child(uninterrupted.path()).was_killed());
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const std::string want = file_bytes(uninterrupted / "last.safetensors");
+  ASSERT_GT(want.size(), 1000u);
+
+  std::mt19937 random(5);
+  int kills = 0;
+  for (int run = 0; kills < 20; ++run) {
+    ASSERT_LT(run, 200) << "the runs end before they are killed";
+    const TempDir folder;
+    const std::filesystem::path last = folder / "last.safetensors";
+    bool killed = true;
+    for (int part = 0; killed; ++part) {
+      const Child child(folder.path());
+      if (part < 5) {  // then it may end in peace
+        const double share = std::uniform_real_distribution(0.0, 1.0)(random);
+        std::this_thread::sleep_for(std::chrono::duration<double>(share * seconds));
+        child.kill();
+      }
+      killed = child.was_killed();
+      kills += killed;
+      if (std::filesystem::exists(last)) read_checkpoint_info(last);  // throws when it is not whole
+    }
+    EXPECT_TRUE(file_bytes(last) == want) << "run " << run;
+  }
+}
+
+}  // namespace
+}  // namespace cuvae

@@ -1,0 +1,211 @@
+// What a trainer refuses, and how a run that diverges ends.
+#include <functional>
+#include <limits>
+#include <utility>
+
+#include "cuvae/checkpoint.h"
+#include "error_text.h"
+#include "op_test.h"
+#include "small_training.h"
+#include "temp_dir.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
+constexpr float kNaNf = std::numeric_limits<float>::quiet_NaN(), kInfinityf = std::numeric_limits<float>::infinity();
+
+class TrainErrors : public OpTest {
+ protected:
+  /// The setting at each value makes the trainer refuse, with a text that names it.
+  template <class Config, class Field>
+  void expect_refused(Field Config::*field, std::vector<Field> values, const std::string& name) {
+    for (const Field value : values) {
+      Config config = defaults(Config{});
+      config.*field = value;
+      expect_refused(config, name);
+    }
+  }
+  void expect_refused(const TrainConfig& config, const std::string& name) {
+    expect_error([&] { Trainer(backend_, small_model(), config, kSmallRows); }, name + " is ");
+  }
+  void expect_refused(const Schedule& schedule, const std::string& name) {
+    TrainConfig config = small_training();
+    config.schedule = schedule;
+    expect_refused(config, name);
+  }
+  void expect_refused(const VaeConfig& model, const std::string& name) {
+    expect_error([&] { Trainer(backend_, model, small_training(), kSmallRows); }, name);
+  }
+
+ private:
+  static TrainConfig defaults(TrainConfig) { return small_training(); }
+  static VaeConfig defaults(VaeConfig) { return small_model(); }
+  static Schedule defaults(Schedule s) { return s; }
+};
+CUVAE_ON_EVERY_BACKEND(TrainErrors);
+
+TEST_P(TrainErrors, EverySettingOutOfRangeIsNamed) {
+  using C = TrainConfig;
+  constexpr Index kTooMany = Index{1} << 31, kLowest = std::numeric_limits<Index>::min();
+  for (const auto& [field, name] : {std::pair{&C::batch, "batch"},
+                                    {&C::samples, "samples"},
+                                    {&C::epochs, "epochs"},
+                                    {&C::checkpoint_every, "checkpoint_every"},
+                                    {&C::max_skipped, "max_skipped"}})
+    expect_refused(field, {0, -1, kTooMany, kLowest}, name);
+  for (const auto& [field, name] : {std::pair{&C::patience, "patience"}, {&C::log_every, "log_every"}})
+    expect_refused(field, {-1, kTooMany, kLowest}, name);
+  for (const auto& [field, name] : {std::pair{&C::beta, "beta"},
+                                    {&C::free_bits, "free_bits"},
+                                    {&C::weight_decay, "weight_decay"},
+                                    {&C::clip_norm, "clip_norm"}})
+    expect_refused(field, {-1e-9f, kNaNf, kInfinityf}, name);
+  for (const auto& [field, name] : {std::pair{&C::beta1, "beta1"}, {&C::beta2, "beta2"}, {&C::ema_decay, "ema_decay"}})
+    expect_refused(field, {-0.1f, 1.0f, kNaNf, kInfinityf}, name);
+  expect_refused(&C::epsilon, {0.0f, -1.0f, kNaNf, kInfinityf}, "epsilon");
+  expect_refused(&C::kl_warmup_epochs, {-1.0, kNaN, kInfinity}, "kl_warmup_epochs");
+  expect_refused(&C::validation, {-0.1, 1.0, kNaN}, "validation");
+  expect_refused(&C::patience, {1}, "patience");  // without validation
+}
+
+TEST_P(TrainErrors, EveryPartOfAScheduleOutOfRangeIsNamed) {
+  using Kind = LearningRate::Kind;
+  expect_refused(&Schedule::rate, {0.0, -1.0, kNaN, kInfinity}, "schedule: the rate");
+  expect_refused(&Schedule::final_rate, {-1.0, kNaN, kInfinity}, "the final rate");
+  expect_refused(&Schedule::warmup_epochs, {-1.0, kNaN, kInfinity}, "the warm-up");
+  for (const double bad : {0.0, -1.0, kNaN, kInfinity}) {
+    expect_refused(Schedule{Kind::step, 1, 0, 0, bad, 10, {}}, "the decay");
+    expect_refused(Schedule{Kind::step, 1, 0, 0, 0.5, bad, {}}, "the interval");
+    expect_refused(Schedule{Kind::pieces, 1, 0, 0, 0.5, 10, {{1, 1}, {bad, 1}}}, "a number of passes");
+    expect_refused(Schedule{Kind::pieces, 1, 0, 0, 0.5, 10, {{1, 1}, {1, bad}}}, "schedule: a rate");
+  }
+  TrainConfig config = small_training();
+  config.schedule.kind = Kind::pieces;
+  for (const std::size_t count : {0, 17}) {
+    config.schedule.pieces.assign(count, {1, 1});
+    expect_error([&] { config.validate(); }, "schedule: " + std::to_string(count) + " (passes, rate) pairs");
+  }
+}
+
+TEST_P(TrainErrors, EveryPartOfAModelOutOfRangeIsNamed) {
+  using C = VaeConfig;
+  constexpr Index kTooWide = (Index{1} << 24) + 1;
+  expect_refused(&C::data_dim, {0, -5, kTooWide}, "data_dim is ");
+  expect_refused(&C::latent, {0, -5, kTooWide}, "latent is ");
+  expect_refused(&C::scale, {0.0f, -1.0f, kNaNf, kInfinityf}, "scale is ");
+  expect_refused(&C::image_height, {0, -3, 5, 1000, 1}, "pictures of ");
+  expect_refused(&C::image_width, {0, -4, 12}, "pictures of ");
+  for (const Index width : {Index{0}, Index{-1}, kTooWide}) {
+    VaeConfig model = small_model();
+    model.encoder_hidden = {4, width};
+    expect_refused(model, "a hidden width of the encoder is " + std::to_string(width));
+    model = small_model();
+    model.decoder_hidden = {width};
+    expect_refused(model, "a hidden width of the decoder is " + std::to_string(width));
+  }
+  VaeConfig model = small_model();
+  model.encoder_hidden.assign(65, 1);
+  expect_refused(model, "more than 64 hidden layers");
+}
+
+// No product of sizes that the library forms may leave its integers.
+TEST_P(TrainErrors, SizesThatMultiplyBeyondReasonAreRefused) {
+  TrainConfig config = small_training();
+  config.batch = config.samples = 0x7fffffff;
+  expect_error([&] { Trainer(backend_, small_model(), config, Index{1} << 40); }, "samples");
+  config = small_training();
+  config.epochs = 0x7fffffff;
+  expect_error([&] { Trainer(backend_, small_model(), config, Index{1} << 40); }, "more than 4294967294 steps");
+}
+
+TEST_P(TrainErrors, DataThatDoNotFit) {
+  TrainConfig config = small_training();
+  config.batch = 44;
+  expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
+               "batch is 44 but there are only 43 training examples");
+  config.batch = 40;
+  config.validation = 0.5;
+  expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
+               "batch is 40 but there are only 22 training examples");
+
+  Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
+  expect_error([&] { trainer.fit(small_data(42)); },
+               "memory: gives 42 training examples but the trainer was made for 43");
+  expect_error([&] { trainer.fit(Dataset::from_memory(small_pixels(kSmallRows, 11), kSmallRows, 11)); },
+               "memory: examples have 11 values but the model's data_dim is 12");
+  for (const float bad : {-0.01f, 1.01f}) {
+    std::vector<float> values = fractions(small_pixels());
+    values.back() = bad;
+    expect_error([&] { trainer.fit(Dataset::from_memory(values, kSmallRows, 12)); }, "values lie outside [0, 1]");
+  }
+  EXPECT_EQ(trainer.state().step, 0u);
+}
+
+TEST_P(TrainErrors, AGaussianTakesAnyDataUnlessTheyAreBinarizedByChance) {
+  const Dataset data = Dataset::from_memory(random_vector(kSmallRows * 12, 3, -2, 2), kSmallRows, 12);
+  VaeConfig model = small_model();
+  model.likelihood = Likelihood::gaussian;
+  TrainConfig config = small_training();
+  config.binarize = Binarize::none;
+  EXPECT_EQ(Trainer(backend_, model, config, data).fit(data), Outcome::finished);
+  config.binarize = Binarize::stochastic;
+  expect_error([&] { Trainer(backend_, model, config, data).fit(data); }, "values lie outside [0, 1]");
+}
+
+TEST_P(TrainErrors, OtherDataOnResumeAreRefused) {
+  const TempDir folder;
+  Trainer(backend_, small_model(), small_training(), kSmallRows).fit(small_data(), {folder.path(), {}, nullptr});
+  Trainer resumed = Trainer::resume(backend_, folder / "last.safetensors");
+  std::vector<std::uint8_t> pixels = small_pixels();
+  pixels[100] ^= 1;
+  expect_error([&] { resumed.fit(Dataset::from_memory(pixels, kSmallRows, 12)); },
+               "memory: is not the data that this run was trained on");
+  EXPECT_EQ(resumed.fit(small_data()), Outcome::finished);
+}
+
+TEST_P(TrainErrors, ARunThatDivergesEndsAndLeavesAGoodCheckpoint) {
+  const TempDir folder;
+  VaeConfig model = small_model();
+  model.likelihood = Likelihood::gaussian;
+  TrainConfig config = small_training();
+  config.epochs = 100;
+  config.optimizer = Optimizer::sgd;
+  config.schedule.rate = 1e8;
+  for (const Index most : {3, 20}) {  // less and more than the eight steps of an epoch
+    config.max_skipped = most;
+    Trainer trainer(backend_, model, config, kSmallRows);
+    expect_error([&] { trainer.fit(small_data(), {folder.path(), {}, nullptr}); }, "fit: diverged: ");
+    EXPECT_GE(trainer.state().skipped_in_a_row, most);
+    EXPECT_LT(trainer.state().step, 3 * most);
+    const CheckpointInfo info = read_checkpoint_info(folder / "last.safetensors");
+    EXPECT_EQ(info.state.skipped_in_a_row, 0u);
+    for (const float p : parameters(load_vae(backend_, folder / "last.safetensors"))) EXPECT_TRUE(std::isfinite(p));
+    EXPECT_NO_THROW(Trainer::resume(backend_, folder / "last.safetensors"));
+  }
+}
+
+TEST_P(TrainErrors, BuffersKeepTheSizesThatTheyWereMadeFor) {
+  Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
+  const Matrix x(backend_, 10, 12, random_vector(120, 1, 0, 1));
+  for (Index TrainConfig::*size : {&TrainConfig::batch, &TrainConfig::samples}) {
+    trainer.mutable_config() = small_training();
+    trainer.mutable_config().*size = 10;
+    expect_error([&] { trainer.fit(small_data()); }, "fit: batch and samples cannot change");
+    expect_error(
+        [&] {
+          trainer.step({x.data(), trainer.config().batch, 12});
+        },
+        "step: batch and samples cannot change");
+  }
+}
+
+TEST_P(TrainErrors, CheckpointsIntoAMissingFolder) {
+  const TempDir folder;
+  Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
+  expect_error([&] { trainer.fit(small_data(), {folder / "missing", {}, nullptr}); }, "missing/last.safetensors");
+}
+
+}  // namespace
+}  // namespace cuvae

@@ -1,0 +1,20 @@
+// Trains in the folder that is named, with a checkpoint each epoch, and resumes what is there: to be killed at any
+// time.
+#include <iostream>
+
+#include "small_training.h"
+
+int main(int, char** arguments) try {
+  using namespace cuvae;
+  const std::filesystem::path folder = arguments[1], last = folder / "last.safetensors";
+  TrainConfig config = test::thorough_training();
+  config.epochs = 30;
+  const auto backend = make_backend("cpu", 1);
+  const Dataset data = test::small_data();
+  Trainer trainer = std::filesystem::exists(last) ? Trainer::resume(*backend, last)
+                                                  : Trainer(*backend, test::small_model(), config, data);
+  trainer.fit(data, {folder, {}, nullptr});
+} catch (const std::exception& error) {
+  std::cerr << error.what() << '\n';
+  return 1;
+}
