@@ -148,12 +148,13 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
         if (p.best) best_elbo_ = p.validation->elbo;
       }
+      // Reported before it is saved: what is killed in between is trained, and reported, again.
+      if (options.on_progress) options.on_progress(p);
       if (p.best) save_to("best.safetensors");
       // Amid skipped steps the run may have diverged already: the last good checkpoint stays.
       const bool due = (epoch + 1) % config_.checkpoint_every == 0 && state().skipped_in_a_row == 0;
       if (step == total || patience_spent() || due) save_to("last.safetensors");
       mark = seconds_now();  // validation and checkpoints are not part of the training rate
-      if (options.on_progress) options.on_progress(p);
       if (patience_spent()) return Outcome::early_stopped;
     }
     if (step < total && stop_requested()) {

@@ -1,4 +1,6 @@
 // Every command of the program, as a user runs it.
+#include <cmath>
+
 #include "cli_test.h"
 
 namespace cuvae::test {

@@ -1,4 +1,6 @@
 // Whatever goes wrong: one line on stderr, an exit code, and nothing half-written.
+#include <cmath>
+
 #include "cli_test.h"
 
 namespace cuvae::test {

@@ -55,7 +55,7 @@ TEST_P(Resume, TheSameRunGivesTheSameBytes) {
 }
 
 // Matrix products may be summed in another order on another number of threads, but never on the same one.
-TEST_P(Resume, TheSameRunGivesTheSameBytesOnAnyNumberOfThreads) {
+TEST_P(Resume, ThreadsRepeatTheirOwnBytes) {
   VaeConfig model = small_model();
   model.encoder_hidden = {300};
   for (const int threads : {1, 2, 3}) {

@@ -25,12 +25,11 @@ void as_usage(Call&& call) {
 
 Dataset open_training_data(const Settings& settings) { return Dataset::open(settings.data, Split::train); }
 
-int start(const RunFolder& folder, Settings& settings, const Dataset& data, Backend& backend, bool quiet) {
+Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
   settings.model.data_dim = data.cols();
   settings.model.image_height = data.image_height();
   settings.model.image_width = data.image_width();
-  Trainer trainer(backend, settings.model, settings.training, data);
-  return run_training(folder, settings, trainer, data, quiet);
+  return {backend, settings.model, settings.training, data};
 }
 
 int train(const CLI::App& app, TrainArguments& arguments) {
@@ -42,9 +41,10 @@ int train(const CLI::App& app, TrainArguments& arguments) {
   try {
     const Dataset data = open_training_data(settings);
     const std::unique_ptr<Backend> backend = settings.make();
+    Trainer trainer = new_trainer(*backend, settings, data);
     folder.begin();
     write_config(folder.config(), settings);
-    return start(folder, settings, data, *backend, arguments.quiet);
+    return run_training(folder, settings, trainer, data, arguments.quiet);
   } catch (...) {
     folder.abandon();
     throw;
@@ -67,9 +67,10 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   if (extend) settings.training.epochs = arguments.epochs;
   const Dataset data = open_training_data(settings);
   const std::unique_ptr<Backend> backend = settings.make();
-  if (!std::filesystem::exists(folder.last())) return start(folder, settings, data, *backend, arguments.quiet);
 
-  Trainer trainer = Trainer::resume(*backend, folder.last());
+  // A run that was killed before its first checkpoint starts from the beginning.
+  const bool started = std::filesystem::exists(folder.last());
+  Trainer trainer = started ? Trainer::resume(*backend, folder.last()) : new_trainer(*backend, settings, data);
   if (trainer.state().step > trainer.steps_per_epoch() * settings.training.epochs)
     throw CLI::ValidationError("--epochs",
                                "the run is beyond epoch " + std::to_string(settings.training.epochs) + " already");

@@ -79,7 +79,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   std::optional<Progress> last;
   Outcome outcome;
   int stop_code = 0;
-  {
+  {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
     const StopSignals signals;
     ProgressDisplay display(quiet, settings.training.batch);
     const auto report = [&](const Progress& progress) {
@@ -101,7 +101,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   if (data.image_height() > 1)
     write_pictures(folder, best, images_to_show(data, settings.data), settings.training.seed);
   if (quiet) return 0;
-  if (!last) std::cout << "nothing left to train: give more --epochs to go on\n";
+  if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
   if (outcome == Outcome::early_stopped)
     std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
   if (last) print_metrics(*last);
