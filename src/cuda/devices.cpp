@@ -17,7 +17,8 @@ int attribute(cudaDeviceAttr which, int ordinal) {
 Device properties(int ordinal) {
   cudaDeviceProp p = {};
   check(cudaGetDeviceProperties(&p, ordinal), "cudaGetDeviceProperties");
-  return {ordinal, p.name, p.totalGlobalMem, p.major, p.minor, attribute(cudaDevAttrMemoryPoolsSupported, ordinal) != 0};
+  const bool memory_pools = attribute(cudaDevAttrMemoryPoolsSupported, ordinal) != 0;
+  return {ordinal, p.name, p.totalGlobalMem, p.major, p.minor, memory_pools};
 }
 
 }  // namespace
@@ -38,8 +39,8 @@ Device device(int ordinal) {
   check(cudaGetDeviceCount(&count), "cuda");
   if (count == 0) fail(cudaErrorNoDevice, "cuda");
   if (ordinal < 0 || ordinal >= count)
-    throw Error("cuda: there is no device cuda:" + std::to_string(ordinal) + "; the last is cuda:" +
-                std::to_string(count - 1));
+    throw Error("cuda: there is no device cuda:" + std::to_string(ordinal) +
+                "; the last is cuda:" + std::to_string(count - 1));
   return properties(ordinal);
 }
 

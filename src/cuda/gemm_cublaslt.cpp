@@ -1,10 +1,9 @@
 // The products by cuBLASLt. A plan is made once for each shape, epilogue and alignment, and kept.
 #include <cublasLt.h>
 
-#include <algorithm>
-#include <array>
 #include <map>
 #include <string>
+#include <tuple>
 
 #include "cuda/gemm.h"
 
@@ -44,8 +43,8 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 // A packed row-major matrix [rows, cols] is to cuBLASLt a column-major one of cols x rows.
 Layout layout(Index rows, Index cols) {
   cublasLtMatrixLayout_t raw = nullptr;
-  check(cublasLtMatrixLayoutCreate(&raw, CUDA_R_32F, static_cast<std::uint64_t>(cols),
-                                   static_cast<std::uint64_t>(rows), cols),
+  check(cublasLtMatrixLayoutCreate(&raw, CUDA_R_32F, static_cast<std::uint64_t>(cols), static_cast<std::uint64_t>(rows),
+                                   cols),
         "cublasLtMatrixLayoutCreate");
   return Layout(raw);
 }
@@ -81,11 +80,10 @@ struct Plan {
   bool found = false;
 };
 
-using Key = std::array<Index, 9>;
-Key key(const Product& p) {
-  return {static_cast<Index>(p.op_a), static_cast<Index>(p.op_b), p.m,          p.n,         p.k,
-          static_cast<Index>(p.epilogue), alignment(p.a),         alignment(p.b), alignment(p.c)};
+auto key(const Product& p) {
+  return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.epilogue, alignment(p.a), alignment(p.b), alignment(p.c));
 }
+using Key = decltype(key(Product{}));
 
 }  // namespace
 
@@ -121,10 +119,11 @@ struct Gemm::State {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
     cublasLtMatmulHeuristicResult_t best = {};
     int count = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(), plan.result.get(), raw, 1, &best,
-        &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "cublasLtMatmulAlgoGetHeuristic");
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(),
+                                       plan.result.get(), raw, 1, &best, &count);
+    // An epilogue may be refused in several ways; a kernel then stands in for it.
+    if (p.epilogue == Epilogue::none) check(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = status == CUBLAS_STATUS_SUCCESS && count == 1 && best.state == CUBLAS_STATUS_SUCCESS;
     plan.algorithm = best.algo;
     return plan;

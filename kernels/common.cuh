@@ -1,0 +1,128 @@
+// What the kernels share: the one launch helper, 16-byte loads and stores, and reductions that are fixed trees. How the
+// terms of a sum are grouped depends on the shape of the op alone, so its bits are the same run after run.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "cuvae/types.h"
+
+// An anonymous namespace because shared memory lives here: each kernel file has its own.
+namespace cuvae::cuda {
+namespace {
+
+constexpr int kWarp = 32, kThreads = 256,
+              kWarps = kThreads / kWarp;  // of a block, except where a kernel says otherwise
+constexpr unsigned kFullWarp = 0xffffffffu;
+constexpr Index kMaxBlocks = 65536;  // of a grid; loops take what is beyond
+
+inline Index ceil_div(Index n, Index d) { return (n + d - 1) / d; }
+inline unsigned grid_for(Index items, Index per_block) {
+  return static_cast<unsigned>(std::min(ceil_div(items, per_block), kMaxBlocks));
+}
+
+/// Blocks of kThreads threads in rows along x, as many of a matrix's rows as fit. `items` is the work in a row.
+struct RowBlocks {
+  dim3 grid, block;
+  RowBlocks(Index rows, Index items) {
+    const Index along = std::min<Index>(ceil_div(items, kWarp) * kWarp, kThreads);
+    block = dim3(static_cast<unsigned>(along), static_cast<unsigned>(kThreads / along));
+    grid = dim3(grid_for(rows, block.y));
+  }
+};
+
+template <class... P, class... A>
+cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A&&... args) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(args)...);
+}
+
+/// N floats that move as one access: 16 bytes where N is 4.
+template <int N>
+struct alignas(4 * N) Pack {
+  float v[N];
+};
+template <int N>
+__device__ Pack<N> load(const float* p) {
+  return *reinterpret_cast<const Pack<N>*>(p);
+}
+template <int N>
+__device__ void store(float* p, const Pack<N>& pack) {
+  *reinterpret_cast<Pack<N>*>(p) = pack;
+}
+/// Whether 16-byte accesses are allowed at these addresses; null is.
+template <class... P>
+bool aligned(const P*... p) {
+  return ((reinterpret_cast<std::uintptr_t>(p) % 16 == 0) && ...);
+}
+/// f<N>(i) over [0, size) by the whole grid: fours, then a tail of ones.
+template <int N, class F>
+__device__ void for_each_pack(Index size, F f) {
+  const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const Index packs = size / N;
+  for (Index i = thread; i < packs; i += static_cast<Index>(gridDim.x) * blockDim.x) f.template operator()<N>(i * N);
+  if (thread < size - packs * N) f.template operator()<1>(packs * N + thread);
+}
+
+/// The sum over a full warp, on every lane.
+template <class T>
+__device__ T warp_sum(T v) {
+#pragma unroll
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) v += __shfl_xor_sync(kFullWarp, v, offset);
+  return v;
+}
+
+/// The sum over the threads of one threadIdx.y, on each of them. All threads of the block must call it; blockDim.x is a
+/// multiple of a warp.
+template <class T>
+__device__ T row_sum(T v) {
+  __shared__ T warp_sums[1024 / kWarp];
+  v = warp_sum(v);
+  const unsigned warps = blockDim.x / kWarp, first = threadIdx.y * warps;
+  if (warps == 1) return v;
+  __syncthreads();  // an earlier call's reads are done
+  if (threadIdx.x % kWarp == 0) warp_sums[first + threadIdx.x / kWarp] = v;
+  __syncthreads();
+  T sum = warp_sums[first];
+  for (unsigned w = 1; w < warps; ++w) sum += warp_sums[first + w];
+  return sum;
+}
+
+/// The sums of 32 columns over rows [begin, end), for a block of kThreads in one dimension: value(r) is the term of row
+/// r in the calling lane's column, asked by a full warp at a time. The result is for the threads of warp 0.
+template <class T, class Value>
+__device__ T column_sum(Index begin, Index end, Value value) {
+  __shared__ T warp_sums[kWarps][kWarp];
+  const unsigned warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  T sum{};
+#pragma unroll 4
+  for (Index r = begin + warp; r < end; r += kWarps) sum += value(r);
+  __syncthreads();  // an earlier call's reads are done
+  warp_sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp == 0)
+    for (int w = 1; w < kWarps; ++w) sum += warp_sums[w][lane];
+  return sum;
+}
+
+/// True in the last of `blocks` blocks that come here, which then sees what the others wrote before (through __ldcg:
+/// the first-level cache may be stale). No block waits.
+template <class Ticket>
+__device__ bool is_last_block(Ticket* ticket, unsigned blocks) {
+  __shared__ bool last;
+  __threadfence();  // this thread's results first,
+  __syncthreads();  // then all threads' of the block, then the ticket
+  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+/// Rows of a reduction's chunk: at least `least`, and so many that there are at most `most` chunks.
+inline Index chunk_rows(Index rows, Index least, Index most) { return std::max(least, ceil_div(rows, most)); }
+
+}  // namespace
+}  // namespace cuvae::cuda

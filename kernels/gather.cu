@@ -1,0 +1,98 @@
+// gather_batch: x [B, D] = rows of the pixels, chosen by a shuffled order, binarized on the way.
+// A thread takes four neighbouring pixels, which share one Philox evaluation: a u8 row is then read in 4-byte and
+// written in 16-byte accesses, coalesced both. Rows along x, several to a block when they are short. Moved per pixel: 1
+// byte (u8) or 4 (f32) read, 4 written.
+#include "launch.h"
+#include "noise.cuh"
+
+namespace cuvae::cuda {
+namespace {
+
+template <bool bytes, bool whole_packs>
+__device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
+  Pack<4> p{};
+  if constexpr (bytes && whole_packs) {
+    const uchar4 b = *reinterpret_cast<const uchar4*>(static_cast<const std::uint8_t*>(pixels) + at);
+    p = {static_cast<float>(b.x), static_cast<float>(b.y), static_cast<float>(b.z), static_cast<float>(b.w)};
+  } else if constexpr (whole_packs) {
+    p = load<4>(static_cast<const float*>(pixels) + at);
+  } else {
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (from <= j && j < to) {
+        if constexpr (bytes)
+          p.v[j] = static_cast<float>(static_cast<const std::uint8_t*>(pixels)[at + j]);
+        else
+          p.v[j] = static_cast<const float*>(pixels)[at + j];
+      }
+  }
+  if constexpr (bytes)
+    for (float& v : p.v) v /= 255.0f;  // a true quotient: the bits agree with the host's
+  return p;
+}
+
+template <bool bytes, Binarize mode, bool whole_packs>
+__global__ void __launch_bounds__(kThreads) gather(const Gather op) {
+  const BatchRows& rows = op.rows;
+  const Index first =
+      rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / op.batch) * op.batch : rows.first_row;
+  const std::uint32_t step = mode == Binarize::stochastic ? *op.noise.step : 0;
+
+  for (Index b = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; b < op.batch;
+       b += static_cast<Index>(gridDim.x) * blockDim.y) {
+    const Index source = (rows.order != nullptr ? rows.order[first + b] : first + b) * op.cols;
+    const Index number = (op.noise.first_row + b) * op.cols;  // of the row's first uniform
+    const int shift = whole_packs ? 0 : static_cast<int>(number % 4);
+    // Packs begin where a Philox evaluation does, so that the first and the last may lie partly outside of the row.
+    for (Index d = static_cast<Index>(threadIdx.x) * 4 - shift; d < op.cols; d += static_cast<Index>(blockDim.x) * 4) {
+      const int from = d < 0 ? shift : 0, to = op.cols - d < 4 ? static_cast<int>(op.cols - d) : 4;
+      Pack<4> x = read_pixels<bytes, whole_packs>(op.pixels, source + d, from, to);
+      if constexpr (mode == Binarize::threshold)
+        for (float& v : x.v) v = v >= 0.5f ? 1.0f : 0.0f;
+      if constexpr (mode == Binarize::stochastic) {
+        const Pack<4> u = uniforms(op.noise, step, static_cast<std::uint64_t>(number + d) / 4);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) x.v[j] = u.v[j] <= x.v[j] ? 1.0f : 0.0f;
+      }
+      float* out = op.x + b * op.cols + d;
+      if constexpr (whole_packs) {
+        store(out, x);
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          if (from <= j && j < to) out[j] = x.v[j];
+      }
+    }
+  }
+}
+
+template <bool bytes, Binarize mode>
+cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
+  // A row number of a multiple of four widths is a whole number of packs, in memory and in the noise.
+  const bool whole_packs =
+      op.cols % 4 == 0 && aligned(op.x) && reinterpret_cast<std::uintptr_t>(op.pixels) % (bytes ? 4 : 16) == 0;
+  const RowBlocks shape(op.batch, ceil_div(op.cols, 4) + (whole_packs ? 0 : 1));
+  return start(whole_packs ? gather<bytes, mode, true> : gather<bytes, mode, false>, shape.grid, shape.block, stream,
+               op);
+}
+
+template <bool bytes>
+cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
+  switch (op.binarize) {
+    case Binarize::none:
+      return start_gather<bytes, Binarize::none>(op, stream);
+    case Binarize::threshold:
+      return start_gather<bytes, Binarize::threshold>(op, stream);
+    case Binarize::stochastic:
+      break;
+  }
+  return start_gather<bytes, Binarize::stochastic>(op, stream);
+}
+
+}  // namespace
+
+cudaError_t launch(const Gather& op, cudaStream_t stream) {
+  return op.type == DType::u8 ? start_gather<true>(op, stream) : start_gather<false>(op, stream);
+}
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,125 @@
+// sample_latent: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension.
+// latent_backward: draws eps again, so that no noise is stored, and writes dstats once.
+// Moved per latent of a row: sampling reads 8 bytes and writes 4 K; backward reads 8 + 4 K and writes 8.
+#include "launch.h"
+#include "math/formulas.h"
+#include "noise.cuh"
+
+namespace cuvae::cuda {
+namespace {
+
+constexpr Index kLeastRows = 4, kMostChunks = 128;  // of the KL's partial sums
+Index kl_chunk(Index batch) { return chunk_rows(batch, kLeastRows, kMostChunks); }
+
+// One Philox evaluation gives four neighbouring elements of z; the whole grid shares them.
+__device__ __forceinline__ void sample(const SampleLatent& op) {
+  const Index L = op.latent, size = op.batch * op.samples * L, number = op.noise.first_row * op.samples * L;
+  const Index shift = number % 4;  // z begins inside a group of four numbers
+  const std::uint32_t step = *op.noise.step;
+  const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  for (Index group = thread; group * 4 - shift < size; group += static_cast<Index>(gridDim.x) * blockDim.x) {
+    const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(number / 4 + group));
+    Index i = group * 4 - shift, row = i < 0 ? 0 : i / L, l = i - row * L;
+#pragma unroll
+    for (int j = 0; j < 4; ++j, ++i) {
+      if (0 <= i && i < size) {
+        const float* mu = op.stats + (op.samples == 1 ? row : row / op.samples) * 2 * L + l;
+        op.z[i] = mu[0] + math::exp(0.5f * math::clamp(mu[L], kLogVarMin, kLogVarMax)) * eps.v[j];
+      }
+      if (++l == L) l = 0, ++row;
+    }
+  }
+}
+
+// Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into partials [chunks,
+// L], which the last block to finish adds up.
+__global__ void __launch_bounds__(kThreads)
+    sample_latent(const SampleLatent op, unsigned chunks, Index rows_per_chunk, Scratch scratch) {
+  sample(op);
+  if (blockIdx.x >= chunks) return;
+  auto* partials = static_cast<float*>(scratch.partials);
+  const Index L = op.latent, begin = blockIdx.x * rows_per_chunk,
+              end = begin + rows_per_chunk < op.batch ? begin + rows_per_chunk : op.batch;
+  for (Index first = 0; first < L; first += kWarp) {
+    const Index l = first + threadIdx.x % kWarp;
+    const float sum = column_sum<float>(begin, end, [&](Index b) {
+      float kl = 0.0f;
+      if (l < L) {
+        const float mu = op.stats[b * 2 * L + l];
+        const float lv = math::clamp(op.stats[b * 2 * L + L + l], kLogVarMin, kLogVarMax);
+        kl = 0.5f * (mu * mu + (math::exp(lv) - lv - 1.0f));
+      }
+      const float of_row = warp_sum(kl);
+      if (threadIdx.x % kWarp == 0) op.kl[b] = first == 0 ? of_row : op.kl[b] + of_row;
+      return kl;
+    });
+    if (threadIdx.x < kWarp && l < L) partials[blockIdx.x * L + l] = sum;
+  }
+  if (!is_last_block(scratch.ticket, chunks)) return;
+  for (Index first = 0; first < L; first += kWarp) {
+    const Index l = first + threadIdx.x % kWarp;
+    const float sum =
+        column_sum<float>(0, chunks, [&](Index c) { return l < L ? __ldcg(partials + c * L + l) : 0.0f; });
+    if (threadIdx.x < kWarp && l < L) op.kl_dims[l] = sum / static_cast<float>(op.batch);
+  }
+}
+
+// A thread takes N neighbouring latents of a row, all K samples of them.
+template <int N>
+__global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
+  const std::uint32_t step = *op.noise.step;
+  const float scale = op.kl_scale * math::kl_weight(op.weight, step);
+  const Index L = op.latent, packs = L / N, size = op.batch * packs;
+  const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  for (Index i = thread; i < size; i += static_cast<Index>(gridDim.x) * blockDim.x) {
+    const Index b = i / packs, l = (i - b * packs) * N;
+    Pack<N> dmu{}, dlogvar{};
+    for (Index k = 0; k < op.samples; ++k) {
+      const Index at = (b * op.samples + k) * L + l;
+      const auto number = static_cast<std::uint64_t>(op.noise.first_row * op.samples * L + at);
+      const Pack<4> four = normals(op.noise, step, number / 4);
+      const Pack<N> dz = load<N>(op.dz + at);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const unsigned word = N == 4 ? j : static_cast<unsigned>(number % 4);
+        const float low = word % 2 ? four.v[1] : four.v[0], high = word % 2 ? four.v[3] : four.v[2];
+        dmu.v[j] += dz.v[j];
+        dlogvar.v[j] += dz.v[j] * (word < 2 ? low : high);
+      }
+    }
+    const float* stats = op.stats + b * 2 * L + l;
+    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(op.kl_dims + l);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float s = kl.v[j] < op.weight.free_bits ? 0.0f : scale;
+      const float raw = logvar.v[j], lv = math::clamp(raw, kLogVarMin, kLogVarMax), sigma = math::exp(0.5f * lv);
+      dmu.v[j] += s * mu.v[j];
+      const float d = 0.5f * (dlogvar.v[j] * sigma + s * (math::exp(lv) - 1.0f));
+      dlogvar.v[j] = raw < kLogVarMin || raw > kLogVarMax ? 0.0f : d;
+    }
+    store(op.dstats + b * 2 * L + l, dmu);
+    store(op.dstats + b * 2 * L + L + l, dlogvar);
+  }
+}
+
+}  // namespace
+
+std::size_t scratch_bytes(const SampleLatent& op) {
+  return static_cast<std::size_t>(ceil_div(op.batch, kl_chunk(op.batch)) * op.latent) * sizeof(float);
+}
+
+cudaError_t launch(const SampleLatent& op, Scratch scratch, cudaStream_t stream) {
+  const Index rows = kl_chunk(op.batch);
+  const auto chunks = static_cast<unsigned>(ceil_div(op.batch, rows));
+  const unsigned blocks = std::max(chunks, grid_for(op.batch * op.samples * op.latent / 4 + 2, kThreads));
+  return start(sample_latent, blocks, kThreads, stream, op, chunks, rows, scratch);
+}
+
+cudaError_t launch(const LatentBackward& op, cudaStream_t stream) {
+  // With L % 4 == 0, four neighbours of a row are one Philox evaluation.
+  const bool packs = op.latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
+  const Index items = op.batch * op.latent / (packs ? 4 : 1);
+  return start(packs ? latent_backward<4> : latent_backward<1>, grid_for(items, kThreads), kThreads, stream, op);
+}
+
+}  // namespace cuvae::cuda

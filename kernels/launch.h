@@ -1,0 +1,119 @@
+// Every kernel behind one call: a struct names an operation's arrays and sizes, launch() enqueues it on a stream and
+// returns the error of the launch. The formulas are those of cuvae/backend.h; all pointers are to device memory,
+// float32 where no type says otherwise. Where scratch_bytes() exists, the operation needs that much memory for partial
+// sums.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include "cuvae/types.h"
+
+namespace cuvae::cuda {
+
+/// Memory that an operation may write between its start and its end.
+struct Scratch {
+  void* partials;    // 256-byte aligned
+  unsigned* ticket;  // zero, and zero again afterwards: tells a grid's last block that it is the last
+};
+
+struct Gather {
+  const void* pixels;  // [N, cols], u8 or f32
+  DType type;
+  BatchRows rows;
+  Binarize binarize;
+  Noise noise;
+  Index batch, cols;
+  float* x;  // [batch, cols]
+};
+cudaError_t launch(const Gather&, cudaStream_t);
+
+struct SampleLatent {
+  const float* stats;  // [batch, 2 * latent]
+  Noise noise;
+  Index batch, samples, latent;
+  float *z, *kl, *kl_dims;  // [batch * samples, latent], [batch], [latent]
+};
+std::size_t scratch_bytes(const SampleLatent&);
+cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
+
+struct LatentBackward {
+  const float *stats, *dz, *kl_dims;  // as above
+  Noise noise;
+  KlWeight weight;
+  float kl_scale;
+  Index batch, samples, latent;
+  float* dstats;  // [batch, 2 * latent]
+};
+cudaError_t launch(const LatentBackward&, cudaStream_t);
+
+struct Bernoulli {
+  const float *logits, *x;  // [rows, cols], [rows / samples, cols]
+  Index rows, samples, cols;
+  float row_weight;
+  float *log_p, *dlogits;  // [rows], [rows, cols] or null, may be the logits
+};
+cudaError_t launch(const Bernoulli&, cudaStream_t);
+
+struct Gaussian {
+  const float *mean, *x, *log_scale;  // [rows, cols], [rows / samples, cols], [scales]
+  Index rows, samples, cols, scales;  // scales is 1 or cols
+  float row_weight;
+  float *log_p, *dmean, *dlog_scale;  // [rows], [rows, cols] or null, [scales] or null; dmean may be the mean
+};
+std::size_t scratch_bytes(const Gaussian&);
+cudaError_t launch(const Gaussian&, Scratch, cudaStream_t);
+
+/// y = act(y + b), pre = y + b where given.
+struct BiasActivation {
+  float *y, *pre;  // [rows, cols], the same or null
+  const float* b;  // [cols]
+  Index rows, cols;
+  Activation activation;
+};
+cudaError_t launch(const BiasActivation&, cudaStream_t);
+
+/// dx *= act'(y or pre).
+struct ActivationBackward {
+  float* dx;
+  const float *y, *pre;  // pre is null where the derivative does not need it
+  Index size;
+  Activation activation;
+};
+cudaError_t launch(const ActivationBackward&, cudaStream_t);
+
+struct ColumnSums {
+  const float* x;  // [rows, cols]
+  Index rows, cols;
+  float* sums;  // [cols]
+};
+std::size_t scratch_bytes(const ColumnSums&);
+cudaError_t launch(const ColumnSums&, Scratch, cudaStream_t);
+
+struct ElboLoss {
+  const float *log_p, *kl, *kl_dims;  // [rows], [batch], [latent]
+  Index rows, batch, latent;
+  KlWeight weight;
+  const std::uint32_t* step;
+  float* loss;
+  double* sums;  // [metric::kl_dims + latent]
+};
+cudaError_t launch(const ElboLoss&, cudaStream_t);
+
+struct Adam {
+  Arena arena;
+  OptimizerStep step;
+  const float* loss;
+  StepState* state;
+  double* sums;
+};
+std::size_t scratch_bytes(const Adam&);
+cudaError_t launch(const Adam&, Scratch, cudaStream_t);
+
+struct Moments {
+  const float* x;  // [rows, cols]
+  Index rows, cols;
+  double* acc;  // [1 + 2 * cols]
+};
+std::size_t scratch_bytes(const Moments&);
+cudaError_t launch(const Moments&, Scratch, cudaStream_t);
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,133 @@
+// Log-likelihoods with their gradients in the same pass. A row of threads sums a row of the decoder's output; rows
+// share a block when they are short. Moved per element of the output: 4 bytes of it and 4 / K of x read, 4 of gradient
+// written (none when not asked for).
+#include "common.cuh"
+#include "launch.h"
+#include "math/formulas.h"
+
+namespace cuvae::cuda {
+namespace {
+
+// No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
+// that log p has the same bits.
+template <int N>
+__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op) {
+  for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < op.rows;
+       base += static_cast<Index>(gridDim.x) * blockDim.y) {
+    const Index r = base + threadIdx.y;
+    float sum = 0.0f;
+    if (r < op.rows) {
+      const float *logits = op.logits + r * op.cols, *x = op.x + r / op.samples * op.cols;
+      for (Index d = static_cast<Index>(threadIdx.x) * N; d < op.cols; d += static_cast<Index>(blockDim.x) * N) {
+        const Pack<N> l = load<N>(logits + d), target = load<N>(x + d);
+        Pack<N> gradient;
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          float log_p, dlogit;
+          math::bernoulli(l.v[j], target.v[j], log_p, dlogit);
+          sum += log_p;
+          gradient.v[j] = op.row_weight * dlogit;
+        }
+        if (op.dlogits != nullptr) store(op.dlogits + r * op.cols + d, gradient);
+      }
+    }
+    sum = row_sum(sum);
+    if (r < op.rows && threadIdx.x == 0) op.log_p[r] = sum;
+  }
+}
+
+// Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
+// sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
+template <int N>
+__global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index rows_per_chunk, float* partials) {
+  const Index D = op.cols, begin = blockIdx.x * rows_per_chunk,
+              end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
+  const Index partial_row = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y;
+  float of_all_columns = 0.0f;
+  for (Index tile = 0; tile < D; tile += static_cast<Index>(blockDim.x) * N) {
+    const Index d = tile + static_cast<Index>(threadIdx.x) * N;
+    Pack<N> inv_scale{}, constant{}, dlog_scale{};
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+      if (d + j < D) {
+        const float ls = math::clamp(op.log_scale[op.scales == 1 ? 0 : d + j], kLogScaleMin, kLogScaleMax);
+        inv_scale.v[j] = math::exp(-ls);
+        constant.v[j] = ls + 0.918938533f;  // log(2 pi) / 2
+      }
+    for (Index base = begin; base < end; base += blockDim.y) {
+      const Index r = base + threadIdx.y;
+      float sum = 0.0f;
+      if (r < end && d < D) {
+        const Pack<N> mean = load<N>(op.mean + r * D + d), x = load<N>(op.x + r / op.samples * D + d);
+        Pack<N> dmean;
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float difference = x.v[j] - mean.v[j], u = difference * inv_scale.v[j];
+          sum += 0.5f * u * u + constant.v[j];
+          dlog_scale.v[j] += op.row_weight * (u * u - 1.0f);
+          dmean.v[j] = op.row_weight * u * inv_scale.v[j];
+        }
+        if (op.dmean != nullptr) store(op.dmean + r * D + d, dmean);
+      }
+      sum = row_sum(sum);
+      if (r < end && threadIdx.x == 0) op.log_p[r] = (tile == 0 ? 0.0f : op.log_p[r]) - sum;
+    }
+    if (op.scales == 1) {
+      for (const float g : dlog_scale.v) of_all_columns += g;
+    } else if (partials != nullptr && d < D) {
+      store(partials + partial_row * D + d, dlog_scale);
+    }
+  }
+  if (op.scales > 1 || partials == nullptr) return;
+  of_all_columns = row_sum(of_all_columns);
+  if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
+}
+
+// dlog_scale = the column sums of partials [rows, scales], zero where the scale is held at its clamp.
+__global__ void __launch_bounds__(kThreads) scale_gradient(const Gaussian op, Index rows, const float* partials) {
+  for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < op.scales;
+       first += static_cast<Index>(gridDim.x) * kWarp) {
+    const Index d = first + threadIdx.x % kWarp;
+    const auto sum = static_cast<float>(column_sum<double>(
+        0, rows, [&](Index r) { return d < op.scales ? static_cast<double>(partials[r * op.scales + d]) : 0.0; }));
+    if (threadIdx.x >= kWarp || d >= op.scales) continue;
+    const float ls = op.log_scale[d];
+    op.dlog_scale[d] = ls < kLogScaleMin || ls > kLogScaleMax ? 0.0f : sum;
+  }
+}
+
+struct GaussianShape {
+  bool packs;
+  dim3 block;
+  Index rows_per_chunk, chunks;
+  explicit GaussianShape(const Gaussian& op)
+      : packs(op.cols % 4 == 0 && aligned(op.mean, op.x, op.dmean)),
+        block(RowBlocks(op.rows, op.cols / (packs ? 4 : 1)).block),
+        rows_per_chunk(ceil_div(chunk_rows(op.rows, 1, 512), block.y) * block.y),
+        chunks(ceil_div(op.rows, rows_per_chunk)) {}
+};
+
+}  // namespace
+
+cudaError_t launch(const Bernoulli& op, cudaStream_t stream) {
+  const bool packs = op.cols % 4 == 0 && aligned(op.logits, op.x, op.dlogits);
+  const RowBlocks shape(op.rows, op.cols / (packs ? 4 : 1));
+  return start(packs ? bernoulli<4> : bernoulli<1>, shape.grid, shape.block, stream, op);
+}
+
+std::size_t scratch_bytes(const Gaussian& op) {
+  const GaussianShape shape(op);
+  return static_cast<std::size_t>(shape.chunks * shape.block.y * op.scales) * sizeof(float);
+}
+
+cudaError_t launch(const Gaussian& op, Scratch scratch, cudaStream_t stream) {
+  const GaussianShape shape(op);
+  float* partials = op.dlog_scale != nullptr ? static_cast<float*>(scratch.partials) : nullptr;
+  const cudaError_t error = start(shape.packs ? gaussian<4> : gaussian<1>, dim3(static_cast<unsigned>(shape.chunks)),
+                                  shape.block, stream, op, shape.rows_per_chunk, partials);
+  if (error != cudaSuccess || partials == nullptr) return error;
+  return start(scale_gradient, grid_for(op.scales, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,
+               static_cast<const float*>(partials));
+}
+
+}  // namespace cuvae::cuda

@@ -1,0 +1,91 @@
+// The schedule of one block. Seed 0 runs everything in order; an odd seed draws the next thread to run; an even one
+// also gives the warps random priorities, so that some run far ahead of others.
+#include <cstring>
+#include <utility>
+
+#include "machine.h"
+
+// The bounds of the section that __shared__ variables are in, null where there is none.
+extern "C" char __start_cuemu_shared[] __attribute__((weak));
+extern "C" char __stop_cuemu_shared[] __attribute__((weak));
+
+namespace cuemu {
+namespace {
+
+void poison_shared_memory() {
+  if (__start_cuemu_shared == nullptr) return;
+  const auto bytes = static_cast<std::size_t>(__stop_cuemu_shared - __start_cuemu_shared);
+  std::memset(__start_cuemu_shared, 0xff, bytes);
+  if (m.across_blocks) tsan::allow_races(__start_cuemu_shared, bytes);  // every block has its own, on a GPU
+}
+
+void set_up_threads() {
+  const unsigned n = blockDim.x * blockDim.y * blockDim.z;
+  m.threads.assign(n, Thread{});
+  m.order.resize(n);
+  for (unsigned t = 0; t < n; ++t) {
+    m.order[t] = t;
+    m.threads[t].index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
+    m.threads[t].tsan = tsan_fiber(m.across_blocks ? m.block : t);
+  }
+  for (unsigned& p : m.priority) p = static_cast<unsigned>(m.random.bits());
+  if (m.seed != 0)
+    for (unsigned t = n; t > 1; --t) std::swap(m.order[t - 1], m.order[m.random.below(t)]);
+  m.next_fresh = 0, m.live = n, m.waiting_at_barrier = 0, m.barrier_true = 0;
+  m.ready.clear();
+}
+
+unsigned take_ready() {
+  std::size_t pick = 0;
+  if (m.seed != 0) pick = m.random.below(static_cast<unsigned>(m.ready.size()));
+  if (m.seed != 0 && m.seed % 2 == 0)
+    for (std::size_t i = 0; i < m.ready.size(); ++i)
+      if (m.priority[m.ready[i] / 32] > m.priority[m.ready[pick] / 32]) pick = i;
+  const unsigned thread = m.ready[pick];
+  if (m.seed == 0) {
+    m.ready.erase(m.ready.begin());
+  } else {
+    m.ready[pick] = m.ready.back();
+    m.ready.pop_back();
+  }
+  return thread;
+}
+
+// Threads of a block that failed, whose fibers are not run again.
+void end_where_they_are() {
+  for (const Thread& t : m.threads) {
+    if (!tsan::kOn || t.state == State::done) continue;
+    tsan::switch_to(t.tsan);
+    tsan::release(&m.block_end);
+    leave_thread();
+  }
+  abandon_fibers();
+}
+
+}  // namespace
+
+void run_block() {
+  poison_shared_memory();
+  set_up_threads();
+  tsan::release(&m.block_start);
+  while (m.live > 0 && !m.failed) {
+    const bool fresh = m.next_fresh < m.threads.size();
+    if (!fresh && m.ready.empty()) {
+      report_deadlock();
+      break;
+    }
+    // In order: first runs first, then the woken ones as they came.
+    const bool start = fresh && (m.ready.empty() || m.seed == 0 || m.random.one_in(2));
+    m.current = start ? m.order[m.next_fresh++] : take_ready();
+    Thread& t = m.threads[m.current];
+    if (start) t.fiber = take_fiber();
+    t.state = State::ready;
+    threadIdx = t.index;
+    to_fiber(*t.fiber);
+  }
+  if (m.failed) end_where_they_are();
+  if (!m.across_blocks) tsan::acquire(&m.block_end);
+  recycle_fibers();
+}
+
+}  // namespace cuemu
