@@ -16,7 +16,11 @@
 namespace cuvae::test {
 
 /// The one list of the backends that every op is tested on.
+#if defined(CUVAE_EMULATED)
+inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
+#else
 inline std::vector<std::string> backends_under_test() { return {"cpu"}; }
+#endif
 
 class OpTest : public ::testing::TestWithParam<std::string> {
  protected:

@@ -112,6 +112,7 @@ TEST_F(CliResumeTest, StopsEarlyForGood) {
                                "0.2",      "--patience", "1",       "--lr", "0.1"};
   succeed(train_arguments("run", arguments));
   const std::vector<Json> lines = metrics_without_times(path("run"));
+  ASSERT_FALSE(lines.empty());
   ASSERT_LT(lines.back()["epoch"], 50);
   const std::string out = succeed({"resume", path("run")});
   EXPECT_NE(out.find("stopped early"), std::string::npos) << out;

@@ -2,6 +2,14 @@
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
+# The README shows this very program.
+file(READ ${SOURCE}/README.md readme)
+file(READ ${SOURCE}/tests/consumer/train_digits.cpp program)
+string(FIND "${readme}" "${program}" place)
+if(place EQUAL -1)
+  message(FATAL_ERROR "README.md does not show tests/consumer/train_digits.cpp as it is")
+endif()
+
 file(REMOVE_RECURSE ${SCRATCH})
 file(MAKE_DIRECTORY ${SCRATCH})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
