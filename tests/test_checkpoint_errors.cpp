@@ -48,9 +48,9 @@ TEST_P(CheckpointErrors, RefusesAbsurdSettingsWithoutAllocatingForThem) {
   };
   const auto before = peak_kilobytes();
   for (const auto& [key, value] : std::map<std::string, json>{{"data_dim", 1 << 24}, {"latent", 1 << 24}}) {
-    save_changed([&](Metadata& metadata, Tensors&) {
+    save_changed([&, name = key, width = value](Metadata& metadata, Tensors&) {
       json model = json::parse(metadata.at("model"));
-      model[key] = value, model["image_height"] = 1, model["image_width"] = model["data_dim"];
+      model[name] = width, model["image_height"] = 1, model["image_width"] = model["data_dim"];
       metadata["model"] = model.dump();
     });
     expect_refused("but must be F32");

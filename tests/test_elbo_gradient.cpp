@@ -163,11 +163,11 @@ TEST_P(ElboGradient, ClampedLogVariance) {
     SCOPED_TRACE("logvar " + std::to_string(logvar));
     TrainConfig training = plain_sgd(1);
     training.beta = beta;
-    expect_gradients(model, training, 1, [&](Arena& arena) {
+    expect_gradients(model, training, 1, [&, value = logvar](Arena& arena) {
       const ParameterLayout layout = parameter_layout(model);
       const Parameter& bias = layout.parameters()[3];
       ASSERT_EQ(bias.name, "encoder.1.bias");
-      arena[bias.offset + kLatent] = logvar;
+      arena[bias.offset + kLatent] = value;
     });
   }
 }
