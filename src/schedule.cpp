@@ -30,7 +30,8 @@ void Schedule::validate() const {
 
 namespace {
 std::uint32_t steps(double epochs, Index steps_per_epoch) {
-  return static_cast<std::uint32_t>(std::clamp(std::round(epochs * static_cast<double>(steps_per_epoch)), 0.0, 4294967295.0));
+  return static_cast<std::uint32_t>(
+      std::clamp(std::round(epochs * static_cast<double>(steps_per_epoch)), 0.0, 4294967295.0));
 }
 }  // namespace
 
