@@ -2,8 +2,7 @@
 #   CUVAE_HAVE_CUDA          whether nvcc compiles the kernels into the library
 #   CUVAE_CUDA_INCLUDE_DIRS  the toolkit's headers, which the emulated tests need; empty where there are none
 #   CUVAE_KERNELS, CUVAE_CUDA_SOURCES  the files of the CUDA backend, with and without device code
-# OFF until the backend has run on a GPU; its tests run on the CPU, on tests/emulator.
-set(CUVAE_CUDA OFF CACHE STRING "The CUDA backend: AUTO builds it where it can be built, ON, OFF")
+set(CUVAE_CUDA AUTO CACHE STRING "The CUDA backend: AUTO builds it where it can be built, ON, OFF")
 set_property(CACHE CUVAE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(CUVAE_TOOLKIT ${PROJECT_SOURCE_DIR}/build/toolkit CACHE PATH "Where scripts/toolkit.sh put a CUDA toolkit, if it did")
 
@@ -89,9 +88,6 @@ endif()
 
 if(NOT cuvae_cuda_missing)
   enable_language(CUDA)
-  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 has it
-    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
-  endif()
   set(CUVAE_HAVE_CUDA ON)
   message(STATUS "cuvae: CUDA backend by ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 elseif(CUVAE_CUDA STREQUAL "ON")
@@ -104,8 +100,10 @@ endif()
 function(cuvae_add_cuda target)
   add_library(cuvae_kernels OBJECT ${CUVAE_KERNELS})
   target_include_directories(cuvae_kernels PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-  set_target_properties(cuvae_kernels PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF
-                                                 POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
+  # CMake 3.25 does not know that nvcc has C++20: the standard is an option here, and CMake is to add none.
+  set_target_properties(cuvae_kernels PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
+                                                 CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
+  target_compile_options(cuvae_kernels PRIVATE -std=c++20)
   if(PROJECT_IS_TOP_LEVEL)
     target_compile_options(cuvae_kernels PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
   endif()

@@ -68,7 +68,9 @@ CUVAE_FN float learning_rate(const LearningRate& s, std::uint32_t step) {
       if (step < s.warmup_steps) return s.rate * static_cast<float>(step + 1) / static_cast<float>(s.warmup_steps);
       const std::uint32_t span = s.total_steps > s.warmup_steps ? s.total_steps - s.warmup_steps : 1;
       const float done = static_cast<float>(step - s.warmup_steps) / static_cast<float>(span);
-      return s.final_rate + (s.rate - s.final_rate) * 0.5f * (1.0f + ::cosf(3.14159265f * (done < 1.0f ? done : 1.0f)));
+      float sine, cosine;
+      sincos_turns(0.5f * (done < 1.0f ? done : 1.0f), sine, cosine);
+      return s.final_rate + (s.rate - s.final_rate) * 0.5f * (1.0f + cosine);
     }
     case LearningRate::Kind::step:
       return s.rate * ::powf(s.decay, static_cast<float>(step / s.every_steps));
