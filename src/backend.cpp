@@ -106,6 +106,9 @@ void Backend::upload(void* device, const void* host, std::size_t bytes) { do_upl
 void Backend::download(void* host, const void* device, std::size_t bytes) { do_download(host, device, bytes); }
 void Backend::zero(void* device, std::size_t bytes) { do_zero(device, bytes); }
 void Backend::synchronize() { do_synchronize(); }
+std::unique_ptr<DoubleBuffer> Backend::make_double_buffer(std::size_t bytes_of_a_half) {
+  return do_make_double_buffer(bytes_of_a_half);
+}
 
 void Backend::gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x) {
   const Check check("gather_batch");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "resident_data.h"
@@ -21,12 +22,53 @@ Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::
     if (row >= data.rows())
       throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " +
                   std::to_string(data.rows()));
-  const ResidentData resident(vae.backend(), data);
-  return evaluate_resident(vae, resident.view(), rows, options);
+  return evaluate_rows(vae, ResidentData(vae.backend(), data), rows, options);
 }
 
-Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector<std::uint32_t>& rows,
-                             const EvaluateOptions& options) {
+namespace {
+
+// Batches of chosen rows, in their order.
+class RowBatches {
+ public:
+  RowBatches(Backend& backend, const ResidentData& data, const std::vector<std::uint32_t>& rows, Index batch)
+      : backend_(backend), data_(data), rows_(rows) {
+    if (data.whole()) {
+      buffer_ = backend.allocate(rows.size() * sizeof(std::uint32_t));  // the order
+      backend.upload(buffer_.data(), rows.data(), buffer_.bytes());
+    } else {
+      buffer_ = backend.allocate(static_cast<std::size_t>(batch) * data.row_bytes());  // a batch
+      host_.resize(buffer_.bytes());
+    }
+  }
+  /// x = rows [first, first + x.rows).
+  void gather(Index first, Binarize binarize, const Noise& noise, View x) {
+    ConstView pixels = data_.view();
+    if (data_.whole()) {
+      const auto count = static_cast<Index>(rows_.size());
+      return backend_.gather_batch(pixels, {buffer_.as<std::uint32_t>(), count, nullptr, first}, binarize, noise, x);
+    }
+    const std::size_t bytes = data_.row_bytes();
+    for (Index b = 0; b < x.rows; ++b)
+      std::memcpy(host_.data() + static_cast<std::size_t>(b) * bytes,
+                  static_cast<const char*>(pixels.data) + rows_[static_cast<std::size_t>(first + b)] * bytes, bytes);
+    backend_.upload(buffer_.data(), host_.data(), static_cast<std::size_t>(x.rows) * bytes);
+    pixels.data = buffer_.data();
+    pixels.rows = x.rows;
+    backend_.gather_batch(pixels, {nullptr, x.rows, nullptr, 0}, binarize, noise, x);
+  }
+
+ private:
+  Backend& backend_;
+  const ResidentData& data_;
+  const std::vector<std::uint32_t>& rows_;
+  Buffer buffer_;
+  std::vector<char> host_;
+};
+
+}  // namespace
+
+Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
+                         const EvaluateOptions& options) {
   if (options.samples < 1 || options.batch < 1) throw Error("evaluate: samples and batch must be at least 1");
   if (rows.empty()) throw Error("evaluate: no examples");
   if (options.samples > 0x7fffffff / std::min<Index>(options.batch, 0x7fffffff))
@@ -36,8 +78,7 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
   const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim, latent = vae.config().latent;
   const Index batch = std::min(options.batch, count);
 
-  const Buffer order = backend.allocate(rows.size() * sizeof(std::uint32_t));
-  backend.upload(order.data(), rows.data(), order.bytes());
+  RowBatches batches(backend, data, rows, batch);
   const Buffer step = backend.allocate(sizeof kEvaluationStep);
   backend.upload(step.data(), &kEvaluationStep, sizeof kEvaluationStep);
   const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * sizeof(float));
@@ -52,8 +93,7 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
     const View x = x_buffer.view(n, dim);
-    backend.gather_batch(pixels, {order.as<std::uint32_t>(), count, nullptr, first}, options.binarize,
-                         noise(Stream::binarize), x);
+    batches.gather(first, options.binarize, noise(Stream::binarize), x);
     const View stats = vae.encode(x, a);
     const View z = vae.sample_latent(stats, noise(Stream::latent), a);
     const View log_px = vae.log_prob(vae.decode(z, a), x, 0.0f, nullptr, a);

@@ -3,24 +3,15 @@
 #include <cmath>
 #include <numeric>
 
+#include "batches.h"
 #include "cuvae/trainer.h"
 #include "math/formulas.h"
-#include "math/philox.h"
-#include "resident_data.h"
 #include "schedule.h"
 
 namespace cuvae {
 namespace {
 
-using Rows = std::vector<std::uint32_t>;
-
-// Fisher and Yates, with the words of one stream at one step.
-void shuffle(Rows& rows, std::uint64_t seed, Stream stream, std::uint32_t step) {
-  for (std::size_t i = rows.size(); i-- > 1;) {
-    const std::uint64_t word = math::philox_word(seed, static_cast<std::uint32_t>(stream), step, i);
-    std::swap(rows[i], rows[word * (i + 1) >> 32]);
-  }
-}
+constexpr std::uint64_t kStepsAtOnce = 512;  // a stop request waits for as many
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -75,8 +66,6 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const Rows held_out(train.begin() + train_count, train.end());
   train.resize(static_cast<std::size_t>(train_count));
 
-  const ResidentData resident(backend_, data);
-  const Buffer order = backend_.allocate(train.size() * sizeof(std::uint32_t));
   const View x = x_.view(config_.batch, vae_.config().data_dim);
   const std::uint32_t* device_step = &state_.as<StepState>()->step;
   const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
@@ -88,7 +77,8 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const double start = seconds_now();
   double mark = start;
   std::uint64_t step = state().step, marked_step = step;
-  const std::uint64_t total = static_cast<std::uint64_t>(steps_per_epoch_ * config_.epochs);
+  const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
+  const std::uint64_t total = per_epoch * static_cast<std::uint64_t>(config_.epochs);
   if (config_.output_bias_from_data && step == 0) {
     vae_.set_output_bias(data.column_means());
     const UseAveraged averaged(vae_.params_buffer(), ema_);  // the averages start where the parameters do
@@ -116,25 +106,32 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     return p;
   };
 
-  const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
   const auto log_every = static_cast<std::uint64_t>(config_.log_every);
   const auto patience_spent = [&] { return config_.patience > 0 && epochs_without_gain_ >= config_.patience; };
   if (patience_spent()) return Outcome::early_stopped;
+
+  Batches batches(backend_, data, std::move(train), config_.seed, config_.batch, total, options.data_memory);
+  Recording recording;
+  const auto one_step = [&] {
+    batches.gather(device_step, config_.binarize, pixel_noise, x);
+    update(x);
+  };
+  // A backend that queues its work gets much at once and is looked after when it is waited for anyway; others are
+  // watched step by step.
+  const std::uint64_t at_once = backend_.records() ? kStepsAtOnce : 1;
+  const auto watch_every = backend_.records() ? per_epoch : static_cast<std::uint64_t>(config_.max_skipped);
   while (step < total) {
     const Index epoch = static_cast<Index>(step / per_epoch);
-    Rows shuffled = train;
-    shuffle(shuffled, config_.seed, Stream::shuffle, static_cast<std::uint32_t>(epoch));
-    backend_.upload(order.data(), shuffled.data(), order.bytes());
     if (step % per_epoch == 0) reset_metrics();
 
     do {
-      backend_.gather_batch(resident.view(), {order.as<std::uint32_t>(), train_count, device_step}, config_.binarize,
-                            pixel_noise, x);
-      update(x);
-      ++step;
-      if (step % static_cast<std::uint64_t>(config_.max_skipped) == 0 || step % per_epoch == 0) check_divergence();
-      if (log_every > 0 && step % log_every == 0 && step % per_epoch != 0 && options.on_progress)
-        options.on_progress(progress(epoch));
+      std::uint64_t steps = std::min(at_once, static_cast<std::uint64_t>(batches.prepare(step)));
+      if (log_every > 0) steps = std::min(steps, log_every - step % log_every);
+      backend_.replay(recording, one_step, static_cast<Index>(steps));
+      step += steps;
+      const bool report = log_every > 0 && step % log_every == 0 && step % per_epoch != 0;
+      if (step % watch_every == 0 || step % per_epoch == 0 || report) check_divergence();
+      if (report && options.on_progress) options.on_progress(progress(epoch));
     } while (step % per_epoch != 0 && !stop_requested());
 
     if (step % per_epoch == 0) {
@@ -142,8 +139,8 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       p.epoch_end = true;
       if (!held_out.empty()) {
         const UseAveraged averaged(vae_.params_buffer(), ema_);
-        p.validation = evaluate_resident(vae_, resident.view(), held_out,
-                                         {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
+        p.validation = evaluate_rows(vae_, batches.data(), held_out,
+                                     {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
         p.best = p.validation->elbo > best_elbo_;
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
         if (p.best) best_elbo_ = p.validation->elbo;

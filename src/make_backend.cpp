@@ -47,4 +47,13 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Pr
   throw Error("make_backend: there is no device '" + device + "'; this build has: " + all);
 }
 
+std::unique_ptr<Backend> make_cuda_backend([[maybe_unused]] int ordinal, [[maybe_unused]] void* stream,
+                                           [[maybe_unused]] Precision precision) {
+#if defined(CUVAE_HAVE_CUDA)
+  return std::make_unique<cuda::CudaBackend>(ordinal, precision, stream);
+#else
+  throw Error("make_cuda_backend: this build has no CUDA");
+#endif
+}
+
 }  // namespace cuvae

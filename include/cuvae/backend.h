@@ -49,6 +49,16 @@ class Recording {
   std::unique_ptr<Content> content_;
 };
 
+/// Two halves of a backend's memory that the host fills in turn: while ops read one, the other is on its way.
+class DoubleBuffer {
+ public:
+  virtual ~DoubleBuffer() = default;
+  virtual const void* device() const = 0;  ///< both halves, one behind the other
+  virtual void* host(int half) = 0;        ///< where the host writes a half's next content; waits for its last sending
+  virtual void send(int half) = 0;         ///< takes it to the device, once the ops asked for so far are done
+  virtual void use(int half) = 0;          ///< ops asked for from now on find there what was sent last
+};
+
 /// How products multiply; sums, and everything else, are float32 or wider.
 enum class Precision : std::uint8_t {
   fp32,
@@ -80,10 +90,18 @@ class Backend {
   void zero(void* device, std::size_t bytes);
   void synchronize();
 
-  /// Runs `work`, whose ops must be the same with the same pointers and shapes in every call with one recording, and
-  /// which must not allocate, upload, download or wait: a backend that can records it and from then on replays the
-  /// recording in place of calling it.
-  void replay(Recording& recording, const std::function<void()>& work) { do_replay(recording.content_, work); }
+  /// Bytes that could be allocated now; on the CPU, without limit.
+  virtual std::size_t available_memory() const = 0;
+  std::unique_ptr<DoubleBuffer> make_double_buffer(std::size_t bytes_of_a_half);
+
+  /// Runs `work` `times` times. Its ops must be the same with the same pointers and shapes in every call with one
+  /// recording, and it must not allocate, upload, download or wait: a backend that records() runs it once, records it,
+  /// and from then on replays what it recorded in place of calling it.
+  void replay(Recording& recording, const std::function<void()>& work, Index times = 1) {
+    do_replay(recording.content_, work, times);
+  }
+  /// Whether replay() only queues work, so that it may be given much at once.
+  virtual bool records() const { return false; }
 
   /// x [B, D] f32 = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
   /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
@@ -150,8 +168,10 @@ class Backend {
   virtual void do_download(void* host, const void* device, std::size_t bytes) = 0;
   virtual void do_zero(void* device, std::size_t bytes) = 0;
   virtual void do_synchronize() = 0;
-  virtual void do_replay(std::unique_ptr<Recording::Content>& /*content*/, const std::function<void()>& work) {
-    work();
+  virtual std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) = 0;
+  virtual void do_replay(std::unique_ptr<Recording::Content>& /*content*/, const std::function<void()>& work,
+                         Index times) {
+    for (Index i = 0; i < times; ++i) work();
   }
   virtual void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) = 0;
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
@@ -173,5 +193,10 @@ class Backend {
 /// CPU's, 0 takes OpenMP's number. Throws Error for a device that is not there.
 std::unique_ptr<Backend> make_backend(const std::string& device = "auto", int threads = 0,
                                       Precision precision = Precision::fp32);
+
+/// A CUDA backend that works on the caller's stream: a cudaStream_t of device `ordinal` (a void* here, so that this
+/// header needs no CUDA), which must outlive it; null makes one of its own. Ops then take device pointers of the
+/// caller's as they are, in the order of that stream. Throws Error in a build without CUDA.
+std::unique_ptr<Backend> make_cuda_backend(int ordinal, void* stream, Precision precision = Precision::fp32);
 
 }  // namespace cuvae

@@ -79,7 +79,10 @@ enum class Outcome { finished, early_stopped, interrupted };
 struct FitOptions {
   std::filesystem::path checkpoints;  ///< folder for last.safetensors and best.safetensors; empty: none
   std::function<void(const Progress&)> on_progress;
-  const std::atomic<bool>* stop = nullptr;  ///< set from a signal handler: stop after this step, with a checkpoint
+  /// Set from a signal handler: stop with a checkpoint, on the CPU after this step, on a GPU after those it was given.
+  const std::atomic<bool>* stop = nullptr;
+  /// Bytes of a GPU's memory that the data set may take; a larger one is streamed. 0: what is free.
+  std::size_t data_memory = 0;
 };
 
 /// How many of `rows` examples are trained on when config.validation of them are held out.

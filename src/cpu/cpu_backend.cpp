@@ -8,6 +8,23 @@
 #include <new>
 
 namespace cuvae::cpu {
+namespace {
+
+// Ops are done when they return and read what the host writes: nothing needs sending.
+class CpuDoubleBuffer final : public DoubleBuffer {
+ public:
+  CpuDoubleBuffer(Buffer both, std::size_t half) : both_(std::move(both)), half_(half) {}
+  const void* device() const override { return both_.data(); }
+  void* host(int half) override { return both_.as<char>() + static_cast<std::size_t>(half) * half_; }
+  void send(int) override {}
+  void use(int) override {}
+
+ private:
+  Buffer both_;
+  std::size_t half_;
+};
+
+}  // namespace
 
 CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()), p_(passes()) {}
 
@@ -32,6 +49,9 @@ void CpuBackend::do_free(void* p) noexcept { std::free(p); }
 void CpuBackend::do_upload(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
 void CpuBackend::do_download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
 void CpuBackend::do_zero(void* device, std::size_t bytes) { std::memset(device, 0, bytes); }
+std::unique_ptr<DoubleBuffer> CpuBackend::do_make_double_buffer(std::size_t bytes_of_a_half) {
+  return std::make_unique<CpuDoubleBuffer>(allocate(2 * bytes_of_a_half), bytes_of_a_half);
+}
 
 void CpuBackend::combine(const std::vector<float>& chunk_sums, Index width, float* out) {
   const Index chunks = static_cast<Index>(chunk_sums.size()) / width;

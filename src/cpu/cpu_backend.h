@@ -1,5 +1,6 @@
 // The CPU backend: oneDNN's products, and one vectorised pass over memory for everything between them.
 #pragma once
+#include <limits>
 #include <vector>
 
 #include "cpu/parallel.h"
@@ -15,6 +16,7 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   std::string description() const override;
   bool reads_host_memory() const override { return true; }
+  std::size_t available_memory() const override { return std::numeric_limits<std::size_t>::max(); }
 
  private:
   void* do_allocate(std::size_t bytes) override;
@@ -23,6 +25,7 @@ class CpuBackend final : public Backend {
   void do_download(void* host, const void* device, std::size_t bytes) override;
   void do_zero(void* device, std::size_t bytes) override;
   void do_synchronize() override {}
+  std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) override;
   void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
   void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
   void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,

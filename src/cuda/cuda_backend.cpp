@@ -59,6 +59,13 @@ Scratch CudaBackend::scratch(std::size_t bytes) {
   return {scratch_.back().data(), ticket_.as<unsigned>()};
 }
 
+std::size_t CudaBackend::available_memory() const {
+  bind();
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
 void* CudaBackend::do_allocate(std::size_t bytes) {
   bind();
   const std::string what = "allocate " + std::to_string(bytes) + " bytes";

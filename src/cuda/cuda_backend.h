@@ -20,6 +20,8 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda:" + std::to_string(device_.ordinal); }
   std::string description() const override;
   bool reads_host_memory() const override { return false; }
+  std::size_t available_memory() const override;
+  bool records() const override { return true; }
 
  private:
   void* do_allocate(std::size_t bytes) override;
@@ -28,7 +30,8 @@ class CudaBackend final : public Backend {
   void do_download(void* host, const void* device, std::size_t bytes) override;
   void do_zero(void* device, std::size_t bytes) override;
   void do_synchronize() override;
-  void do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work) override;
+  std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) override;
+  void do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work, Index times) override;
   void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
   void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
   void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
@@ -47,6 +50,8 @@ class CudaBackend final : public Backend {
   /// Makes the device current: another backend's may be.
   void bind() const;
   Scratch scratch(std::size_t bytes);
+  /// The graph of `times` times the work, null where the stream cannot be captured.
+  CUgraphExec_st* record(const std::function<void()>& work, Index times);
   /// Starts one operation of kernels/launch.h.
   template <class Operation>
   void enqueue(const char* op, const Operation& operation);

@@ -1,4 +1,6 @@
-// Work recorded as a CUDA graph: one launch in place of dozens.
+// Work recorded as a CUDA graph: one launch in place of the dozens of a step, or the thousands of an epoch.
+#include <map>
+
 #include "cuda/cuda_backend.h"
 #include "cuda/error.h"
 
@@ -12,50 +14,62 @@ struct DestroyGraph {
 using Graph = std::unique_ptr<CUgraph_st, DestroyGraph>;
 using ReadyGraph = std::unique_ptr<CUgraphExec_st, DestroyGraph>;
 
+// A run asks for few different numbers of steps: an epoch, the way to the next report, and what is left of them.
+constexpr std::size_t kMostGraphs = 16;
+
 struct Recorded final : Recording::Content {
-  bool possible = true;
-  ReadyGraph graph;
+  std::map<Index, ReadyGraph> graphs;  // by how often they do the work
 };
 
 }  // namespace
 
-// The first call runs the work, so that plans and scratch memory are there; the second records it.
-void CudaBackend::do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work) {
-  if (content == nullptr) {
+// The first call runs the work once, so that plans and scratch memory are there when the rest is recorded.
+void CudaBackend::do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work,
+                            Index times) {
+  if (times > 0 && content == nullptr) {
     work();
     content = std::make_unique<Recorded>();
-    return;
+    --times;
   }
-  auto& recorded = static_cast<Recorded&>(*content);
+  if (times < 1) return;
   bind();
-  if (recorded.graph == nullptr && recorded.possible) {
-    // Thread-local: other threads may go on allocating.
-    const cudaError_t begun = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
-    recorded.possible = begun != cudaErrorStreamCaptureUnsupported;  // of a caller's legacy stream
-    if (recorded.possible) {
-      check(begun, "cudaStreamBeginCapture");
-      recording_ = true;
-      std::exception_ptr thrown;
-      try {
-        work();
-      } catch (...) {
-        thrown = std::current_exception();
-      }
-      recording_ = false;
-      cudaGraph_t raw = nullptr;
-      const cudaError_t ended = cudaStreamEndCapture(stream_, &raw);
-      const Graph graph(raw);
-      if (thrown != nullptr) std::rethrow_exception(thrown);
-      check(ended, "cudaStreamEndCapture");
-      cudaGraphExec_t ready = nullptr;
-      check(cudaGraphInstantiate(&ready, graph.get(), 0), "cudaGraphInstantiate");
-      recorded.graph.reset(ready);
-    } else {
-      (void)cudaGetLastError();
-    }
+  auto& graphs = static_cast<Recorded&>(*content).graphs;
+  auto found = graphs.find(times);
+  if (found == graphs.end()) {
+    if (graphs.size() == kMostGraphs) graphs.clear();
+    found = graphs.emplace(times, record(work, times)).first;
   }
-  if (recorded.graph == nullptr) return work();
-  check(cudaGraphLaunch(recorded.graph.get(), stream_), "cudaGraphLaunch");
+  if (found->second != nullptr) {
+    check(cudaGraphLaunch(found->second.get(), stream_), "cudaGraphLaunch");
+  } else {
+    for (Index i = 0; i < times; ++i) work();
+  }
+}
+
+CUgraphExec_st* CudaBackend::record(const std::function<void()>& work, Index times) {
+  // Thread-local: other threads may go on allocating.
+  const cudaError_t begun = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
+  if (begun == cudaErrorStreamCaptureUnsupported) {  // a caller's legacy stream
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  check(begun, "cudaStreamBeginCapture");
+  recording_ = true;
+  std::exception_ptr thrown;
+  try {
+    for (Index i = 0; i < times; ++i) work();
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  recording_ = false;
+  cudaGraph_t raw = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(stream_, &raw);
+  const Graph graph(raw);
+  if (thrown != nullptr) std::rethrow_exception(thrown);
+  check(ended, "cudaStreamEndCapture");
+  cudaGraphExec_t ready = nullptr;
+  check(cudaGraphInstantiate(&ready, graph.get(), 0), "cudaGraphInstantiate");
+  return ready;
 }
 
 }  // namespace cuvae::cuda
