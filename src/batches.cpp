@@ -10,7 +10,7 @@
 namespace cuvae {
 namespace {
 
-constexpr std::size_t kHalfBytes = std::size_t{64} << 20;  // of the window: some hundred batches, or one
+constexpr std::size_t kMostHalfBytes = std::size_t{64} << 20;  // of the window: enough to keep the copies long
 
 }  // namespace
 
@@ -36,7 +36,7 @@ Batches::Batches(Backend& backend, const Dataset& data, Rows train, std::uint64_
     return;
   }
   const std::size_t batch_bytes = batch_ * data_.row_bytes();
-  const std::size_t half = most_bytes == 0 ? kHalfBytes : std::min(kHalfBytes, most_bytes / 2);
+  const std::size_t half = std::min(kMostHalfBytes, (most_bytes > 0 ? most_bytes : backend.available_memory() / 2) / 2);
   chunk_steps_ = std::max<std::size_t>(1, half / batch_bytes);
   window_ = backend.make_double_buffer(chunk_steps_ * batch_bytes);
 }

@@ -9,7 +9,7 @@ int main(int, char** arguments) try {
   const std::filesystem::path folder = arguments[1], last = folder / "last.safetensors";
   TrainConfig config = test::thorough_training();
   config.epochs = 30;
-  const auto backend = make_backend("cpu", 1);
+  const auto backend = make_backend("auto", 1);
   const Dataset data = test::small_data();
   Trainer trainer = std::filesystem::exists(last) ? Trainer::resume(*backend, last)
                                                   : Trainer(*backend, test::small_model(), config, data);
