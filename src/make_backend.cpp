@@ -41,6 +41,7 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Pr
     return std::make_unique<cuda::CudaBackend>(ordinal, precision);
   const std::string all = "cpu, cuda, cuda:N";
 #else
+  if (device.rfind("cuda", 0) == 0) throw Error("cuda: this build has no CUDA backend: it was built without nvcc");
   const std::string all = "cpu";
 #endif
   if (device == "auto") return make_cpu(threads, precision);

@@ -43,6 +43,17 @@ void DeviceArguments::add_to(CLI::App& app) {
 
 std::unique_ptr<Backend> DeviceArguments::make() const { return make_backend(device, threads); }
 
+std::string DeviceArguments::describe(const Backend& backend) const {
+  const std::string text = backend.name() + ": " + backend.description();
+  if (device != "auto" || backend.name() != "cpu") return text;
+  try {
+    make_backend("cuda");
+  } catch (const Error& error) {
+    return text + " (" + error.what() + ")";
+  }
+  return text;
+}
+
 void ModelArguments::add_model_to(CLI::App& app) {
   app.add_option("model", model, "A run folder, or a .safetensors checkpoint")->type_name("")->required();
 }

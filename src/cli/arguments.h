@@ -19,13 +19,15 @@ CLI::Validator within(double low, double high);
 /// Accepts file names with one of these extensions.
 CLI::Validator with_extension(std::vector<std::string> extensions);
 
-/// Where to compute: --device, --threads.
+/// Where to compute: --device, --threads, and for training --data-memory.
 struct DeviceArguments {
   std::string device = "auto";
   int threads = 0;
 
   void add_to(CLI::App& app);
   std::unique_ptr<Backend> make() const;
+  /// "cpu: AMD EPYC, 2 threads, avx512", and why no GPU is used where one would have been.
+  std::string describe(const Backend& backend) const;
 };
 
 /// A trained model, with its backend, which must live longer.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <utility>
 
 namespace cuvae::cli {
 namespace {
@@ -52,11 +53,12 @@ std::string duration(double seconds) {
   return format("%lld:%02lld", minutes, total % 60);
 }
 
-ProgressDisplay::ProgressDisplay(bool quiet, Index batch)
-    : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1), batch_(batch) {}
+ProgressDisplay::ProgressDisplay(bool quiet, Index batch, std::string title)
+    : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1), batch_(batch), title_(std::move(title)) {}
 
 void ProgressDisplay::show(const Progress& progress) {
   if (quiet_) return;
+  if (!title_.empty()) std::cerr << std::exchange(title_, {}) + '\n';
   if (terminal_) {
     constexpr const char* renew = "\r\033[K";  // back to the first column, and clear the line
     std::cerr << renew + bar_line(progress, batch_);

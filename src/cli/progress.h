@@ -1,12 +1,15 @@
 // How a run shows its progress on stderr: a line that renews itself on a terminal, else a line per epoch.
 #pragma once
+#include <string>
+
 #include "cuvae/trainer.h"
 
 namespace cuvae::cli {
 
 class ProgressDisplay {
  public:
-  ProgressDisplay(bool quiet, Index batch);
+  /// `title` is the first line, before any progress.
+  ProgressDisplay(bool quiet, Index batch, std::string title);
   ~ProgressDisplay() { end_line(); }
   ProgressDisplay(const ProgressDisplay&) = delete;
   ProgressDisplay& operator=(const ProgressDisplay&) = delete;
@@ -18,6 +21,7 @@ class ProgressDisplay {
 
   bool quiet_, terminal_;
   Index batch_;
+  std::string title_;
   bool line_open_ = false;
 };
 

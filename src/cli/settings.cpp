@@ -165,6 +165,12 @@ void add_settings(CLI::App& app, Settings& s) {
   visit_training(s.training, add);
   app.get_option("--binarize")->default_str("");
   s.DeviceArguments::add_to(app);
+  app.add_option("--data-memory", s.data_memory,
+                 "MiB of a GPU's memory for the data; larger data is streamed; 0: what is free")
+      ->type_name("N")
+      ->default_str("0")
+      ->check(within(0, kMaxCount))
+      ->group("Device");
 }
 
 void resolve(const CLI::App& app, Settings& s) {
@@ -192,7 +198,7 @@ Json settings_json(const TrainConfig& training) {
 }
 
 Json settings_json(const Settings& s) {
-  Json object = {{"data", s.data}, {"device", s.device}, {"threads", s.threads}};
+  Json object = {{"data", s.data}, {"device", s.device}, {"threads", s.threads}, {"data-memory", s.data_memory}};
   object.update(settings_json(s.model));
   object.update(settings_json(s.training));
   return object;

@@ -14,6 +14,7 @@ struct Settings : DeviceArguments {
   std::string data;
   VaeConfig model;
   TrainConfig training;
+  Index data_memory = 0;      ///< MiB of a GPU's memory that the data may take; 0: what is free
   std::vector<Index> hidden;  ///< --hidden, which resolve() spreads over encoder and decoder
 };
 

@@ -35,7 +35,11 @@ void write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& imag
     write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
 }
 
-std::string nats(double value) { return number(value, 7); }
+std::string nats(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.2f", value);
+  return text;
+}
 
 void print_metrics(const Progress& p) {
   std::cout << "epoch " << p.epoch << " of " << p.epochs << ": ELBO " << nats(p.train.reconstruction - p.train.kl)
@@ -81,13 +85,15 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   int stop_code = 0;
   {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
     const StopSignals signals;
-    ProgressDisplay display(quiet, settings.training.batch);
+    const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
+    ProgressDisplay display(quiet, settings.training.batch, "training on " + device);
     const auto report = [&](const Progress& progress) {
       log.append(progress);
       display.show(progress);
       last = progress;
     };
-    outcome = trainer.fit(data, {folder.path(), report, signals.flag()});
+    const auto data_memory = static_cast<std::size_t>(settings.data_memory) << 20;
+    outcome = trainer.fit(data, {folder.path(), report, signals.flag(), data_memory});
     stop_code = signals.exit_code();
   }
   if (outcome == Outcome::interrupted) {
