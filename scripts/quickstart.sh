@@ -5,6 +5,7 @@
 
 runs=${1:-runs}
 install_packages "${BUILD_PACKAGES[@]}"
+if have_gpu; then get_toolkit; fi
 build release -DCUVAE_BUILD_TESTS=OFF -DCUVAE_BUILD_BENCH=OFF
 cuvae=build/release/cuvae
 

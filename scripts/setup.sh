@@ -1,5 +1,5 @@
 # Shared by the scripts beside it, not run alone: installs what is missing, configures, builds.
-# After sourcing: say, install_packages, build.
+# After sourcing: say, install_packages, have_gpu, get_toolkit, build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -34,6 +34,15 @@ install_packages() {
   rm -f "$log"
 }
 
+# Whether there is an NVIDIA GPU to compute on.
+have_gpu() { [ -e /dev/nvidiactl ] || nvidia-smi -L >/dev/null 2>&1; }
+
+# Gets a CUDA toolkit where the system has none; without one (no network, say) all that needs no GPU still builds.
+get_toolkit() {
+  install_packages python3-venv
+  scripts/toolkit.sh || say "Going on without a CUDA toolkit: the CUDA backend and its emulated tests are left out"
+}
+
 # build PRESET [cmake options]: configures quietly, then builds.
 build() {
   local preset=$1
@@ -42,5 +51,6 @@ build() {
   mkdir -p build
   local log="build/$preset.configure.log"
   cmake --preset "$preset" "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "configuring failed; the whole log is $log"; }
+  sed -n 's/^-- cuvae: //p' "$log"
   cmake --build --preset "$preset"
 }

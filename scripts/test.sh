@@ -12,6 +12,7 @@ esac
 jobs=$(nproc)
 
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+get_toolkit  # the kernels are compiled, and run on an emulator
 if [ "$sanitize" = yes ]; then
   build asan
   say "Tests under AddressSanitizer and UndefinedBehaviorSanitizer"
