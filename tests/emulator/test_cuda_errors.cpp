@@ -62,10 +62,12 @@ TEST_F(CudaErrors, OutOfMemoryNamesWhatWasAskedForAndWhatThereIs) {
 TEST_F(CudaErrors, AModelThatDoesNotFitGivesItsMemoryBack) {
   cuemu::set_memory(cuemu::memory_in_use() + (std::size_t{64} << 20));
   const auto backend = make_backend("cuda");
+  backend->synchronize();
   const std::size_t before = cuemu::memory_in_use();
   VaeConfig large = small_model();
   large.encoder_hidden = {4000, 4000};
   EXPECT_THROW(Trainer(*backend, large, small_training(), kSmallRows), Error);
+  backend->synchronize();  // memory is given back in the stream's order
   EXPECT_EQ(cuemu::memory_in_use(), before);
 }
 

@@ -36,19 +36,8 @@ void set_up_threads() {
 }
 
 unsigned take_ready() {
-  std::size_t pick = 0;
-  if (m.seed != 0) pick = m.random.below(static_cast<unsigned>(m.ready.size()));
-  if (m.seed != 0 && m.seed % 2 == 0)
-    for (std::size_t i = 0; i < m.ready.size(); ++i)
-      if (m.priority[m.ready[i] / 32] > m.priority[m.ready[pick] / 32]) pick = i;
-  const unsigned thread = m.ready[pick];
-  if (m.seed == 0) {
-    m.ready.erase(m.ready.begin());
-  } else {
-    m.ready[pick] = m.ready.back();
-    m.ready.pop_back();
-  }
-  return thread;
+  if (m.seed == 0) return m.ready.take_first();
+  return m.seed % 2 == 0 ? m.ready.take_by_priority(m.random, m.priority) : m.ready.take_any(m.random);
 }
 
 // Threads of a block that failed, whose fibers are not run again.

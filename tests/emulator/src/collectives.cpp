@@ -72,7 +72,7 @@ void complete_warp_if_full(unsigned warp, unsigned mask) {
 
 void wake(unsigned thread) {
   m.threads[thread].state = State::ready;
-  m.ready.push_back(thread);
+  m.ready.push(thread, m.seed == 0);
 }
 
 void finish_thread() {

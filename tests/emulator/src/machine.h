@@ -9,6 +9,7 @@
 
 #include "context.h"
 #include "random.h"
+#include "ready.h"
 #include "sanitizers.h"
 
 namespace cuemu {
@@ -47,7 +48,7 @@ struct Machine {
 
   std::vector<Thread> threads;
   std::vector<unsigned> order;  // of the first runs
-  std::vector<unsigned> ready;  // blocked once, and free to go on
+  ReadyThreads ready;
   unsigned priority[32] = {};   // of the warps
   unsigned next_fresh = 0;      // index into order
   unsigned live = 0, waiting_at_barrier = 0;
