@@ -5,9 +5,10 @@
 namespace cuvae::cuda {
 namespace {
 
-// The multiply-adds of a product up to which one launch of a plain kernel is faster than two or three of the library's
-// and its helpers: they are some 0.5 us of a large GPU's arithmetic, and a launch costs 1 to 3 us. At batch 128 the
-// layers 400 -> 40 and 20 -> 400 are below (2.0 and 1.0 million), 784 -> 400 is far above (40 million).
+// The multiply-adds of a product up to which one launch of a plain kernel should beat two or three of the library's and
+// its helpers: they are well below 1 us of a large GPU's arithmetic, and a launch costs 1 to 3. An estimate, not yet
+// measured. At batch 128 the layers 400 -> 40 and 20 -> 400 are below (2.0 and 1.0 million), 784 -> 400 is far above (40
+// million).
 constexpr Index kSmallProduct = Index{1} << 22;
 
 }  // namespace
