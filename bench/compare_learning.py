@@ -47,7 +47,8 @@ def learn_cuvae(args, environment, folder):
 
 def learn_torch(args, environment, folder):
     out = Path(folder) / "torch.json"
-    call([args.python, str(PEERS / "torch_vae.py"), "learn", "--data", args.data, "--epochs", str(args.epochs), "--seeds",
+    script = str(PEERS / "torch_vae.py")
+    call([args.python, script, "learn", "--data", args.data, "--epochs", str(args.epochs), "--seeds",
           *map(str, args.seeds), "--mode", args.mode, "--threads", str(args.threads), "--out", str(out)], environment,
          stdout=sys.stderr)
     result = json.loads(out.read_text())

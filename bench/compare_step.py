@@ -48,7 +48,8 @@ def machine(device="cpu"):
 def provenance(device="cpu"):
     """What a reader needs to run the same again."""
     now = datetime.datetime.now(datetime.timezone.utc)
-    return {"machine": machine(device), "date": now.isoformat(timespec="seconds"), "commit": run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
+    return {"machine": machine(device), "date": now.isoformat(timespec="seconds"),
+            "commit": run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
             "command": shlex.join(["python", *sys.argv])}
 
 
