@@ -40,7 +40,7 @@ inline bool cuda_is_required() {
 inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
 #else
 inline std::vector<std::string> backends_under_test() {
-  if (cuda_is_there() || cuda_is_required()) return {"cpu", "cuda"};
+  if (cuda_is_required() || cuda_is_there()) return {"cpu", "cuda"};
   return {"cpu"};
 }
 #endif

@@ -7,7 +7,7 @@ namespace cuvae {
 namespace {
 using namespace test;
 
-TEST(DeviceNoise, AgreesWithTheHost) {
+TEST(CudaNoise, AgreesWithTheHost) {
   if (!cuda_is_there() && !cuda_is_required()) GTEST_SKIP() << "no CUDA device";
   const auto backend = make_backend("cuda");
   constexpr Index kGroups = 1000;

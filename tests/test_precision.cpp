@@ -34,7 +34,7 @@ Step step_with(Precision precision) {
 // product, of two such inputs, by 4e-4. They are independent, so the product errs by as much of its norm. A gradient
 // has passed at most eight products: 4e-4 sqrt(8) = 1.1e-3; the bound is four times that, since errors of the loss's
 // own derivative and of a relu near zero are no independent roundings.
-TEST(PrecisionTest, Tf32IsCloseToFp32) {
+TEST(CudaPrecision, Tf32IsCloseToFp32) {
   if (!cuda_is_there() && !cuda_is_required()) GTEST_SKIP() << "no CUDA device";
   const Step exact = step_with(Precision::fp32), rounded = step_with(Precision::tf32);
   reference::Vector difference;
