@@ -71,15 +71,21 @@ class Server:
         self.process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
 
-    def ask(self, batch, seconds):
+    def send(self, batch, seconds):
         try:
             print(batch, seconds, file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline()
         except BrokenPipeError:
-            answer = ""
+            pass  # receive() finds it ended
+
+    def receive(self):
+        answer = self.process.stdout.readline()
         if not answer:
             raise Ended(f"{self.name} ended with code {self.process.wait()}: {shlex.join(self.command)}")
         return json.loads(answer)
+
+    def ask(self, batch, seconds):
+        self.send(batch, seconds)
+        return self.receive()
 
     def close(self):
         self.process.communicate()  # closes its stdin and waits; does not mind if it has ended
@@ -89,9 +95,11 @@ def measure(servers, batches, rounds, seconds, left_out):
     """batch -> name -> answers, one for each round. Peers that end are removed from `servers` and named in left_out."""
     answers = {}
     for batch in batches:
+        for server in servers:
+            server.send(batch, 0.0)  # compiles, allocates, warms the caches: all at once, since compilers take long
         for server in list(servers):
             try:
-                server.ask(batch, 0.0)  # compiles, allocates, warms the caches
+                server.receive()
             except Ended as error:
                 if server is servers[0]:
                     raise
@@ -146,9 +154,9 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
     parser.add_argument("--jax-python", help="a Python that has jax, if it is another")
     parser.add_argument("--peers", nargs="+", choices=["torch:eager", "torch:compile", "torch:reduce-overhead",
-                                                       "torch:max-autotune", "jax"],
-                        help="default: torch:eager torch:compile on the CPU, torch:eager torch:reduce-overhead jax "
-                             "on a GPU")
+                                                       "torch:max-autotune", "torch:graph", "jax"],
+                        help="default: torch:eager torch:compile on the CPU, torch:eager torch:reduce-overhead "
+                             "torch:graph jax on a GPU")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32", help="of matrix products")
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 512, 2048, 8192])
@@ -159,7 +167,7 @@ def main():
     args = parser.parse_args()
     if args.peers is None:
         args.peers = (["torch:eager", "torch:compile"] if args.device == "cpu" else
-                      ["torch:eager", "torch:reduce-overhead", "jax"])
+                      ["torch:eager", "torch:reduce-overhead", "torch:graph", "jax"])
 
     started = provenance(args.device)
     environment = child_environment(args.threads)

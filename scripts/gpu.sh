@@ -142,19 +142,23 @@ run_kernels() {
 }
 
 # The precisions that this build has.
-precisions() {
+precisions=()
+find_precisions() {
   local p text
+  [ ${#precisions[@]} -eq 0 ] || return 0
   for p in fp32 tf32 bf16; do
-    text=$("$bench" step --device cuda --precision "$p" --batch 1 --seconds 0.001 2>&1) || [[ $text != *"not available"* ]] || continue
-    echo "$p"
+    text=$("$bench" step --device cuda --precision "$p" --batch 1 --seconds 0.001 2>&1) ||
+      [[ $text != *"not available"* ]] || continue
+    precisions+=("$p")
   done
 }
 
 run_step() {
-  local p seconds=2
+  local p seconds=1
+  find_precisions
   [ "$quick" = no ] || seconds=0.3
   : >"$out/step.jsonl"
-  for p in $(precisions); do
+  for p in "${precisions[@]}"; do
     limited 600 "$bench" step --device cuda --precision "$p" --batch 128 256 512 1024 2048 4096 8192 --json \
       --seconds "$seconds" >>"$out/step.jsonl" || problems+=" $p"
   done
@@ -166,23 +170,24 @@ run_peers() {
   local p peers=() batches=(128 1024 8192) rounds=3
   [ "$quick" = no ] || batches=(128 8192) rounds=2
   if "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-    peers+=(torch:eager torch:reduce-overhead)
+    peers+=(torch:eager torch:reduce-overhead torch:graph)
   fi
   if "$python" -c 'import jax; jax.devices("cuda")' 2>/dev/null; then peers+=(jax); fi
+  find_precisions
   [ ${#peers[@]} -gt 0 ] || { echo "$python has neither a torch nor a jax that sees the GPU: nothing done"; return 0; }
-  for p in $(precisions); do
-    limited 100 "$python" bench/compare_step.py --cuvae "$bench" --python "$python" --device cuda --precision "$p" --peers \
+  for p in "${precisions[@]}"; do
+    limited 95 "$python" bench/compare_step.py --cuvae "$bench" --python "$python" --device cuda --precision "$p" --peers \
       "${peers[@]}" --batch "${batches[@]}" --rounds "$rounds" --seconds 0.5 --out "$out/peers_$p" || problems+=" $p"
   done
   [ -z "$problems" ]
 }
 
 echo "$gpu; commit $commit"
-stage tests 120
-stage sanitizer 110
-stage kernels 60
-stage step 70
-stage peers 220
+stage tests 100
+stage sanitizer 85
+stage kernels 50
+stage step 75
+stage peers 280
 
 say "Results in $out"
 {

@@ -8,7 +8,7 @@
 Choices, each measured on two Zen 4 cores: Adam(fused=True) beats foreach and a compiled foreach step, index_select
 beats indexing, comparing uniforms beats torch.bernoulli. torch.compile sees the forward pass and the loss, and so the
 backward pass; on a GPU also the gathering, which its code generator can then fuse. reduce-overhead and max-autotune
-replay CUDA graphs. The data lie on the device.
+replay CUDA graphs of that; graph captures the compiled step with the optimizer in one. The data lie on the device.
 """
 import argparse
 import gzip
@@ -55,29 +55,54 @@ def gather(pixels, rows):
 
 class Training:
     def __init__(self, pixels, mode, precision="fp32"):
-        self.pixels, self.device = pixels, pixels.device
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+        self.pixels, self.device, self.bf16 = pixels, pixels.device, precision == "bf16"
         self.model = Vae().to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True, capturable=mode == "graph")
         # dynamic=False: each batch size gets code of its own.
-        options = {"dynamic": False} if mode == "compile" else {"dynamic": False, "mode": mode}
+        options = {"dynamic": False} if mode in ("compile", "graph") else {"dynamic": False, "mode": mode}
         compiled = (lambda f: f) if mode == "eager" else (lambda f: torch.compile(f, **options))
         if self.device.type == "cpu":
             forward = compiled(self.model)
-            self.loss = lambda rows: self.elbo_loss(forward, rows)
+            self.loss = lambda rows: self.loss_by(forward, rows)
         else:
-            self.loss = compiled(lambda rows: self.elbo_loss(self.model, rows))
+            if mode != "eager":
+                torch._dynamo.mark_static_address(pixels)  # else a CUDA graph would copy the data set in every step
+            self.loss = compiled(lambda rows: self.loss_by(self.model, rows))
+        self.graphs = {} if mode == "graph" else None  # batch size -> (row numbers, graph)
 
-    def elbo_loss(self, forward, rows):
-        with self.autocast:
+    def loss_by(self, forward, rows):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             reconstruction, kl = forward(gather(self.pixels, rows))
         return (reconstruction + kl) / len(rows)
 
-    def step(self, rows):
-        loss = self.loss(rows)
+    def update(self, rows):
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.loss(rows).backward()
         self.optimizer.step()
+
+    def step(self, rows):
+        if self.graphs is None:
+            return self.update(rows)
+        if len(rows) not in self.graphs:
+            self.graphs[len(rows)] = self.capture(rows)
+        static_rows, graph = self.graphs[len(rows)]
+        static_rows.copy_(rows)
+        graph.replay()
+
+    def capture(self, rows):
+        """The whole step, optimizer included, as a CUDA graph; PyTorch's own recipe."""
+        rows = rows.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.update(rows)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            self.update(rows)
+        return rows, graph
 
     def batches(self, batch):
         """One epoch of shuffled row numbers; the remainder is left out."""
@@ -192,11 +217,14 @@ def main():
         command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
         command.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32",
                              help="of matrix products; bf16 is autocast")
-        command.add_argument("--mode", choices=["eager", "compile", "reduce-overhead", "max-autotune"], default="eager")
+        command.add_argument("--mode", default="eager",
+                             choices=["eager", "compile", "reduce-overhead", "max-autotune", "graph"])
         command.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():
         sys.exit(f"torch_vae.py: this PyTorch finds no device {args.device}")
+    if args.device == "cpu" and args.mode == "graph":
+        sys.exit("torch_vae.py: mode graph is for CUDA devices")
     torch.set_float32_matmul_precision("high" if args.precision == "tf32" else "highest")
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)  # Adam moments of blank pixels decay to denormals; cuvae flushes too
