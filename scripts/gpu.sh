@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs an NVIDIA GPU, in under ten minutes: scripts/gpu.sh [--quick] [--only STAGES] [--build FOLDER] [OUT].
+# Everything that needs an NVIDIA GPU, in under ten minutes:
+#   scripts/gpu.sh [--quick] [--only STAGES] [--build FOLDER] [OUT]
 # STAGES is a list of: tests,sanitizer,kernels,step,peers. Takes the build folder (build/release) as it is when it has
 # programs, also one built elsewhere on the same architecture (see pack.sh); otherwise builds. Writes tables and raw JSON
 # into OUT (build/gpu). A stage that fails or runs out of time does not stop the others; the exit code is then 1 and the
@@ -196,7 +197,7 @@ say "Results in $out"
   echo "passed: ${passed[*]:-none}"
   [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
   for table in tests kernels step peers_fp32 peers_tf32 peers_bf16; do
-    [ ! -e "$out/$table.md" ] || { printf '\n## %s\n\n' "$table"; cat "$out/$table.md"; }
+    [ ! "$out/$table.md" -nt "$out/run.json" ] || { printf '\n## %s\n\n' "$table"; cat "$out/$table.md"; }
   done
 } >"$out/summary.md"
 sed -n '3,/^$/p' "$out/summary.md"
