@@ -107,7 +107,10 @@ KernelCase adam(Backend& b, Index size) {
 KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
   return {"bias and gelu", text(rows, cols), 0, [=](Arrays& a) {
             const View y = a.updated(rows, cols), bias = a.input(1, cols);
-            const cuda::BiasActivation op{y.f32(), nullptr, bias.f32(), rows, cols, Activation::gelu};
+            cuda::BiasActivation op{};
+            op.y = y.f32(), op.b = bias.f32();
+            op.rows = rows, op.cols = cols;
+            op.activation = Activation::gelu;
             return [=] { cuda::check(launch(op, stream), "bias and gelu"); };
           }};
 }
@@ -115,7 +118,10 @@ KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
 KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
   return {"relu backward", text(rows, cols), 0, [=](Arrays& a) {
             const View dx = a.updated(rows, cols), y = a.input(rows, cols);
-            const cuda::ActivationBackward op{dx.f32(), y.f32(), nullptr, rows * cols, Activation::relu};
+            cuda::ActivationBackward op{};
+            op.dx = dx.f32(), op.y = y.f32();
+            op.size = rows * cols;
+            op.activation = Activation::relu;
             return [=] { cuda::check(launch(op, stream), "relu backward"); };
           }};
 }
@@ -123,7 +129,9 @@ KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
 KernelCase column_sums(cudaStream_t stream, Index rows, Index cols) {
   return {"column sums", text(rows, cols), 0, [=](Arrays& a) {
             const View x = a.input(rows, cols), sums = a.output(1, cols);
-            const cuda::ColumnSums op{x.f32(), rows, cols, sums.f32()};
+            cuda::ColumnSums op{};
+            op.x = x.f32(), op.sums = sums.f32();
+            op.rows = rows, op.cols = cols;
             const cuda::Scratch scratch{a.state<char>(static_cast<Index>(scratch_bytes(op))), a.state<unsigned>(1)};
             return [=] { cuda::check(launch(op, scratch, stream), "column sums"); };
           }};
