@@ -30,10 +30,9 @@ Step step_with(Precision precision) {
   return s;
 }
 
-// tf32 keeps 11 significant bits: an input errs by at most 2^-11 of itself, 2.8e-4 in the mean, and the terms of a
-// product, of two such inputs, by 4e-4. They are independent, so the product errs by as much of its norm. A gradient
-// has passed at most eight products: 4e-4 sqrt(8) = 1.1e-3; the bound is four times that, since errors of the loss's
-// own derivative and of a relu near zero are no independent roundings.
+// tf32 keeps 11 significant bits. Whether the library rounds or cuts off the rest is not documented; cut off, an input
+// is too small by 2^-11 of itself in the mean at most. A gradient has passed at most eight products of two such inputs,
+// which all shrink it: 16 * 2^-11 = 7.8e-3. Rounding errors, which have no direction, stay far below.
 TEST(CudaPrecision, Tf32IsCloseToFp32) {
   if (!cuda_is_there() && !cuda_is_required()) GTEST_SKIP() << "no CUDA device";
   const Step exact = step_with(Precision::fp32), rounded = step_with(Precision::tf32);
@@ -41,7 +40,7 @@ TEST(CudaPrecision, Tf32IsCloseToFp32) {
   for (std::size_t i = 0; i < exact.update.size(); ++i) difference.push_back(rounded.update[i] - exact.update[i]);
   const double norm = std::sqrt(dot(exact.update, exact.update)), error = std::sqrt(dot(difference, difference));
   EXPECT_GT(norm, 0);
-  EXPECT_LE(error / norm, 5e-3);
+  EXPECT_LE(error / norm, 8e-3);
   EXPECT_NEAR(rounded.loss, exact.loss, 1e-3 * exact.loss);
 }
 
