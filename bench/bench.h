@@ -11,6 +11,11 @@ namespace cuvae::bench {
 
 void add_step(CLI::App& app);
 void add_memory(CLI::App& app);
+void add_kernels(CLI::App& app);
+
+/// The option --precision.
+void add_precision(CLI::App& command, Precision& precision);
+const char* precision_name(Precision precision);
 
 inline double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();

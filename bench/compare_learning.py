@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare_step import TORCH_SCRIPT, child_environment, provenance
+from compare_step import PEERS, child_environment, provenance
 
 KEYS = ("elbo", "reconstruction", "kl")
 
@@ -47,7 +47,8 @@ def learn_cuvae(args, environment, folder):
 
 def learn_torch(args, environment, folder):
     out = Path(folder) / "torch.json"
-    call([args.python, str(TORCH_SCRIPT), "learn", "--data", args.data, "--epochs", str(args.epochs), "--seeds",
+    script = str(PEERS / "torch_vae.py")
+    call([args.python, script, "learn", "--data", args.data, "--epochs", str(args.epochs), "--seeds",
           *map(str, args.seeds), "--mode", args.mode, "--threads", str(args.threads), "--out", str(out)], environment,
          stdout=sys.stderr)
     result = json.loads(out.read_text())

@@ -1,11 +1,13 @@
-"""The training step of cuvae beside PyTorch's, eager and compiled, in one interleaved run.
+"""The training step of cuvae beside PyTorch's and JAX's, in one interleaved run.
 
     python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --out bench/results/step
+    python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --device cuda --precision tf32 --out bench/results/step_gpu
 
 All programs are started once and wait on stdin; requests "batch seconds" go to one after another, round after round, so
 that a change of the machine's speed meets all of them. The table gives medians over the rounds, and medians of the
-ratios within a round. Writes OUT.json (every answer, the machine, versions, commit, command) and OUT.md. Needs only the
-standard library (PyTorch runs in --python).
+ratios within a round. A peer that does not run is left out and named, and the exit code is then 1. Writes OUT.json
+(every answer, the machine, versions, commit, command) and OUT.md. Needs only the standard library (the peers run in
+--python and --jax-python).
 """
 import argparse
 import datetime
@@ -19,7 +21,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TORCH_SCRIPT = ROOT / "bench" / "peers" / "torch_vae.py"
+PEERS = ROOT / "bench" / "peers"
 
 
 def run_text(*command):
@@ -29,16 +31,24 @@ def run_text(*command):
         return ""
 
 
-def machine():
+def gpu(device):
+    """Name and driver of "cuda:N", as nvidia-smi has them."""
+    ordinal = device.partition(":")[2] or "0"
+    return run_text("nvidia-smi", f"--id={ordinal}", "--query-gpu=name,driver_version", "--format=csv,noheader")
+
+
+def machine(device="cpu"):
     fields = dict(line.split(":", 1) for line in run_text("lscpu").splitlines() if ":" in line)
     flags = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if f in fields.get("Flags", "").split()]
-    return {"cpu": fields.get("Model name", platform.processor()).strip(), "cores": os.cpu_count(), "flags": flags,
-            "system": platform.platform(), "load_at_start": os.getloadavg()}
+    gpus = {} if device == "cpu" else {"gpu": gpu(device)}
+    return {**gpus, "cpu": fields.get("Model name", platform.processor()).strip(), "cores": os.cpu_count(),
+            "flags": flags, "system": platform.platform(), "load_at_start": os.getloadavg()}
 
 
-def provenance():
+def provenance(device="cpu"):
     """What a reader needs to run the same again."""
-    return {"machine": machine(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"machine": machine(device), "date": now.isoformat(timespec="seconds"),
             "commit": run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
             "command": shlex.join(["python", *sys.argv])}
 
@@ -51,38 +61,57 @@ def child_environment(threads):
     return environment
 
 
+class Ended(Exception):
+    """A program ended where it should have answered."""
+
+
 class Server:
     def __init__(self, name, command, environment):
         self.name, self.command = name, command
         self.process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
 
-    def ask(self, batch, seconds):
+    def send(self, batch, seconds):
         try:
             print(batch, seconds, file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline()
         except BrokenPipeError:
-            answer = ""
+            pass  # receive() finds it ended
+
+    def receive(self):
+        answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"{self.name} ended with code {self.process.wait()}: {shlex.join(self.command)}")
+            raise Ended(f"{self.name} ended with code {self.process.wait()}: {shlex.join(self.command)}")
         return json.loads(answer)
+
+    def ask(self, batch, seconds):
+        self.send(batch, seconds)
+        return self.receive()
 
     def close(self):
         self.process.communicate()  # closes its stdin and waits; does not mind if it has ended
 
 
-def measure(servers, batches, rounds, seconds):
-    """batch -> name -> answers, one for each round."""
+def measure(servers, batches, rounds, seconds, left_out):
+    """batch -> name -> answers, one for each round. Peers that end are removed from `servers` and named in left_out."""
     answers = {}
     for batch in batches:
         for server in servers:
-            server.ask(batch, 0.0)  # compiles, allocates, warms the caches
+            server.send(batch, 0.0)  # compiles, allocates, warms the caches: all at once, since compilers take long
+        for server in list(servers):
+            try:
+                server.receive()
+            except Ended as error:
+                if server is servers[0]:
+                    raise
+                print(error, file=sys.stderr)
+                left_out.append(server.name)
+                servers.remove(server)
         answers[batch] = {server.name: [] for server in servers}
         for _ in range(rounds):
             for server in servers:
                 answers[batch][server.name].append(server.ask(batch, seconds))
         print(f"batch {batch}: {rounds} rounds done", file=sys.stderr)
-    return answers
+    return {batch: {server.name: by_name[server.name] for server in servers} for batch, by_name in answers.items()}
 
 
 def spread(values, digits=2):
@@ -104,40 +133,69 @@ def table(answers):
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def commands(args):
+    """name -> command; the first is cuvae's."""
+    where = ["--device", args.device, "--precision", args.precision]
+    threads = ["--threads", str(args.threads)]
+    result = {"cuvae": [args.cuvae, "step", "--serve", *where, *threads]}
+    for peer in args.peers:
+        framework, _, mode = peer.partition(":")
+        if framework == "torch":
+            result[f"torch {mode}"] = [args.python, str(PEERS / "torch_vae.py"), "step", "--serve", "--mode", mode,
+                                       *where, *threads]
+        else:
+            result["jax"] = [args.jax_python or args.python, str(PEERS / "jax_vae.py"), "--serve", *where]
+    return result
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuvae", required=True, help="the program cuvae-bench")
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
+    parser.add_argument("--jax-python", help="a Python that has jax, if it is another")
+    parser.add_argument("--peers", nargs="+", choices=["torch:eager", "torch:compile", "torch:reduce-overhead",
+                                                       "torch:max-autotune", "torch:graph", "jax"],
+                        help="default: torch:eager torch:compile on the CPU, torch:eager torch:reduce-overhead "
+                             "torch:graph jax on a GPU")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32", help="of matrix products")
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 512, 2048, 8192])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, required=True, help="OUT.json and OUT.md are written")
     args = parser.parse_args()
+    if args.peers is None:
+        args.peers = (["torch:eager", "torch:compile"] if args.device == "cpu" else
+                      ["torch:eager", "torch:reduce-overhead", "torch:graph", "jax"])
 
-    commands = {"cuvae": [args.cuvae, "step", "--serve", "--threads", str(args.threads)]}
-    for mode in ("eager", "compile"):
-        commands[f"torch {mode}"] = [args.python, str(TORCH_SCRIPT), "step", "--serve", "--mode", mode, "--threads",
-                                     str(args.threads)]
-    started = provenance()
+    started = provenance(args.device)
     environment = child_environment(args.threads)
-    servers = [Server(name, command, environment) for name, command in commands.items()]
+    started_servers = [Server(name, command, environment) for name, command in commands(args).items()]
+    servers, left_out = list(started_servers), []
     try:
-        answers = measure(servers, args.batch, args.rounds, args.seconds)
+        answers = measure(servers, args.batch, args.rounds, args.seconds, left_out)
+    except Ended as error:
+        sys.exit(f"compare_step.py: {error}")
     finally:
-        for server in servers:
+        for server in started_servers:
             server.close()
 
-    result = {**started, "threads": args.threads, "seconds": args.seconds, "answers": answers}
+    result = {**started, "device": args.device, "precision": args.precision, "threads": args.threads,
+              "seconds": args.seconds, "left_out": left_out, "answers": answers}
     first = answers[args.batch[0]]
     result["versions"] = {name: a[0].get("version", result["commit"]) for name, a in first.items()}
-    text = (f"{result['machine']['cpu']}, {args.threads} threads, PyTorch {result['versions']['torch eager']}, "
-            f"{result['date'][:10]}. Medians over {args.rounds} rounds; ratios are medians within a round (smallest to "
-            f"largest).\n\n{table(answers)}")
+    processor = result["machine"]["cpu"] if args.device == "cpu" else f"{result['machine']['gpu']}, {args.precision}"
+    by_framework = {name.split()[0]: version for name, version in result["versions"].items() if name != "cuvae"}
+    versions = "".join(f"{framework} {version}, " for framework, version in by_framework.items())
+    text = (f"{processor}, {args.threads} threads, {versions}{result['date'][:10]}. Medians over {args.rounds} rounds; "
+            f"ratios are medians within a round (smallest to largest).\n\n{table(answers)}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(text)
     print(text, end="")
+    if left_out:
+        sys.exit(f"compare_step.py: left out, since they ended: {', '.join(left_out)}")
 
 
 if __name__ == "__main__":

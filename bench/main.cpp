@@ -1,5 +1,6 @@
-// cuvae-bench: what a training step costs.
+// cuvae-bench: what training costs.
 #include <cstdio>
+#include <map>
 
 #include "bench.h"
 #include "math/philox.h"
@@ -21,13 +22,26 @@ VaeConfig standard_model() {
   return model;
 }
 
+void add_precision(CLI::App& command, Precision& precision) {
+  const std::map<std::string, Precision> names{
+      {"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
+  command.add_option("--precision", precision, "Of products: fp32, tf32 or bf16")
+      ->transform(CLI::CheckedTransformer(names))
+      ->default_str("fp32");
+}
+
+const char* precision_name(Precision precision) {
+  return precision == Precision::fp32 ? "fp32" : precision == Precision::tf32 ? "tf32" : "bf16";
+}
+
 }  // namespace cuvae::bench
 
 int main(int argc, char** argv) {
-  CLI::App app("cuvae-bench: what a training step costs", "cuvae-bench");
+  CLI::App app("cuvae-bench: what training costs", "cuvae-bench");
   app.require_subcommand(1);
   cuvae::bench::add_step(app);
   cuvae::bench::add_memory(app);
+  cuvae::bench::add_kernels(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

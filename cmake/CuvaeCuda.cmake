@@ -96,17 +96,22 @@ else()
   message(STATUS "cuvae: no CUDA backend: ${cuvae_cuda_missing}")
 endif()
 
-# Adds the CUDA backend to the library. The kernels are a target of their own, which knows nvcc's options only.
+# What every target of .cu files needs, a target of its own, since it knows nvcc's options only.
+function(cuvae_kernel_options target)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+  # CMake 3.25 does not know that nvcc has C++20: the standard is an option here, and CMake is to add none.
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
+                                             CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
+  target_compile_options(${target} PRIVATE -std=c++20)
+  if(PROJECT_IS_TOP_LEVEL)
+    target_compile_options(${target} PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+  endif()
+endfunction()
+
+# Adds the CUDA backend to the library.
 function(cuvae_add_cuda target)
   add_library(cuvae_kernels OBJECT ${CUVAE_KERNELS})
-  target_include_directories(cuvae_kernels PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-  # CMake 3.25 does not know that nvcc has C++20: the standard is an option here, and CMake is to add none.
-  set_target_properties(cuvae_kernels PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
-                                                 CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
-  target_compile_options(cuvae_kernels PRIVATE -std=c++20)
-  if(PROJECT_IS_TOP_LEVEL)
-    target_compile_options(cuvae_kernels PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
-  endif()
+  cuvae_kernel_options(cuvae_kernels)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:cuvae_kernels> ${CUVAE_CUDA_SOURCES})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
   target_compile_definitions(${target} PRIVATE CUVAE_HAVE_CUDA)

@@ -8,28 +8,6 @@
 namespace cuvae::cuda {
 namespace {
 
-// Calls f<A>() for the run-time value.
-template <class F>
-cudaError_t dispatch(Activation act, F f) {
-  switch (act) {
-    case Activation::identity:
-      break;
-    case Activation::relu:
-      return f.template operator()<Activation::relu>();
-    case Activation::tanh:
-      return f.template operator()<Activation::tanh>();
-    case Activation::softplus:
-      return f.template operator()<Activation::softplus>();
-    case Activation::silu:
-      return f.template operator()<Activation::silu>();
-    case Activation::gelu:
-      return f.template operator()<Activation::gelu>();
-    case Activation::elu:
-      return f.template operator()<Activation::elu>();
-  }
-  return f.template operator()<Activation::identity>();
-}
-
 // Rows along x, several to a block when they are short.
 template <Activation A, int N>
 __global__ void __launch_bounds__(kThreads) bias_activation(const BiasActivation op) {

@@ -88,6 +88,16 @@ struct ColumnSums {
 std::size_t scratch_bytes(const ColumnSums&);
 cudaError_t launch(const ColumnSums&, Scratch, cudaStream_t);
 
+/// The backward pass of a linear layer, for layers so small that launches are what they cost.
+struct LinearBackward {
+  const float *x, *w, *dy;  // [batch, inputs], [outputs, inputs], [batch, outputs]
+  const float* below_pre;   // [batch, inputs] where needs_pre_activation(below)
+  Index batch, inputs, outputs;
+  Activation below;
+  float *dw, *db, *dx;  // [outputs, inputs], [outputs], [batch, inputs] or null
+};
+cudaError_t launch(const LinearBackward&, cudaStream_t);
+
 struct ElboLoss {
   const float *log_p, *kl, *kl_dims;  // [rows], [batch], [latent]
   Index rows, batch, latent;

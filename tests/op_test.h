@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -15,11 +16,33 @@
 
 namespace cuvae::test {
 
-/// The one list of the backends that every op is tested on.
+/// Whether "cuda" can be made here: always on the emulator.
+inline bool cuda_is_there() {
+  static const bool there = [] {
+    try {
+      return make_backend("cuda") != nullptr;
+    } catch (const Error&) {
+      return false;
+    }
+  }();
+  return there;
+}
+
+/// CUVAE_REQUIRE_CUDA=1: without a device, tests of CUDA fail where they would be skipped.
+inline bool cuda_is_required() {
+  const char* value = std::getenv("CUVAE_REQUIRE_CUDA");
+  return value != nullptr && std::string(value) == "1";
+}
+
+/// The one list of the backends that every op is tested on. A required device that is not there stays in it, so that
+/// each of its tests fails and says why.
 #if defined(CUVAE_EMULATED)
 inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
 #else
-inline std::vector<std::string> backends_under_test() { return {"cpu"}; }
+inline std::vector<std::string> backends_under_test() {
+  if (cuda_is_required() || cuda_is_there()) return {"cpu", "cuda"};
+  return {"cpu"};
+}
 #endif
 
 class OpTest : public ::testing::TestWithParam<std::string> {

@@ -14,7 +14,9 @@ using namespace test;
 using nlohmann::json;
 using reference::Vector;
 
-const std::filesystem::path kSource = CUVAE_SOURCE_DIR;
+// The environment's, where the tests run on another machine than the one that built them.
+const std::filesystem::path kSource =
+    std::getenv("CUVAE_SOURCE_DIR") != nullptr ? std::getenv("CUVAE_SOURCE_DIR") : CUVAE_SOURCE_DIR;
 
 const json& frozen() {
   static const json file = json::parse(std::ifstream(kSource / "tests" / "trajectory" / "frozen.json"));

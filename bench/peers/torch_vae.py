@@ -1,12 +1,14 @@
-"""The VAE of the README (784-400-20-400-784, ReLU, Bernoulli, Adam 1e-3) in PyTorch on the CPU, written to be fast.
+"""The VAE of the README (784-400-20-400-784, ReLU, Bernoulli, Adam 1e-3) in PyTorch, written to be fast.
 
     python bench/peers/torch_vae.py step --batch 128 512 --mode eager --threads 2 --seconds 3
     python bench/peers/torch_vae.py step --mode compile --serve   # requests "batch seconds" on stdin, a line each
+    python bench/peers/torch_vae.py step --device cuda --precision tf32 --mode reduce-overhead
     python bench/peers/torch_vae.py learn --data DIR --epochs 20 --seeds 0 1 2 --out FILE.json
 
 Choices, each measured on two Zen 4 cores: Adam(fused=True) beats foreach and a compiled foreach step, index_select
 beats indexing, comparing uniforms beats torch.bernoulli. torch.compile sees the forward pass and the loss, and so the
-backward pass.
+backward pass; on a GPU also the gathering, which its code generator can then fuse. reduce-overhead and max-autotune
+replay CUDA graphs of that; graph captures the compiled step with the optimizer in one. The data lie on the device.
 """
 import argparse
 import gzip
@@ -52,58 +54,108 @@ def gather(pixels, rows):
 
 
 class Training:
-    def __init__(self, pixels, mode):
-        self.pixels = pixels
-        self.model = Vae()
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
+    def __init__(self, pixels, mode, precision="fp32"):
+        self.pixels, self.device, self.bf16 = pixels, pixels.device, precision == "bf16"
+        self.model = Vae().to(self.device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True, capturable=mode == "graph")
         # dynamic=False: each batch size gets code of its own.
-        self.forward = torch.compile(self.model, dynamic=False) if mode == "compile" else self.model
+        options = {"dynamic": False} if mode in ("compile", "graph") else {"dynamic": False, "mode": mode}
+        compiled = (lambda f: f) if mode == "eager" else (lambda f: torch.compile(f, **options))
+        if self.device.type == "cpu":
+            forward = compiled(self.model)
+            self.loss = lambda rows: self.loss_by(forward, rows)
+        else:
+            if mode != "eager":
+                torch._dynamo.mark_static_address(pixels)  # else a CUDA graph would copy the data set in every step
+            self.loss = compiled(lambda rows: self.loss_by(self.model, rows))
+        self.graphs = {} if mode == "graph" else None  # batch size -> (row numbers, graph)
+
+    def loss_by(self, forward, rows):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            reconstruction, kl = forward(gather(self.pixels, rows))
+        return (reconstruction + kl) / len(rows)
+
+    def update(self, rows):
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(rows).backward()
+        self.optimizer.step()
 
     def step(self, rows):
-        reconstruction, kl = self.forward(gather(self.pixels, rows))
-        loss = (reconstruction + kl) / len(rows)
+        if self.graphs is None:
+            return self.update(rows)
+        if len(rows) not in self.graphs:
+            self.graphs[len(rows)] = self.capture(rows)
+        static_rows, graph = self.graphs[len(rows)]
+        static_rows.copy_(rows)
+        graph.replay()
+
+    def capture(self, rows):
+        """The whole step, optimizer included, as a CUDA graph; PyTorch's own recipe."""
+        rows = rows.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.update(rows)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss
+        with torch.cuda.graph(graph):
+            self.update(rows)
+        return rows, graph
 
     def batches(self, batch):
         """One epoch of shuffled row numbers; the remainder is left out."""
-        order = torch.randperm(len(self.pixels))
+        order = torch.randperm(len(self.pixels), device=self.device)
         return order[:len(order) // batch * batch].view(-1, batch)
+
+    def synchronize(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 # --- step: how long one training step takes --------------------------------------------------------------------------
 
-def time_steps(training, mode, batch, seconds):
-    """Times step by step for `seconds`, after three steps (and a compilation) that do not count."""
+def time_steps(training, batch, seconds):
+    """Times blocks of steps for `seconds`, after some (and a compilation) that do not count. A block is one step on the
+    CPU; on a GPU, where a step is shorter than a wait for it, about 20 ms of them."""
     def forever():
         while True:
             yield from training.batches(batch)
 
     rows = forever()
-    for _ in range(3):
-        training.step(next(rows))
+
+    def timed(steps):
+        training.synchronize()
+        start = time.perf_counter()
+        for _ in range(steps):
+            training.step(next(rows))
+        training.synchronize()
+        return (time.perf_counter() - start) / steps
+
+    gpu = training.device.type == "cuda"
+    for _ in range(10 if gpu else 3):  # CUDA graphs are recorded by the second or third
+        estimate = timed(1)
+    block = max(1, int(0.02 / estimate)) if gpu else 1
     times, end = [], time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:
-        start = time.perf_counter()
-        training.step(next(rows))
-        times.append(time.perf_counter() - start)
-    return {"framework": "pytorch", "version": torch.__version__, "mode": mode, "threads": torch.get_num_threads(),
-            "batch": batch, "median_ms": 1e3 * statistics.median(times), "min_ms": 1e3 * min(times),
-            "steps": len(times)}
+        times.append(timed(block))
+    return {"batch": batch, "median_ms": 1e3 * statistics.median(times), "min_ms": 1e3 * min(times),
+            "steps": len(times) * block}
 
 
 def run_step(args):
     pixels = torch.randint(0, 256, (args.rows, DATA_DIM), dtype=torch.uint8)
     pixels *= torch.rand_like(pixels, dtype=torch.float32) < 0.2  # four in five are blank, as in pictures of digits
-    training = Training(pixels, args.mode)
+    training = Training(pixels.to(args.device), args.mode, args.precision)
     if args.serve:
         requests = (line.split() for line in iter(sys.stdin.readline, ""))
     else:
         requests = ((batch, args.seconds) for batch in args.batch)
+    about = {"framework": "pytorch", "version": torch.__version__, "mode": args.mode, "device": args.device,
+             "precision": args.precision, "threads": torch.get_num_threads()}
     for batch, seconds in requests:
-        print(json.dumps(time_steps(training, args.mode, int(batch), float(seconds))), flush=True)
+        print(json.dumps({**about, **time_steps(training, int(batch), float(seconds))}), flush=True)
 
 
 # --- learn: what the model reaches -----------------------------------------------------------------------------------
@@ -118,7 +170,7 @@ def read_images(folder, name):
 def evaluate(training, pixels, batch=1000):
     """ELBO, reconstruction and KL in nats per example, one sample each, on binarized pixels."""
     reconstruction = kl = 0.0
-    for rows in torch.arange(len(pixels)).split(batch):
+    for rows in torch.arange(len(pixels), device=pixels.device).split(batch):
         r, k = training.model(gather(pixels, rows))
         reconstruction, kl = reconstruction - r.item(), kl + k.item()
     n = len(pixels)
@@ -126,15 +178,16 @@ def evaluate(training, pixels, batch=1000):
 
 
 def run_learn(args):
-    train, test = read_images(args.data, "train"), read_images(args.data, "t10k")
+    train, test = (read_images(args.data, name).to(args.device) for name in ("train", "t10k"))
     runs = []
     for seed in args.seeds:
         torch.manual_seed(seed)
-        training, epoch_seconds = Training(train, args.mode), []
+        training, epoch_seconds = Training(train, args.mode, args.precision), []
         for _ in range(args.epochs):
             start = time.perf_counter()
             for rows in training.batches(args.batch):
                 training.step(rows)
+            training.synchronize()
             epoch_seconds.append(time.perf_counter() - start)
         runs.append({"seed": seed, **evaluate(training, test), "epoch_seconds": epoch_seconds})
         print(json.dumps(runs[-1]), flush=True)
@@ -161,9 +214,18 @@ def main():
     learn.add_argument("--out", type=Path, required=True)
     learn.set_defaults(run=run_learn)
     for command in (step, learn):
-        command.add_argument("--mode", choices=["eager", "compile"], default="eager")
+        command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+        command.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32",
+                             help="of matrix products; bf16 is autocast")
+        command.add_argument("--mode", default="eager",
+                             choices=["eager", "compile", "reduce-overhead", "max-autotune", "graph"])
         command.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        sys.exit(f"torch_vae.py: this PyTorch finds no device {args.device}")
+    if args.device == "cpu" and args.mode == "graph":
+        sys.exit("torch_vae.py: mode graph is for CUDA devices")
+    torch.set_float32_matmul_precision("high" if args.precision == "tf32" else "highest")
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)  # Adam moments of blank pixels decay to denormals; cuvae flushes too
     args.run(args)

@@ -1,0 +1,191 @@
+// The operations that cuvae-bench kernels measures.
+#include <memory>
+#include <utility>
+
+#include "cuda/error.h"
+#include "kernels.h"
+#include "launch.h"
+
+namespace cuvae::bench {
+namespace {
+
+constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000;
+constexpr std::pair<Index, Index> kLayers[] = {{D, H}, {H, 2 * L}, {L, H}, {H, D}};  // inputs, outputs
+
+std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
+std::string text(Index batch, Index in, Index out) { return text(batch, in) + " -> " + std::to_string(out); }
+
+KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, Index cols) {
+  const auto pixels = std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), Randoms::bytes));
+  return {"gather_batch, u8, stochastic", text(batch, cols), 0, [=, &b](Arrays& a) {
+            const View x = a.output(batch, cols);
+            a.count(static_cast<double>(batch * cols));
+            const auto* step = a.state<std::uint32_t>(1);
+            const Index first = rows > batch ? a.number() * batch % (rows - batch) : 0;
+            return [=, &b] {
+              b.gather_batch({pixels->data(), rows, cols, DType::u8}, {nullptr, rows, nullptr, first},
+                             Binarize::stochastic, {1, Stream::binarize, step}, x);
+            };
+          }};
+}
+
+KernelCase linear(Backend& b, Index batch, Index in, Index out, Activation act) {
+  return {"linear, " + std::string(to_string(act)), text(batch, in, out), 2.0 * static_cast<double>(batch * in * out),
+          [=, &b](Arrays& a) {
+            const View x = a.input(batch, in), w = a.input(out, in), bias = a.input(1, out), y = a.output(batch, out);
+            return [=, &b] { b.linear(x, w, bias, act, {}, y); };
+          }};
+}
+
+KernelCase linear_backward(Backend& b, Index batch, Index in, Index out, Activation below, bool needs_dx) {
+  return {"linear_backward" + std::string(needs_dx ? "" : ", no dx"), text(batch, in, out),
+          (needs_dx ? 4.0 : 2.0) * static_cast<double>(batch * in * out), [=, &b](Arrays& a) {
+            const View x = a.input(batch, in), w = a.input(out, in), dy = a.input(batch, out), dw = a.output(out, in),
+                       db = a.output(1, out), dx = needs_dx ? a.output(batch, in) : View{};
+            return [=, &b] { b.linear_backward(x, w, dy, below, {}, dw, db, dx); };
+          }};
+}
+
+KernelCase sample(Backend& b, Index batch, Index latent) {
+  return {"sample_latent", text(batch, latent), 0, [=, &b](Arrays& a) {
+            const View stats = a.input(batch, 2 * latent), z = a.output(batch, latent), kl = a.output(batch, 1),
+                       kl_dims = a.output(1, latent);
+            const auto* step = a.state<std::uint32_t>(1);
+            return [=, &b] { b.sample_latent(stats, {1, Stream::latent, step}, z, kl, kl_dims); };
+          }};
+}
+
+KernelCase latent_backward(Backend& b, Index batch, Index latent) {
+  return {"latent_backward", text(batch, latent), 0, [=, &b](Arrays& a) {
+            const View stats = a.input(batch, 2 * latent), dz = a.input(batch, latent), kl_dims = a.input(1, latent),
+                       dstats = a.output(batch, 2 * latent);
+            const auto* step = a.state<std::uint32_t>(1);
+            return [=, &b] {
+              b.latent_backward(Estimator::pathwise, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats);
+            };
+          }};
+}
+
+KernelCase bernoulli(Backend& b, Index rows, Index cols) {
+  return {"bernoulli_log_prob", text(rows, cols), 0, [=, &b](Arrays& a) {
+            const View logits = a.input(rows, cols), x = a.input(rows, cols, Randoms::bits), log_p = a.output(rows, 1),
+                       dlogits = a.output(rows, cols);
+            return [=, &b] { b.bernoulli_log_prob(logits, x, -0.01f, log_p, dlogits); };
+          }};
+}
+
+KernelCase gaussian(Backend& b, Index rows, Index cols) {
+  return {"gaussian_log_prob, a scale per dim", text(rows, cols), 0, [=, &b](Arrays& a) {
+            const View mean = a.input(rows, cols), x = a.input(rows, cols), log_scale = a.input(1, cols),
+                       log_p = a.output(rows, 1), dmean = a.output(rows, cols), dlog_scale = a.output(1, cols);
+            return [=, &b] { b.gaussian_log_prob(mean, x, log_scale, -0.01f, log_p, dmean, dlog_scale); };
+          }};
+}
+
+KernelCase moments(Backend& b, Index rows, Index cols) {
+  return {"moments", text(rows, cols), 0, [=, &b](Arrays& a) {
+            const View x = a.input(rows, cols);
+            auto* acc = a.state<double>(1 + 2 * cols);
+            return [=, &b] { b.moments(x, acc); };
+          }};
+}
+
+KernelCase adam(Backend& b, Index size) {
+  return {"adam", std::to_string(size), 0, [=, &b](Arrays& a) {
+            const View grads = a.input(1, size), params = a.updated(1, size), m = a.updated(1, size),
+                       v = a.updated(1, size, Randoms::bits);
+            auto* loss = a.state<float>(1);
+            auto* state = a.state<StepState>(1);
+            auto* sums = a.state<double>(metric::kl_dims);
+            return [=, &b] {
+              b.adam({params.f32(), grads.f32(), m.f32(), v.f32(), nullptr, size}, {}, loss, state, sums);
+            };
+          }};
+}
+
+// Kernels that ops use beside products, on their own.
+KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
+  return {"bias and gelu", text(rows, cols), 0, [=](Arrays& a) {
+            const View y = a.updated(rows, cols), bias = a.input(1, cols);
+            cuda::BiasActivation op{};
+            op.y = y.f32(), op.b = bias.f32();
+            op.rows = rows, op.cols = cols;
+            op.activation = Activation::gelu;
+            return [=] { cuda::check(launch(op, stream), "bias and gelu"); };
+          }};
+}
+
+KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
+  return {"relu backward", text(rows, cols), 0, [=](Arrays& a) {
+            const View dx = a.updated(rows, cols), y = a.input(rows, cols);
+            cuda::ActivationBackward op{};
+            op.dx = dx.f32(), op.y = y.f32();
+            op.size = rows * cols;
+            op.activation = Activation::relu;
+            return [=] { cuda::check(launch(op, stream), "relu backward"); };
+          }};
+}
+
+KernelCase column_sums(cudaStream_t stream, Index rows, Index cols) {
+  return {"column sums", text(rows, cols), 0, [=](Arrays& a) {
+            const View x = a.input(rows, cols), sums = a.output(1, cols);
+            cuda::ColumnSums op{};
+            op.x = x.f32(), op.sums = sums.f32();
+            op.rows = rows, op.cols = cols;
+            const cuda::Scratch scratch{a.state<char>(static_cast<Index>(scratch_bytes(op))), a.state<unsigned>(1)};
+            return [=] { cuda::check(launch(op, scratch, stream), "column sums"); };
+          }};
+}
+
+KernelCase product(cuda::Gemm& gemm, const std::string& name, cuda::Op op_a, cuda::Op op_b, Index m, Index n, Index k) {
+  return {"product " + name, std::to_string(m) + " x " + std::to_string(k) + " x " + std::to_string(n),
+          2.0 * static_cast<double>(m * n * k), [=, &gemm](Arrays& arrays) {
+            const View a = arrays.input(m, k), b = arrays.input(k, n),
+                       c = arrays.output(m, n);  // as stored: either way
+            const cuda::Product p{op_a, op_b, m, n, k, a.f32(), b.f32(), c.f32()};
+            return [=, &gemm] { gemm.run(p); };
+          }};
+}
+
+}  // namespace
+
+std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index batch) {
+  std::vector<KernelCase> cases{gather(b, randoms, kDigits, batch, D)};
+  for (const auto& [in, out] : kLayers)
+    cases.push_back(linear(b, batch, in, out, out == H ? Activation::relu : Activation::identity));
+  cases.push_back(sample(b, batch, L));
+  cases.push_back(bernoulli(b, batch, D));
+  cases.push_back(gaussian(b, batch, D));
+  cases.push_back(latent_backward(b, batch, L));
+  cases.push_back(moments(b, batch, 2 * L));
+  for (const auto& [in, out] : kLayers)
+    cases.push_back(linear_backward(b, batch, in, out, in == H ? Activation::relu : Activation::identity, in != D));
+  cases.push_back(adam(b, kParameters));
+  return cases;
+}
+
+std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStream_t stream, Index elements) {
+  const Index cols = 1024, rows = elements / cols;
+  return {gather(b, randoms, rows, rows, cols),
+          sample(b, rows, cols),
+          latent_backward(b, rows, cols),
+          bernoulli(b, rows, cols),
+          gaussian(b, rows, cols),
+          bias_activation(stream, rows, cols),
+          relu_backward(stream, rows, cols),
+          column_sums(stream, rows, cols),
+          moments(b, rows, cols),
+          adam(b, rows * cols)};
+}
+
+std::vector<KernelCase> product_cases(cuda::Gemm& gemm, Index batch) {
+  std::vector<KernelCase> cases;
+  for (const auto& [in, out] : kLayers) {
+    cases.push_back(product(gemm, "y", cuda::Op::none, cuda::Op::transpose, batch, out, in));
+    cases.push_back(product(gemm, "dw", cuda::Op::transpose, cuda::Op::none, out, in, batch));
+    if (in != D) cases.push_back(product(gemm, "dx", cuda::Op::none, cuda::Op::none, batch, in, out));
+  }
+  return cases;
+}
+
+}  // namespace cuvae::bench

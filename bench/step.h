@@ -1,0 +1,25 @@
+// One training step of the standard model, ready to be measured.
+#pragma once
+#include <nlohmann/json.hpp>
+
+#include "bench.h"
+
+namespace cuvae::bench {
+
+class StepBench {
+ public:
+  virtual ~StepBench() = default;
+  /// Steps beside their own matrix products, in turn, for about `seconds`: one record.
+  virtual nlohmann::json measure(double seconds) = 0;
+};
+
+/// backend and data outlive it.
+std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, Index batch);
+std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data, Index batch);
+
+/// How the steps train.
+TrainConfig step_training(Index batch);
+/// Row numbers in an order that jumps about.
+std::vector<std::uint32_t> shuffled(Index rows);
+
+}  // namespace cuvae::bench

@@ -1,0 +1,134 @@
+// The training step on the CPU beside its own matrix products, measured in turn in one run.
+#include <numeric>
+
+#include "cpu/gemm.h"
+#include "cpu/parallel.h"
+#include "step.h"
+
+namespace cuvae::bench {
+namespace {
+
+using cpu::Op;
+
+// One linear layer's operands, each in memory of its own, as a step has them.
+struct Layer {
+  Index in, out;
+  std::vector<float> w, dw, y, dy;
+};
+
+std::vector<Layer> layers_of(const VaeConfig& model, Index batch) {
+  std::vector<Layer> layers;
+  const auto mlp = [&](Index in, std::vector<Index> widths, Index out) {
+    widths.push_back(out);
+    for (Index width : widths) {
+      const auto weights = static_cast<std::size_t>(in * width), rows = static_cast<std::size_t>(batch * width);
+      layers.push_back({in, width, std::vector<float>(weights, 0.01f), std::vector<float>(weights),
+                        std::vector<float>(rows, 0.1f), std::vector<float>(rows, 0.1f)});
+      in = width;
+    }
+  };
+  mlp(model.data_dim, model.encoder_hidden, 2 * model.latent);
+  mlp(model.latent, model.decoder_hidden, model.data_dim);
+  return layers;
+}
+
+class CpuStep final : public StepBench {
+ public:
+  CpuStep(Backend& backend, const Dataset& data, int threads, Index batch)
+      : backend_(backend),
+        data_(data),
+        threads_(threads),
+        model_(standard_model()),
+        batch_(batch),
+        trainer_(backend, model_, step_training(batch), data.rows()) {
+    x_ = backend.allocate(static_cast<std::size_t>(batch * 784) * sizeof(float));
+    const std::vector<std::uint32_t> order = shuffled(data.rows());
+    order_ = backend.allocate(order.size() * sizeof(std::uint32_t));
+    backend.upload(order_.data(), order.data(), order_.bytes());
+    step_ = backend.allocate(sizeof(std::uint32_t));
+    layers_ = layers_of(model_, batch);
+    for (const Layer& l : layers_)
+      flops_ += (&l == &layers_[0] ? 4.0 : 6.0) * static_cast<double>(batch * l.in * l.out);
+    z_.assign(static_cast<std::size_t>(batch * model_.latent), 0.1f);
+    dz_ = z_;
+  }
+
+  /// Blocks of steps and of products in turn, for about `seconds`; a block is long enough to find its own data in
+  /// cache.
+  nlohmann::json measure(double seconds) override {
+    step();
+    double mark = now_ms();
+    step();
+    const int block = std::max(1, static_cast<int>(20.0 / (now_ms() - mark)));
+    std::vector<double> steps, gemm, ratios;
+    for (const double end = now_ms() + seconds * 1000; now_ms() < end || steps.size() < 3;) {
+      const auto per_call = [&](auto call) {
+        call();  // brings its data back into the caches
+        mark = now_ms();
+        for (int i = 0; i < block; ++i) call();
+        return (now_ms() - mark) / block;
+      };
+      steps.push_back(per_call([&] { step(); }));
+      gemm.push_back(per_call([&] { gemms(); }));
+      ratios.push_back(steps.back() / gemm.back());
+    }
+    const double s = median(steps), g = median(gemm);
+    return {{"framework", "cuvae"},
+            {"batch", batch_},
+            {"median_ms", s},
+            {"min_ms", *std::min_element(steps.begin(), steps.end())},
+            {"gemm_ms", g},
+            {"min_gemm_ms", *std::min_element(gemm.begin(), gemm.end())},
+            {"step_over_gemm", median(ratios)},
+            {"gemm_gflops", flops_ / g * 1e-6},
+            {"steps", steps.size()}};
+  }
+
+ private:
+  void step() {
+    const View x = x_.view(batch_, 784);
+    backend_.gather_batch({data_.data(), data_.rows(), 784, DType::u8},
+                          {order_.as<std::uint32_t>(), data_.rows(), step_.as<std::uint32_t>()}, Binarize::stochastic,
+                          {0, Stream::binarize, step_.as<std::uint32_t>()}, x);
+    trainer_.step(x);
+    ++*step_.as<std::uint32_t>();
+  }
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w but for the data's own gradient.
+  void gemms() {
+    const cpu::FlushDenormals flush;
+    const std::size_t decoder = layers_.size() / 2;
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      Layer& l = layers_[i];
+      cpu::gemm(threads_, Op::none, Op::transpose, batch_, l.out, l.in, input(i, decoder), l.w.data(), l.y.data());
+    }
+    for (std::size_t i = layers_.size(); i-- > 0;) {
+      Layer& l = layers_[i];
+      cpu::gemm(threads_, Op::transpose, Op::none, l.out, l.in, batch_, l.dy.data(), input(i, decoder), l.dw.data());
+      if (i == 0) continue;
+      float* dx = i == decoder ? dz_.data() : layers_[i - 1].dy.data();
+      cpu::gemm(threads_, Op::none, Op::none, batch_, l.in, l.out, l.dy.data(), l.w.data(), dx);
+    }
+  }
+  const float* input(std::size_t i, std::size_t decoder) const {
+    return i == 0 ? x_.as<float>() : i == decoder ? z_.data() : layers_[i - 1].y.data();
+  }
+
+  Backend& backend_;
+  const Dataset& data_;
+  int threads_;
+  VaeConfig model_;
+  Index batch_;
+  Trainer trainer_;
+  Buffer x_, order_, step_;
+  std::vector<Layer> layers_;
+  std::vector<float> z_, dz_;
+  double flops_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, Index batch) {
+  return std::make_unique<CpuStep>(backend, data, threads, batch);
+}
+
+}  // namespace cuvae::bench

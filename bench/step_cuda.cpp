@@ -1,0 +1,155 @@
+// The training step on a CUDA device, replayed and eager, beside its own matrix products, measured in turn in one run.
+#include "cuda/cuda_backend.h"
+#include "cuda_timing.h"
+#include "step.h"
+
+namespace cuvae::bench {
+namespace {
+
+using cuda::Gemm;
+using cuda::Op;
+using cuda::Product;
+
+constexpr int kAtOnce = 8;  // steps in a graph, each with a batch of its own
+constexpr std::size_t kWorkspace = std::size_t{32} << 20;
+
+class CudaStep final : public StepBench {
+ public:
+  CudaStep(int ordinal, Precision precision, const Dataset& data, Index batch)
+      : timer_(ordinal),
+        backend_(ordinal, precision, timer_.stream()),
+        precision_(precision),
+        batch_(batch),
+        rows_(data.rows()),
+        trainer_(backend_, standard_model(), step_training(batch), data.rows()),
+        pixels_(uploaded(data.data(), static_cast<std::size_t>(data.rows() * data.cols()))),
+        x_(floats(batch * data.cols())),
+        workspace_(backend_.allocate(kWorkspace)),
+        gemm_(precision, timer_.stream(), workspace_.data(), workspace_.bytes()) {
+    const std::vector<std::uint32_t> order = shuffled(rows_);
+    order_ = uploaded(order.data(), order.size() * sizeof(std::uint32_t));
+    std::vector<std::uint32_t> steps(kAtOnce);
+    for (int i = 0; i < kAtOnce; ++i) steps[static_cast<std::size_t>(i)] = static_cast<std::uint32_t>(i);
+    steps_ = uploaded(steps.data(), steps.size() * sizeof(std::uint32_t));
+    make_products(standard_model());
+  }
+
+  nlohmann::json measure(double seconds) override {
+    const auto steps = [&] {
+      for (int i = 0; i < kAtOnce; ++i) step(i);
+    };
+    const auto products = [&] {
+      for (const Product& p : products_) gemm_.run(p);
+    };
+    if (products_alone_ == nullptr) {
+      for (int i = 0; i < 2; ++i) backend_.replay(recording_, steps);  // runs them, then records them
+      launches_ = CudaGraph(timer_.stream(), [&] { step(0); }).launches();
+      products();
+      products_alone_ = std::make_unique<CudaGraph>(timer_.stream(), [&] {
+        for (int i = 0; i < kAtOnce; ++i) products();
+      });
+    }
+    const auto replay = [&] { backend_.replay(recording_, steps); };
+    const auto replay_products = [&] { products_alone_->launch(); };
+    std::vector<double> replayed, eager, gemm, ratios;
+    const double once = timer_.time(replay);
+    const int block = std::max(1, static_cast<int>(20.0 / std::max(once, 1e-3)));
+    for (const double end = now_ms() + seconds * 1000; now_ms() < end || replayed.size() < 2;) {
+      const auto per_step = [&](const std::function<void()>& call) {
+        call();  // finds the queue empty; what follows finds it filled
+        return timer_.time([&] {
+          for (int i = 0; i < block; ++i) call();
+        }) / (block * kAtOnce);
+      };
+      replayed.push_back(per_step(replay));
+      eager.push_back(per_step(steps));
+      gemm.push_back(per_step(replay_products));
+      ratios.push_back(replayed.back() / gemm.back());
+    }
+    const Metrics m = trainer_.metrics();
+    if (m.skipped > 0) throw Error("step: " + std::to_string(m.skipped) + " steps were not finite");
+    const double s = median(replayed), g = median(gemm);
+    return {{"framework", "cuvae"},
+            {"device", backend_.description()},
+            {"precision", precision_name(precision_)},
+            {"mode", "graph"},
+            {"batch", batch_},
+            {"median_ms", s},
+            {"min_ms", *std::min_element(replayed.begin(), replayed.end())},
+            {"eager_ms", median(eager)},
+            {"gemm_ms", g},
+            {"min_gemm_ms", *std::min_element(gemm.begin(), gemm.end())},
+            {"step_over_gemm", median(ratios)},
+            {"gemm_gflops", flops_ / g * 1e-6},
+            {"launches", launches_},
+            {"steps_a_graph", kAtOnce},
+            {"examples_per_second", static_cast<double>(batch_) / s * 1e3},
+            {"loss", m.loss},
+            {"steps", replayed.size()}};
+  }
+
+ private:
+  Buffer uploaded(const void* host, std::size_t bytes) {
+    Buffer b = backend_.allocate(bytes);
+    backend_.upload(b.data(), host, bytes);
+    return b;
+  }
+  Buffer floats(Index n) { return backend_.allocate(static_cast<std::size_t>(n) * sizeof(float)); }
+  float* operand(Index n) {
+    std::vector<float> host(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<float>(i * 2654435761u % 2001) * 1e-3f - 1.0f;
+    operands_.push_back(uploaded(host.data(), host.size() * sizeof(float)));
+    return operands_.back().as<float>();
+  }
+
+  void step(int i) {
+    const std::uint32_t* counter = steps_.as<std::uint32_t>() + i;
+    const View x = x_.view(batch_, 784);
+    backend_.gather_batch({pixels_.data(), rows_, 784, DType::u8}, {order_.as<std::uint32_t>(), rows_, counter},
+                          Binarize::stochastic, {0, Stream::binarize, counter}, x);
+    trainer_.step(x);
+  }
+
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w but for the data's own gradient, each operand in
+  // memory of its own, as a step has them.
+  void make_products(const VaeConfig& model) {
+    const auto mlp = [&](Index in, std::vector<Index> widths, Index out, bool needs_dx) {
+      widths.push_back(out);
+      const float* x = operand(batch_ * in);
+      float* dx = needs_dx ? operand(batch_ * in) : nullptr;
+      for (const Index width : widths) {
+        float *w = operand(in * width), *dw = operand(in * width), *y = operand(batch_ * width),
+              *dy = operand(batch_ * width);
+        products_.push_back({Op::none, Op::transpose, batch_, width, in, x, w, y});
+        products_.push_back({Op::transpose, Op::none, width, in, batch_, dy, x, dw});
+        if (dx != nullptr) products_.push_back({Op::none, Op::none, batch_, in, width, dy, w, dx});
+        x = y, dx = dy, in = width;
+      }
+    };
+    mlp(model.data_dim, model.encoder_hidden, 2 * model.latent, false);
+    mlp(model.latent, model.decoder_hidden, model.data_dim, true);
+    for (const Product& p : products_) flops_ += 2.0 * static_cast<double>(p.m * p.n * p.k);
+  }
+
+  CudaTimer timer_;
+  cuda::CudaBackend backend_;
+  Precision precision_;
+  Index batch_, rows_;
+  Trainer trainer_;
+  Buffer pixels_, x_, order_, steps_, workspace_;
+  std::vector<Buffer> operands_;
+  Gemm gemm_;
+  std::vector<Product> products_;
+  Recording recording_;
+  std::unique_ptr<CudaGraph> products_alone_;
+  std::size_t launches_ = 0;
+  double flops_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data, Index batch) {
+  return std::make_unique<CudaStep>(cuda_ordinal(device), precision, data, batch);
+}
+
+}  // namespace cuvae::bench

@@ -1,0 +1,137 @@
+// linear_backward of a small layer in one launch: every block makes one tile of 16 x 16 of dw or of dx. db is the last
+// column of dw: x is read as if a column of ones followed it. Such a layer's time is latency, so tiles are small, to
+// have many, and deep: 128 terms of the inner dimension are on their way at once, the next 128 while they are summed. A
+// quarter of the threads takes every fourth term, each two by two elements; the quarters are added in order, so that a
+// tile has the same bits whatever the rest of the grid does. Moved: per tile and 128 terms 16 KB, from the second-level
+// cache but for the first time; 4 bytes written an element, 4 of x (or the pre-activation) read an element of dx.
+#include "common.cuh"
+#include "launch.h"
+#include "math/formulas.h"
+
+namespace cuvae::cuda {
+namespace {
+
+constexpr int kTile = 16, kDepth = 128;
+constexpr int kGroups = 4;  // of threads, which share the terms of a sum
+static_assert(kTile * kTile == kThreads && kThreads / kGroups * 4 == kTile * kTile);
+// Rows of 20 floats: 16-byte stores stay aligned, and transposed ones meet no bank twice.
+using Panel = float[kDepth][kTile + 4];
+
+__host__ __device__ inline unsigned tiles(Index n) { return static_cast<unsigned>((n + kTile - 1) / kTile); }
+
+/// A row-major matrix a, of which a block takes a stripe: panel[k][j] = a(first_k + k, first + j), or a(first + j,
+/// first_k + k) when transposed. The column after the last one reads as `beyond`, everything else outside as zeros. A
+/// thread moves kPacks packs of N neighbours.
+template <int N>
+struct Operand {
+  static constexpr int kPacks = kDepth * kTile / N / kThreads;
+  const float* data;
+  Index rows, cols, first;
+  bool transposed;
+  float beyond;
+
+  __device__ int k_of(int n) const {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x);
+    return transposed ? i / kTile * N : i / (kTile / N);
+  }
+  __device__ int j_of(int n) const {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x);
+    return transposed ? i % kTile : i % (kTile / N) * N;
+  }
+  __device__ void read(Index first_k, Pack<N> (&packs)[kPacks]) const {
+#pragma unroll
+    for (int n = 0; n < kPacks; ++n) {
+      const Index k = first_k + k_of(n), j = first + j_of(n), r = transposed ? j : k, c = transposed ? k : j;
+      packs[n] = r < rows && c < cols ? load<N>(data + r * cols + c) : Pack<N>{};
+      if (c == cols) packs[n].v[0] = beyond;
+    }
+  }
+  __device__ void put(const Pack<N> (&packs)[kPacks], Panel& panel) const {
+#pragma unroll
+    for (int n = 0; n < kPacks; ++n) {
+      const int k = k_of(n), j = j_of(n);
+      if (transposed) {
+#pragma unroll
+        for (int m = 0; m < N; ++m) panel[k + m][j] = packs[n].v[m];
+      } else {
+        store(&panel[k][j], packs[n]);
+      }
+    }
+  }
+};
+
+/// Element (threadIdx.x / kTile, threadIdx.x % kTile) of the block's tile of the product over all k, right's rows.
+template <int N>
+__device__ float product(const Operand<N>& left, const Operand<N>& right) {
+  alignas(16) __shared__ Panel a, b;
+  __shared__ float partials[kGroups][kTile][kTile];
+  constexpr int kGroup = kThreads / kGroups, kHalf = kTile / 2;
+  const int group = threadIdx.x / kGroup, row = threadIdx.x % kGroup / kHalf * 2, col = threadIdx.x % kHalf * 2;
+  float sums[2][2] = {};
+  Pack<N> next_a[Operand<N>::kPacks], next_b[Operand<N>::kPacks];
+  left.read(0, next_a);
+  right.read(0, next_b);
+  for (Index first = 0; first < right.rows; first += kDepth) {
+    __syncthreads();  // the panels before are used up
+    left.put(next_a, a);
+    right.put(next_b, b);
+    __syncthreads();                    // and these are there
+    if (first + kDepth < right.rows) {  // the next are on their way while these are summed
+      left.read(first + kDepth, next_a);
+      right.read(first + kDepth, next_b);
+    }
+    const int depth = right.rows - first < kDepth ? static_cast<int>(right.rows - first) : kDepth;
+#pragma unroll 8
+    for (int k = group; k < depth; k += kGroups) {
+      const Pack<2> u = load<2>(&a[k][row]), v = load<2>(&b[k][col]);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[i / 2][i % 2] += u.v[i / 2] * v.v[i % 2];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) partials[group][row + i / 2][col + i % 2] = sums[i / 2][i % 2];
+  __syncthreads();
+  float sum = 0.0f;
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) sum += partials[g][threadIdx.x / kTile][threadIdx.x % kTile];
+  return sum;
+}
+
+// The first blocks take the tiles of dw and db, those behind them the tiles of dx. `source` is what the derivative
+// needs: the pre-activation of the layer below, or its result x.
+template <Activation A, int N>
+__global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const float* source) {
+  const Index B = op.batch, I = op.inputs, O = op.outputs;
+  const unsigned dw_tiles = tiles(O) * tiles(I + 1);
+  const bool of_dw = blockIdx.x < dw_tiles;
+  const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : I);
+  const Index first_row = static_cast<Index>(tile / across) * kTile,
+              first_col = static_cast<Index>(tile % across) * kTile;
+  const Operand<N> left{op.dy, B, O, first_row, !of_dw, 0.0f};
+  const Operand<N> right{of_dw ? op.x : op.w, of_dw ? B : O, I, first_col, false, of_dw ? 1.0f : 0.0f};
+  const float sum = product(left, right);
+
+  const Index row = first_row + threadIdx.x / kTile, i = first_col + threadIdx.x % kTile;
+  if (of_dw) {
+    if (row < O && i < I) op.dw[row * I + i] = sum;
+    if (row < O && i == I) op.db[row] = sum;
+  } else if (row < B && i < I) {
+    const float at = A == Activation::identity ? 0.0f : source[row * I + i];
+    op.dx[row * I + i] = sum * math::activation_derivative<A>(at, at);
+  }
+}
+
+}  // namespace
+
+cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
+  const bool packs = op.inputs % 4 == 0 && op.outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
+  const float* source = needs_pre_activation(op.below) ? op.below_pre : op.x;
+  const unsigned dw_tiles = tiles(op.outputs) * tiles(op.inputs + 1),
+                 dx_tiles = op.dx != nullptr ? tiles(op.batch) * tiles(op.inputs) : 0;
+  return dispatch(op.below, [&]<Activation A>() {
+    return start(packs ? linear_backward<A, 4> : linear_backward<A, 1>, dw_tiles + dx_tiles, kThreads, stream, op,
+                 source);
+  });
+}
+
+}  // namespace cuvae::cuda
