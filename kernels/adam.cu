@@ -38,8 +38,10 @@ __device__ Decision decide(const Adam& op, double squares) {
   math::UpdateScalars s;
   s.rate = math::learning_rate(op.step.learning_rate, now);
   s.gradient_scale = op.step.clip_norm > 0.0f && clip < 1.0 ? static_cast<float>(clip) : 1.0f;
-  s.correction1 = static_cast<float>(1.0 / (1.0 - pow(static_cast<double>(op.step.beta1), t)));
-  s.correction2_sqrt = static_cast<float>(1.0 / sqrt(1.0 - pow(static_cast<double>(op.step.beta2), t)));
+  // 1 - beta^t without pow(), which is a call with a stack frame.
+  const auto one_minus_power = [t](float beta) { return -expm1(t * log(static_cast<double>(beta))); };
+  s.correction1 = static_cast<float>(1.0 / one_minus_power(op.step.beta1));
+  s.correction2_sqrt = static_cast<float>(1.0 / sqrt(one_minus_power(op.step.beta2)));
   return {s, true};
 }
 
