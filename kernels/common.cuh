@@ -75,20 +75,30 @@ __device__ T warp_sum(T v) {
   return v;
 }
 
-/// The sum over the threads of one threadIdx.y, on each of them. All threads of the block must call it; blockDim.x is a
-/// multiple of a warp.
+/// The sum over warps [first, first + warps) of the block, on their threads. All threads of the block must call it;
+/// blockDim.x is a multiple of a warp.
 template <class T>
-__device__ T row_sum(T v) {
+__device__ T sum_over_warps(T v, unsigned first, unsigned warps) {
   __shared__ T warp_sums[1024 / kWarp];
   v = warp_sum(v);
-  const unsigned warps = blockDim.x / kWarp, first = threadIdx.y * warps;
   if (warps == 1) return v;
   __syncthreads();  // an earlier call's reads are done
-  if (threadIdx.x % kWarp == 0) warp_sums[first + threadIdx.x / kWarp] = v;
+  if (threadIdx.x % kWarp == 0) warp_sums[(threadIdx.y * blockDim.x + threadIdx.x) / kWarp] = v;
   __syncthreads();
   T sum = warp_sums[first];
   for (unsigned w = 1; w < warps; ++w) sum += warp_sums[first + w];
   return sum;
+}
+/// The sum over the threads of one threadIdx.y, on each of them; likewise.
+template <class T>
+__device__ T row_sum(T v) {
+  const unsigned warps = blockDim.x / kWarp;
+  return sum_over_warps(v, threadIdx.y * warps, warps);
+}
+/// The sum over the block, on every thread; likewise.
+template <class T>
+__device__ T block_sum(T v) {
+  return sum_over_warps(v, 0, blockDim.x * blockDim.y / kWarp);
 }
 
 /// The sums of 32 columns over rows [begin, end), for a block of kThreads in one dimension: value(r) is the term of row

@@ -31,6 +31,7 @@ struct SampleLatent {
   Noise noise;
   Index batch, samples, latent;
   float *z, *kl, *kl_dims;  // [batch * samples, latent], [batch], [latent]
+  double* moments;          // [1 + 4 * latent] or null
 };
 std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
@@ -45,19 +46,32 @@ struct LatentBackward {
 };
 cudaError_t launch(const LatentBackward&, cudaStream_t);
 
+/// ElboLoss for a kernel; without `loss` there is none.
+struct Loss {
+  const float *kl, *kl_dims;  // [batch], [latent]
+  Index batch, latent;
+  KlWeight weight;
+  const std::uint32_t* step;
+  float* loss;
+  double* sums;  // [metric::kl_dims + latent]
+};
+
 struct Bernoulli {
   const float *logits, *x;  // [rows, cols], [rows / samples, cols]
   Index rows, samples, cols;
   float row_weight;
   float *log_p, *dlogits;  // [rows], [rows, cols] or null, may be the logits
+  Loss loss;
 };
-cudaError_t launch(const Bernoulli&, cudaStream_t);
+std::size_t scratch_bytes(const Bernoulli&);
+cudaError_t launch(const Bernoulli&, Scratch, cudaStream_t);
 
 struct Gaussian {
   const float *mean, *x, *log_scale;  // [rows, cols], [rows / samples, cols], [scales]
   Index rows, samples, cols, scales;  // scales is 1 or cols
   float row_weight;
   float *log_p, *dmean, *dlog_scale;  // [rows], [rows, cols] or null, [scales] or null; dmean may be the mean
+  Loss loss;
 };
 std::size_t scratch_bytes(const Gaussian&);
 cudaError_t launch(const Gaussian&, Scratch, cudaStream_t);
@@ -87,16 +101,6 @@ struct ColumnSums {
 };
 std::size_t scratch_bytes(const ColumnSums&);
 cudaError_t launch(const ColumnSums&, Scratch, cudaStream_t);
-
-struct ElboLoss {
-  const float *log_p, *kl, *kl_dims;  // [rows], [batch], [latent]
-  Index rows, batch, latent;
-  KlWeight weight;
-  const std::uint32_t* step;
-  float* loss;
-  double* sums;  // [metric::kl_dims + latent]
-};
-cudaError_t launch(const ElboLoss&, cudaStream_t);
 
 struct Adam {
   Arena arena;

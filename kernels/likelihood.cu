@@ -1,8 +1,9 @@
-// Log-likelihoods with their gradients in the same pass. A row of threads sums a row of the decoder's output; rows
-// share a block when they are short. Moved per element of the output: 4 bytes of it and 4 / K of x read, 4 of gradient
-// written (none when not asked for).
+// Log-likelihoods with their gradients in the same pass; the last block to finish computes the loss. A row of threads
+// sums a row of the decoder's output; rows share a block when they are short. Moved per element of the output: 4 bytes
+// of it and 4 / K of x read, 4 of gradient written (none when not asked for).
 #include "common.cuh"
 #include "launch.h"
+#include "loss.cuh"
 #include "math/formulas.h"
 
 namespace cuvae::cuda {
@@ -11,7 +12,7 @@ namespace {
 // No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
 // that log p has the same bits.
 template <int N>
-__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op) {
+__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsigned* ticket) {
   for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < op.rows;
        base += static_cast<Index>(gridDim.x) * blockDim.y) {
     const Index r = base + threadIdx.y;
@@ -34,12 +35,14 @@ __global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op) {
     sum = row_sum(sum);
     if (r < op.rows && threadIdx.x == 0) op.log_p[r] = sum;
   }
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
 }
 
 // Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
 // sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
 template <int N>
-__global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index rows_per_chunk, float* partials) {
+__global__ void __launch_bounds__(kThreads)
+    gaussian(const Gaussian op, Index rows_per_chunk, float* partials, unsigned* ticket) {
   const Index D = op.cols, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
   const Index partial_row = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y;
@@ -78,9 +81,11 @@ __global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index ro
       store(partials + partial_row * D + d, dlog_scale);
     }
   }
-  if (op.scales > 1 || partials == nullptr) return;
-  of_all_columns = row_sum(of_all_columns);
-  if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
+  if (op.scales == 1 && partials != nullptr) {
+    of_all_columns = row_sum(of_all_columns);
+    if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
+  }
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
 }
 
 // dlog_scale = the column sums of partials [rows, scales], zero where the scale is held at its clamp.
@@ -109,10 +114,12 @@ struct GaussianShape {
 
 }  // namespace
 
-cudaError_t launch(const Bernoulli& op, cudaStream_t stream) {
+std::size_t scratch_bytes(const Bernoulli&) { return 0; }  // the ticket alone
+
+cudaError_t launch(const Bernoulli& op, Scratch scratch, cudaStream_t stream) {
   const bool packs = op.cols % 4 == 0 && aligned(op.logits, op.x, op.dlogits);
   const RowBlocks shape(op.rows, op.cols / (packs ? 4 : 1));
-  return start(packs ? bernoulli<4> : bernoulli<1>, shape.grid, shape.block, stream, op);
+  return start(packs ? bernoulli<4> : bernoulli<1>, shape.grid, shape.block, stream, op, scratch.ticket);
 }
 
 std::size_t scratch_bytes(const Gaussian& op) {
@@ -124,7 +131,7 @@ cudaError_t launch(const Gaussian& op, Scratch scratch, cudaStream_t stream) {
   const GaussianShape shape(op);
   float* partials = op.dlog_scale != nullptr ? static_cast<float*>(scratch.partials) : nullptr;
   const cudaError_t error = start(shape.packs ? gaussian<4> : gaussian<1>, dim3(static_cast<unsigned>(shape.chunks)),
-                                  shape.block, stream, op, shape.rows_per_chunk, partials);
+                                  shape.block, stream, op, shape.rows_per_chunk, partials, scratch.ticket);
   if (error != cudaSuccess || partials == nullptr) return error;
   return start(scale_gradient, grid_for(op.scales, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,
                static_cast<const float*>(partials));

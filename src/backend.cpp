@@ -84,13 +84,22 @@ void check_kl_weight(const Check& check, const KlWeight& w) {
 }
 
 // A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
-void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient) {
+void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient,
+                      const ElboLoss* loss) {
   check.f32(name, output);
   check.f32("x", x);
   check.true_that(output.cols == x.cols && output.rows % x.rows == 0,
                   std::string(name) + " is " + shape(output) + " but x is " + shape(x));
   check.matches("log_p", log_p, output.rows, 1, name, output);
   if (gradient) check.matches("the gradient", gradient, output.rows, output.cols, name, output);
+  if (loss == nullptr) return;
+  check.matches("kl", loss->kl, x.rows, 1, "x", x);
+  check.f32("kl_dims", loss->kl_dims);
+  check.true_that(loss->kl_dims.rows == 1, "kl_dims is " + shape(loss->kl_dims) + " but must be one row");
+  check_kl_weight(check, loss->weight);
+  check.pointer("step", loss->step);
+  check.pointer("loss", loss->loss);
+  check.pointer("sums", loss->sums);
 }
 
 }  // namespace
@@ -157,14 +166,14 @@ void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation
   do_linear_backward(x, w, dy, below, below_pre, dw, db, dx);
 }
 
-void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
+void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments) {
   const Check check("sample_latent");
   check_stats(check, stats);
   check_samples(check, "z", z, stats);
   check.matches("kl", kl, stats.rows, 1, "stats", stats);
   check.matches("kl_dims", kl_dims, 1, stats.cols / 2, "stats", stats);
   check_noise(check, noise);
-  do_sample_latent(stats, noise, z, kl, kl_dims);
+  do_sample_latent(stats, noise, z, kl, kl_dims, moments);
 }
 
 void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz,
@@ -179,37 +188,22 @@ void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise&
   do_latent_backward(estimator, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
 }
 
-void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
-  check_likelihood(Check("bernoulli_log_prob"), "logits", logits, x, log_p, dlogits);
-  do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
+void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                 const ElboLoss* loss) {
+  check_likelihood(Check("bernoulli_log_prob"), "logits", logits, x, log_p, dlogits, loss);
+  do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits, loss);
 }
 
 void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                View dmean, View dlog_scale) {
+                                View dmean, View dlog_scale, const ElboLoss* loss) {
   const Check check("gaussian_log_prob");
-  check_likelihood(check, "mean", mean, x, log_p, dmean);
+  check_likelihood(check, "mean", mean, x, log_p, dmean, loss);
   check.f32("log_scale", log_scale);
   check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
                   "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +
                       std::to_string(x.cols) + "]");
   if (dlog_scale) check.matches("dlog_scale", dlog_scale, 1, log_scale.cols, "log_scale", log_scale);
-  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
-}
-
-void Backend::elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
-                        const std::uint32_t* step, float* loss, double* sums) {
-  const Check check("elbo_loss");
-  check.f32("log_p", log_p);
-  check.f32("kl", kl);
-  check.f32("kl_dims", kl_dims);
-  check.true_that(log_p.cols == 1 && kl.cols == 1 && log_p.rows % kl.rows == 0,
-                  "log_p is " + shape(log_p) + " but kl is " + shape(kl));
-  check.true_that(kl_dims.rows == 1, "kl_dims is " + shape(kl_dims) + " but must be one row");
-  check_kl_weight(check, weight);
-  check.pointer("step", step);
-  check.pointer("loss", loss);
-  check.pointer("sums", sums);
-  do_elbo_loss(log_p, kl, kl_dims, weight, step, loss, sums);
+  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale, loss);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {

@@ -55,9 +55,8 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
     backend.gather_batch(pixels, {order.as<std::uint32_t>(), count, nullptr, first}, options.binarize,
                          noise(Stream::binarize), x);
     const View stats = vae.encode(x, a);
-    const View z = vae.sample_latent(stats, noise(Stream::latent), a);
+    const View z = vae.sample_latent(stats, noise(Stream::latent), a, moments.as<double>());
     const View log_px = vae.log_prob(vae.decode(z, a), x, 0.0f, nullptr, a);
-    backend.moments(stats, moments.as<double>());
     backend.download(log_p.data(), log_px.data, static_cast<std::size_t>(log_px.rows) * sizeof(float));
     backend.download(kl.data(), a.kl.data(), static_cast<std::size_t>(n) * sizeof(float));
     backend.download(dims.data(), a.kl_dims.data(), dims.size() * sizeof(float));

@@ -97,14 +97,13 @@ void Trainer::update(ConstView x) {
   const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), vae_.layout().size()};
   const View dz = gradients_.dz.view(R, L), dstats = gradients_.dstats.view(B, 2 * L);
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
+  const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
   const auto& [a, g] = std::tie(activations_, gradients_);
 
   const View stats = vae_.encode(x, a);                                                         // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a);                                           // [R, L], kl
+  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());                    // [R, L], kl
   const View output = vae_.decode(z, a);                                                        // [R, D]
-  const View log_p = vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a);         // [R, 1], doutput
-  backend_.elbo_loss(log_p, kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>());  // [1]
-  backend_.moments(stats, moments_.as<double>());                                               // [1 + 4L]
+  vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a, &loss);                     // [1], doutput
   vae_.decoder().backward(backend_, arena.params, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
   backend_.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
                            dstats);                                                             // [B, 2L]

@@ -136,9 +136,9 @@ View Vae::encode(ConstView x, const VaeActivations& a) const {
   return encoder_.forward(*backend_, params(), x, a.encoder);
 }
 
-View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const {
+View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
   const View z = a.z.view(stats.rows * a.samples, config_.latent);
-  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent));
+  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments);
   return z;
 }
 
@@ -146,14 +146,15 @@ View Vae::decode(ConstView z, const VaeActivations& a) const {
   return decoder_.forward(*backend_, params(), z, a.decoder);
 }
 
-View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const {
+View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+                   const ElboLoss* loss) const {
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
   if (config_.likelihood == Likelihood::bernoulli) {
-    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput);
+    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput, loss);
   } else {
     View dlog_scale;
     if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
-    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale);
+    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss);
   }
   return log_p;
 }

@@ -6,59 +6,79 @@ namespace cuvae {
 namespace {
 using namespace test;
 
-class LossChecks : public CheckTest {};
+// The loss is optional as a whole; given, each of its parts must be.
+struct LossArgs {
+  View kl, kl_dims;
+  KlWeight weight;
+  std::uint32_t* step = nullptr;
+  float* loss = nullptr;
+  double* sums = nullptr;
+  bool given = false;
+  ElboLoss elbo() const { return {kl, kl_dims, weight, step, loss, sums}; }
+};
+
+class LossChecks : public CheckTest {
+ protected:
+  LossArgs loss_args() {
+    return {view(3, 1), view(1, 4), {}, memory<std::uint32_t>(), memory<float>(), memory<double>(), true};
+  }
+};
 CUVAE_ON_EVERY_BACKEND(LossChecks);
 
-struct Bernoulli {
+template <class Args>
+std::vector<Mistake<Args>> loss_mistakes() {
+  return {{"step is not given", [](Args& a) { a.step = nullptr; }},
+          {"loss is not given", [](Args& a) { a.loss = nullptr; }},
+          {"sums is not given", [](Args& a) { a.sums = nullptr; }},
+          {"beta is -1", [](Args& a) { a.weight.beta = -1; }}};
+}
+
+struct Bernoulli : LossArgs {
   View logits, x, log_p, dlogits;
-  void call(Backend& b) const { b.bernoulli_log_prob(logits, x, 1.0f, log_p, dlogits); }
+  void call(Backend& b) const {
+    const ElboLoss e = elbo();
+    b.bernoulli_log_prob(logits, x, 1.0f, log_p, dlogits, given ? &e : nullptr);
+  }
 };
 
 TEST_P(LossChecks, BernoulliLogProb) {
   using B = Bernoulli;
-  expect_checked<B>("bernoulli_log_prob", {view(6, 5), view(3, 5), view(6, 1), view(6, 5)},
-                    {{"logits", &B::logits, kShape},
-                     {"x", &B::x, kShape},
-                     {"log_p", &B::log_p, kShape},
-                     {"gradient", &B::dlogits, kShape | kOptional}});
+  const B good{{}, view(6, 5), view(3, 5), view(6, 1), view(6, 5)};
+  const std::vector<Slot<B>> slots{{"logits", &B::logits, kShape},
+                                   {"x", &B::x, kShape},
+                                   {"log_p", &B::log_p, kShape},
+                                   {"gradient", &B::dlogits, kShape | kOptional}};
+  expect_checked<B>("bernoulli_log_prob", good, slots);
+  B with_loss = good;
+  static_cast<LossArgs&>(with_loss) = loss_args();
+  std::vector<Slot<B>> more = slots;
+  more.push_back({"kl", &B::kl, kShape});
+  more.push_back({"kl_dims", &B::kl_dims, kRows});
+  expect_checked<B>("bernoulli_log_prob", with_loss, more, loss_mistakes<B>());
 }
 
-struct Gaussian {
+struct Gaussian : LossArgs {
   View mean, x, log_scale, log_p, dmean, dlog_scale;
-  void call(Backend& b) const { b.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, dlog_scale); }
+  void call(Backend& b) const {
+    const ElboLoss e = elbo();
+    b.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, dlog_scale, given ? &e : nullptr);
+  }
 };
 
 TEST_P(LossChecks, GaussianLogProb) {
   using G = Gaussian;
   for (const Index scales : {1, 5})
     expect_checked<G>("gaussian_log_prob",
-                      {view(6, 5), view(3, 5), view(1, scales), view(6, 1), view(6, 5), view(1, scales)},
+                      {loss_args(), view(6, 5), view(3, 5), view(1, scales), view(6, 1), view(6, 5), view(1, scales)},
                       {{"mean", &G::mean, kShape},
                        {"x", &G::x, kShape},
                        {"log_scale", &G::log_scale, kShape},
                        {"log_p", &G::log_p, kShape},
                        {"gradient", &G::dmean, kShape | kOptional},
-                       {"dlog_scale", &G::dlog_scale, kShape | kOptional}});
-}
-
-struct ElboLoss {
-  View log_p, kl, kl_dims;
-  KlWeight weight;
-  std::uint32_t* step;
-  float* loss;
-  double* sums;
-  void call(Backend& b) const { b.elbo_loss(log_p, kl, kl_dims, weight, step, loss, sums); }
-};
-
-TEST_P(LossChecks, ElboLoss) {
-  using E = ElboLoss;
-  const E good{view(6, 1), view(3, 1), view(1, 4), {}, memory<std::uint32_t>(), memory<float>(), memory<double>()};
-  expect_checked<E>("elbo_loss", good,
-                    {{"log_p", &E::log_p, kShape}, {"kl", &E::kl, kShape}, {"kl_dims", &E::kl_dims, kRows}},
-                    {{"step is not given", [](E& e) { e.step = nullptr; }},
-                     {"loss is not given", [](E& e) { e.loss = nullptr; }},
-                     {"sums is not given", [](E& e) { e.sums = nullptr; }},
-                     {"beta is -1", [](E& e) { e.weight.beta = -1; }}});
+                       {"dlog_scale", &G::dlog_scale, kShape | kOptional},
+                       {"kl", &G::kl, kShape},
+                       {"kl_dims", &G::kl_dims, kRows}},
+                      loss_mistakes<G>());
 }
 
 struct Adam {

@@ -105,6 +105,31 @@ TEST_P(LatentOps, SamplesMatchTheReference) {
   }
 }
 
+// The same values as moments() has: in double, a few roundings of values up to 1e4 apart.
+TEST_P(LatentOps, MergesTheMomentsOfStatsAsTheyStand) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    const Array<double> acc(backend_, std::vector<double>(1 + 4 * s.latent)), alone(backend_, acc.get());
+    const Matrix z(backend_, s.batch * s.samples, s.latent), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
+    const Matrix z_alone(backend_, s.batch * s.samples, s.latent);
+    Vector all;
+    for (const float outside_the_clamp : {0.0f, -1e4f}) {
+      std::vector<float> stats = random_stats(s.batch, s.latent);
+      stats.back() += outside_the_clamp;
+      const Matrix in(backend_, s.batch, 2 * s.latent, stats);
+      backend_.sample_latent(in, noise(), z, kl, kl_dims, acc.data());
+      backend_.sample_latent(in, noise(), z_alone, kl, kl_dims);
+      expect_same_bits(z.get(), z_alone.get(), "z");
+      all.insert(all.end(), stats.begin(), stats.end());
+      const Vector want = reference::moments(all, 2 * s.latent);
+      expect_close(acc.get(), want, 1e-11, 1e-11, "moments");
+      backend_.moments(in, alone.data());
+      const auto separate = alone.get();
+      expect_close(acc.get(), {separate.begin(), separate.end()}, 1e-11, 1e-11, "moments against moments()");
+    }
+  }
+}
+
 TEST_P(LatentOps, LogVarianceIsHeldAtItsClamp) {
   expect_samples({2, 5, 4}, {0, 1, -1, 2, -15, 15, -15.5f, 15.5f, 3, 0, 0, 0, -100, 100, -1e4f, 1e4f});
 }

@@ -107,7 +107,8 @@ class Backend {
   /// (Kingma and Welling 2013, section 2.4). In the same pass, the KL to N(0, I) in closed form (their appendix B):
   ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the
   ///   batch.
-  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims);
+  /// Also merges stats, as they stand, into `moments` [1 + 4L] where given: see moments().
+  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr);
 
   /// dstats [B, 2L] from dz [R, L] and the KL, by the estimator; draws the same eps again:
   ///   dmu = sum_k dz + s mu;  dlogvar = sum_k dz eps exp(logvar/2)/2 + s (exp(logvar) - 1)/2,
@@ -116,19 +117,15 @@ class Backend {
                        ConstView kl_dims, float kl_scale, View dstats);
 
   /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D], x [B, D] in [0, 1]; in the same pass, where given,
-  /// dlogits [R, D] = row_weight * (x - sigmoid(l)), which may be the logits themselves.
-  void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits);
+  /// dlogits [R, D] = row_weight * (x - sigmoid(l)), which may be the logits themselves, and the step's loss.
+  void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                          const ElboLoss* loss = nullptr);
 
   /// log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale), log_scale [1, 1] or [1, D],
   /// clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D] (may be the mean) and
-  /// dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p.
+  /// dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p, and the step's loss.
   void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                         View dlog_scale);
-
-  /// loss[0] = -mean(log_p) + beta(*step) * KL, where the KL is mean(kl), or sum_l max(free_bits, kl_dims) with free
-  /// bits. When the loss is finite, adds loss, mean(log_p), mean(kl) and kl_dims to `sums` (doubles, see metric::Slot).
-  void elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight, const std::uint32_t* step,
-                 float* loss, double* sums);
+                         View dlog_scale, const ElboLoss* loss = nullptr);
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
@@ -157,14 +154,13 @@ class Backend {
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
   virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                   View dw, View db, View dx) = 0;
-  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) = 0;
+  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments) = 0;
   virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
-  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) = 0;
+  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                     const ElboLoss* loss) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                    View dmean, View dlog_scale) = 0;
-  virtual void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&,
-                            const std::uint32_t* step, float* loss, double* sums) = 0;
+                                    View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
   virtual void do_moments(ConstView x, double* acc) = 0;
 };

@@ -92,6 +92,17 @@ struct KlWeight {
   float free_bits = 0.0f;
 };
 
+/// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
+/// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
+/// kl_dims are added to `sums` (doubles, see metric::Slot).
+struct ElboLoss {
+  ConstView kl, kl_dims;  ///< [B, 1], [1, L]
+  KlWeight weight;
+  const std::uint32_t* step = nullptr;
+  float* loss = nullptr;  ///< [1]
+  double* sums = nullptr;
+};
+
 /// A learning-rate schedule as plain data, evaluated on the device from the step counter.
 struct LearningRate {
   enum class Kind : std::uint32_t {

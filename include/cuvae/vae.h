@@ -61,11 +61,14 @@ class Vae {
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
-  View encode(ConstView x, const VaeActivations& a) const;                                 ///< stats [B, 2L]
-  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const;  ///< z [R, L]; kl, kl_dims
-  View decode(ConstView z, const VaeActivations& a) const;                                 ///< logits or means [R, D]
-  /// log p(x|z) [R, 1]; with `grads` (an arena), `output` becomes row_weight times its gradient.
-  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const;
+  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
+  /// z [R, L]; kl, kl_dims; stats merged into `moments` [1 + 4L] where given.
+  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
+  View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
+  /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's
+  /// gradient.
+  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+                const ElboLoss* loss = nullptr) const;
 
   // The same for callers with host memory; any number of rows, computed in batches.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).

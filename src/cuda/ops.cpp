@@ -45,9 +45,10 @@ void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Act
   enqueue("linear_backward", ActivationBackward{dx.f32(), x.f32(), below_pre.f32(), dx.size(), below});
 }
 
-void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
-  enqueue("sample_latent",
-          SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.f32(), kl.f32(), kl_dims.f32()});
+void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims,
+                                   double* moments) {
+  enqueue("sample_latent", SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.f32(), kl.f32(),
+                                        kl_dims.f32(), moments});
 }
 
 void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
@@ -56,21 +57,24 @@ void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& no
                                             dz.rows / stats.rows, dz.cols, dstats.f32()});
 }
 
-void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
+namespace {
+Loss of(const ElboLoss* e) {
+  if (e == nullptr) return {};
+  return {e->kl.f32(), e->kl_dims.f32(), e->kl.rows, e->kl_dims.cols, e->weight, e->step, e->loss, e->sums};
+}
+}  // namespace
+
+void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                        const ElboLoss* loss) {
   enqueue("bernoulli_log_prob", Bernoulli{logits.f32(), x.f32(), logits.rows, logits.rows / x.rows, logits.cols,
-                                          row_weight, log_p.f32(), dlogits.f32()});
+                                          row_weight, log_p.f32(), dlogits.f32(), of(loss)});
 }
 
 void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                       View dmean, View dlog_scale) {
-  enqueue("gaussian_log_prob", Gaussian{mean.f32(), x.f32(), log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols,
-                                        log_scale.cols, row_weight, log_p.f32(), dmean.f32(), dlog_scale.f32()});
-}
-
-void CudaBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
-                               const std::uint32_t* step, float* loss, double* sums) {
-  enqueue("elbo_loss",
-          ElboLoss{log_p.f32(), kl.f32(), kl_dims.f32(), log_p.rows, kl.rows, kl_dims.cols, weight, step, loss, sums});
+                                       View dmean, View dlog_scale, const ElboLoss* loss) {
+  enqueue("gaussian_log_prob",
+          Gaussian{mean.f32(), x.f32(), log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols, log_scale.cols,
+                   row_weight, log_p.f32(), dmean.f32(), dlog_scale.f32(), of(loss)});
 }
 
 void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
