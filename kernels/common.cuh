@@ -125,7 +125,7 @@ __device__ bool is_last_block(Ticket* ticket, unsigned blocks) {
   __shared__ bool last;
   __threadfence();  // this thread's results first,
   __syncthreads();  // then all threads' of the block, then the ticket
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
+  if (threadIdx.x == 0 && threadIdx.y == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
   __syncthreads();
   if (last) __threadfence();
   return last;
