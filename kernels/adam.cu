@@ -1,7 +1,7 @@
 // adam: one pass for the gradients' norm, whose last block decides whether and how to update and advances the counters,
 // and one over the whole arena that carries the decision out. Every block of the second sees the same decision.
 // Moved per parameter: 4 bytes read for the norm; then 16 read and 12 written (Adam), 12 and 8 (SGD), 8 more with
-// averaged weights.
+// averaged weights, 2 with a bf16 copy.
 #include <cmath>
 
 #include "common.cuh"
@@ -86,6 +86,7 @@ __global__ void __launch_bounds__(kThreads) update(const Adam op, const Decision
 #pragma unroll
     for (int j = 0; j < M; ++j) math::update<O>(op.step, s, g.v[j], p.v[j], m.v[j], v.v[j]);
     store(a.params + i, p);
+    if (a.rounded != nullptr) store(static_cast<Bf16*>(a.rounded) + i, p);
     store(a.m + i, m);
     if constexpr (O != Optimizer::sgd) store(a.v + i, v);
     if (ema_decay > 0.0f) {
@@ -124,8 +125,8 @@ std::size_t scratch_bytes(const Adam& op) {
 
 cudaError_t launch(const Adam& op, Scratch scratch, cudaStream_t stream) {
   const Arena& a = op.arena;
-  return aligned(a.params, a.grads, a.m, a.v, a.ema) ? start_adam<4>(op, scratch, stream)
-                                                     : start_adam<1>(op, scratch, stream);
+  return aligned(a.params, a.grads, a.m, a.v, a.ema, a.rounded) ? start_adam<4>(op, scratch, stream)
+                                                                : start_adam<1>(op, scratch, stream);
 }
 
 }  // namespace cuvae::cuda

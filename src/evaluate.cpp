@@ -40,7 +40,8 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
   backend.upload(order.data(), rows.data(), order.bytes());
   const Buffer step = backend.allocate(sizeof kEvaluationStep);
   backend.upload(step.data(), &kEvaluationStep, sizeof kEvaluationStep);
-  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * sizeof(float));
+  const DType type = backend.activation_type();
+  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * size_of(type));
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
@@ -51,7 +52,7 @@ Evaluation evaluate_resident(const Vae& vae, ConstView pixels, const std::vector
   for (Index first = 0; first < count; first += batch) {
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
-    const View x = x_buffer.view(n, dim);
+    const View x = x_buffer.view(n, dim, type);
     backend.gather_batch(pixels, {order.as<std::uint32_t>(), count, nullptr, first}, options.binarize,
                          noise(Stream::binarize), x);
     const View stats = vae.encode(x, a);

@@ -1,6 +1,7 @@
 // The checks that stand before every op: each wrong shape, type or missing array is an Error that names the op, the
 // array and the shapes. Here: likelihoods, loss, optimizer, moments, and the backend's name.
 #include "check_test.h"
+#include "error_text.h"
 
 namespace cuvae {
 namespace {
@@ -23,7 +24,7 @@ class LossChecks : public CheckTest {
     return {view(3, 1), view(1, 4), {}, memory<std::uint32_t>(), memory<float>(), memory<double>(), true};
   }
 };
-CUVAE_ON_EVERY_BACKEND(LossChecks);
+CUVAE_IN_EVERY_PRECISION(LossChecks);
 
 template <class Args>
 std::vector<Mistake<Args>> loss_mistakes() {
@@ -43,7 +44,7 @@ struct Bernoulli : LossArgs {
 
 TEST_P(LossChecks, BernoulliLogProb) {
   using B = Bernoulli;
-  const B good{{}, view(6, 5), view(3, 5), view(6, 1), view(6, 5)};
+  const B good{{}, activation(6, 5), activation(3, 5), view(6, 1), activation(6, 5)};
   const std::vector<Slot<B>> slots{{"logits", &B::logits, kShape},
                                    {"x", &B::x, kShape},
                                    {"log_p", &B::log_p, kShape},
@@ -69,7 +70,8 @@ TEST_P(LossChecks, GaussianLogProb) {
   using G = Gaussian;
   for (const Index scales : {1, 5})
     expect_checked<G>("gaussian_log_prob",
-                      {loss_args(), view(6, 5), view(3, 5), view(1, scales), view(6, 1), view(6, 5), view(1, scales)},
+                      {loss_args(), activation(6, 5), activation(3, 5), view(1, scales), view(6, 1), activation(6, 5),
+                       view(1, scales)},
                       {{"mean", &G::mean, kShape},
                        {"x", &G::x, kShape},
                        {"log_scale", &G::log_scale, kShape},
@@ -131,6 +133,16 @@ TEST(MakeBackend, NamesTheDeviceThatIsNotThere) {
       EXPECT_NE(std::string(error.what()).find(std::string("'") + device + "'"), std::string::npos) << error.what();
     }
   EXPECT_THROW(make_backend("cpu", -1), Error);
+}
+
+TEST(MakeBackend, TheCpuRefusesBf16) {
+  expect_error([] { make_backend("cpu", 0, Precision::bf16); }, "cpu: precision bf16 is not available");
+}
+
+TEST(MakeBackend, PrecisionsHaveNames) {
+  for (const Precision p : {Precision::fp32, Precision::tf32, Precision::bf16})
+    EXPECT_EQ(parse<Precision>(to_string(p)), p);
+  expect_error([] { parse<Precision>("fp16"); }, "precision 'fp16' is not one of fp32, tf32, bf16");
 }
 
 }  // namespace

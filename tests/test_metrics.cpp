@@ -30,8 +30,9 @@ class Metrics : public OpTest {
   std::vector<float> log_prob(Likelihood likelihood, Shape s, const std::vector<float>& values, const ElboLoss& loss,
                               float pixel = 0) {
     const Index rows = s.batch * s.samples;
-    const Matrix output(backend_, rows, s.width, values), log_p(backend_, rows, 1), log_scale(backend_, 1, 1, {0});
-    const Matrix x(backend_, s.batch, s.width, std::vector<float>(s.batch * s.width, pixel));
+    const Matrix output(backend_, rows, s.width, values, type_), log_p(backend_, rows, 1),
+        log_scale(backend_, 1, 1, {0});
+    const Matrix x(backend_, s.batch, s.width, std::vector<float>(s.batch * s.width, pixel), type_);
     if (likelihood == Likelihood::bernoulli) {
       backend_.bernoulli_log_prob(output, x, 0, log_p, {}, &loss);
     } else {
@@ -68,13 +69,13 @@ class Metrics : public OpTest {
 
   Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
 };
-CUVAE_ON_EVERY_BACKEND(Metrics);
+CUVAE_IN_EVERY_PRECISION(Metrics);
 
 TEST_P(Metrics, LossMatchesTheReference) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian})
-    for (const Index batch : {1, 2, 7, 33, 128, 257})
-      for (const Index samples : {1, 2, 5})
-        for (const Index latent : {1, 3, 20, 33, 129}) expect_losses(likelihood, {batch, samples, latent});
+    for (const Index batch : {1, 7, 33, 257})
+      for (const Index samples : {1, 5})
+        for (const Index latent : {1, 33, 129}) expect_losses(likelihood, {batch, samples, latent});
 }
 
 TEST_P(Metrics, LossOfWideRowsMatchesTheReference) {

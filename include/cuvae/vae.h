@@ -28,7 +28,8 @@ struct VaeConfig {
 /// The parameters of a model, before any memory is taken for them.
 ParameterLayout parameter_layout(const VaeConfig& config);
 
-/// The buffers of one pass over at most `batch` rows with `samples` latent samples each.
+/// The buffers of one pass, in the backend's activation type where the seam has them so, over at most `batch` rows with
+/// `samples` latent samples each.
 struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
@@ -52,6 +53,9 @@ class Vae {
   const Mlp& decoder() const { return decoder_; }
   float* params() const { return params_.as<float>(); }
   Buffer& params_buffer() { return params_; }
+  Weights weights() const { return {params(), rounded_.data()}; }  ///< what products read
+  /// To be called when the parameters were changed by anything but `adam`, so that what products read follows.
+  void refresh_weights();
 
   /// Sets the last decoder bias so that an untrained decoder gives the data's mean [D]: its logit, the mean clamped to
   /// [.001, .999] (Burda et al. 2015, reference code), for a Bernoulli, the mean itself for a Gaussian.
@@ -84,7 +88,7 @@ class Vae {
   ParameterLayout layout_;
   Mlp encoder_, decoder_;
   std::optional<Parameter> log_scale_;  // a learned scale is a parameter, a fixed one a constant
-  Buffer params_, fixed_log_scale_;
+  Buffer params_, rounded_, fixed_log_scale_;
   ConstView log_scale() const;
 };
 

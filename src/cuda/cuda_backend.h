@@ -19,6 +19,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
   std::string name() const override { return "cuda:" + std::to_string(device_.ordinal); }
   std::string description() const override;
+  DType activation_type() const override { return precision_ == Precision::bf16 ? DType::bf16 : DType::f32; }
   bool reads_host_memory() const override { return false; }
 
  private:
@@ -41,6 +42,7 @@ class CudaBackend final : public Backend {
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
                             View dlog_scale, const ElboLoss* loss) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
+  void do_round_to_bf16(ConstView from, View to) override;
   void do_moments(ConstView x, double* acc) override;
 
   /// Makes the device current: another backend's may be.
