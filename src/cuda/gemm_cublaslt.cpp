@@ -85,7 +85,7 @@ struct Plan {
 
 auto key(const Product& p) {
   return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.type, p.c_type, p.epilogue, alignment(p.a), alignment(p.b),
-                    alignment(p.c));
+                    alignment(p.c), alignment(vector_of(p)));
 }
 using Key = decltype(key(Product{}));
 
