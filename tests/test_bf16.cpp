@@ -177,6 +177,26 @@ TEST_P(Bf16, ResumesBitForBitFromFloat32Parameters) {
   EXPECT_TRUE(file_bytes(last) == want);
 }
 
+// Averaged slowly, the weights hardly move from where they start, while those in training learn: products must read
+// the ones, then the others again. 1% as above.
+TEST_P(Bf16, ValidatesTheAveragedWeightsAndTrainsTheOthers) {
+  TrainConfig config = thorough_training();
+  config.ema_decay = 0.999f;
+  config.output_bias_from_data = false;
+  config.schedule.rate = 0.05;
+  const auto last_progress = [&](Backend& backend) {
+    Progress last;
+    FitOptions options;
+    options.on_progress = [&](const Progress& p) { last = p; };
+    Trainer(backend, small_model(), config, small_data()).fit(small_data(), options);
+    return last;
+  };
+  const Progress narrow = last_progress(backend_), wide = last_progress(*float32_);
+  const double validation = wide.validation->reconstruction, train = wide.train.reconstruction;
+  EXPECT_NEAR(narrow.validation->reconstruction, validation, 0.01 * std::fabs(validation));  // the others' is 3% away
+  EXPECT_NEAR(narrow.train.reconstruction, train, 0.01 * std::fabs(train));
+}
+
 TEST_P(Bf16, ParametersOfFloat32GiveTheSameModel) {
   const TempDir folder;
   const TrainConfig config = small_training();
