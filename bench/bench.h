@@ -15,7 +15,6 @@ void add_kernels(CLI::App& app);
 
 /// The option --precision.
 void add_precision(CLI::App& command, Precision& precision);
-const char* precision_name(Precision precision);
 
 inline double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();

@@ -16,9 +16,9 @@ std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " +
 std::string text(Index batch, Index in, Index out) { return text(batch, in) + " -> " + std::to_string(out); }
 
 KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, Index cols) {
-  const auto pixels = std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), Randoms::bytes));
+  const auto pixels = std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), DType::f32, Randoms::bytes));
   return {"gather_batch, u8, stochastic", text(batch, cols), 0, [=, &b](Arrays& a) {
-            const View x = a.output(batch, cols);
+            const View x = a.output(batch, cols, a.type());
             a.count(static_cast<double>(batch * cols));
             const auto* step = a.state<std::uint32_t>(1);
             const Index first = rows > batch ? a.number() * batch % (rows - batch) : 0;
@@ -32,7 +32,8 @@ KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, I
 KernelCase linear(Backend& b, Index batch, Index in, Index out, Activation act) {
   return {"linear, " + std::string(to_string(act)), text(batch, in, out), 2.0 * static_cast<double>(batch * in * out),
           [=, &b](Arrays& a) {
-            const View x = a.input(batch, in), w = a.input(out, in), bias = a.input(1, out), y = a.output(batch, out);
+            const View x = a.input(batch, in, a.type()), w = a.input(out, in, a.type()),
+                       bias = a.input(1, out, a.type()), y = a.output(batch, out, a.type());
             return [=, &b] { b.linear(x, w, bias, act, {}, y); };
           }};
 }
@@ -40,16 +41,17 @@ KernelCase linear(Backend& b, Index batch, Index in, Index out, Activation act) 
 KernelCase linear_backward(Backend& b, Index batch, Index in, Index out, Activation below, bool needs_dx) {
   return {"linear_backward" + std::string(needs_dx ? "" : ", no dx"), text(batch, in, out),
           (needs_dx ? 4.0 : 2.0) * static_cast<double>(batch * in * out), [=, &b](Arrays& a) {
-            const View x = a.input(batch, in), w = a.input(out, in), dy = a.input(batch, out), dw = a.output(out, in),
-                       db = a.output(1, out), dx = needs_dx ? a.output(batch, in) : View{};
+            const View x = a.input(batch, in, a.type()), w = a.input(out, in, a.type()),
+                       dy = a.input(batch, out, a.type()), dw = a.output(out, in), db = a.output(1, out),
+                       dx = needs_dx ? a.output(batch, in, a.type()) : View{};
             return [=, &b] { b.linear_backward(x, w, dy, below, {}, dw, db, dx); };
           }};
 }
 
 KernelCase sample(Backend& b, Index batch, Index latent) {
   return {"sample_latent", text(batch, latent), 0, [=, &b](Arrays& a) {
-            const View stats = a.input(batch, 2 * latent), z = a.output(batch, latent), kl = a.output(batch, 1),
-                       kl_dims = a.output(1, latent);
+            const View stats = a.input(batch, 2 * latent), z = a.output(batch, latent, a.type()),
+                       kl = a.output(batch, 1), kl_dims = a.output(1, latent);
             const auto* step = a.state<std::uint32_t>(1);
             return [=, &b] { b.sample_latent(stats, {1, Stream::latent, step}, z, kl, kl_dims); };
           }};
@@ -58,7 +60,7 @@ KernelCase sample(Backend& b, Index batch, Index latent) {
 KernelCase latent_backward(Backend& b, Index batch, Index latent) {
   return {"latent_backward", text(batch, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), dz = a.input(batch, latent), kl_dims = a.input(1, latent),
-                       dstats = a.output(batch, 2 * latent);
+                       dstats = a.output(batch, 2 * latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
             return [=, &b] {
               b.latent_backward(Estimator::pathwise, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats);
@@ -68,16 +70,17 @@ KernelCase latent_backward(Backend& b, Index batch, Index latent) {
 
 KernelCase bernoulli(Backend& b, Index rows, Index cols) {
   return {"bernoulli_log_prob", text(rows, cols), 0, [=, &b](Arrays& a) {
-            const View logits = a.input(rows, cols), x = a.input(rows, cols, Randoms::bits), log_p = a.output(rows, 1),
-                       dlogits = a.output(rows, cols);
+            const View logits = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type(), Randoms::bits),
+                       log_p = a.output(rows, 1), dlogits = a.output(rows, cols, a.type());
             return [=, &b] { b.bernoulli_log_prob(logits, x, -0.01f, log_p, dlogits); };
           }};
 }
 
 KernelCase gaussian(Backend& b, Index rows, Index cols) {
   return {"gaussian_log_prob, a scale per dim", text(rows, cols), 0, [=, &b](Arrays& a) {
-            const View mean = a.input(rows, cols), x = a.input(rows, cols), log_scale = a.input(1, cols),
-                       log_p = a.output(rows, 1), dmean = a.output(rows, cols), dlog_scale = a.output(1, cols);
+            const View mean = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type()),
+                       log_scale = a.input(1, cols), log_p = a.output(rows, 1), dmean = a.output(rows, cols, a.type()),
+                       dlog_scale = a.output(1, cols);
             return [=, &b] { b.gaussian_log_prob(mean, x, log_scale, -0.01f, log_p, dmean, dlog_scale); };
           }};
 }
@@ -93,12 +96,13 @@ KernelCase moments(Backend& b, Index rows, Index cols) {
 KernelCase adam(Backend& b, Index size) {
   return {"adam", std::to_string(size), 0, [=, &b](Arrays& a) {
             const View grads = a.input(1, size), params = a.updated(1, size), m = a.updated(1, size),
-                       v = a.updated(1, size, Randoms::bits);
+                       v = a.updated(1, size, DType::f32, Randoms::bits);
+            const View rounded = a.type() == DType::bf16 ? a.output(1, size, DType::bf16) : View{};
             auto* loss = a.state<float>(1);
             auto* state = a.state<StepState>(1);
             auto* sums = a.state<double>(metric::kl_dims);
             return [=, &b] {
-              b.adam({params.f32(), grads.f32(), m.f32(), v.f32(), nullptr, size}, {}, loss, state, sums);
+              b.adam({params.f32(), grads.f32(), m.f32(), v.f32(), nullptr, size, rounded.data}, {}, loss, state, sums);
             };
           }};
 }
@@ -106,9 +110,9 @@ KernelCase adam(Backend& b, Index size) {
 // Kernels that ops use beside products, on their own.
 KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
   return {"bias and gelu", text(rows, cols), 0, [=](Arrays& a) {
-            const View y = a.updated(rows, cols), bias = a.input(1, cols);
+            const View y = a.updated(rows, cols, a.type()), bias = a.input(1, cols, a.type());
             cuda::BiasActivation op{};
-            op.y = y.f32(), op.b = bias.f32();
+            op.y = y.data, op.b = bias.data, op.type = y.dtype;
             op.rows = rows, op.cols = cols;
             op.activation = Activation::gelu;
             return [=] { cuda::check(launch(op, stream), "bias and gelu"); };
@@ -117,9 +121,9 @@ KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
 
 KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
   return {"relu backward", text(rows, cols), 0, [=](Arrays& a) {
-            const View dx = a.updated(rows, cols), y = a.input(rows, cols);
+            const View dx = a.updated(rows, cols, a.type()), y = a.input(rows, cols, a.type());
             cuda::ActivationBackward op{};
-            op.dx = dx.f32(), op.y = y.f32();
+            op.dx = dx.data, op.y = y.data, op.type = dx.dtype;
             op.size = rows * cols;
             op.activation = Activation::relu;
             return [=] { cuda::check(launch(op, stream), "relu backward"); };
@@ -128,9 +132,9 @@ KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
 
 KernelCase column_sums(cudaStream_t stream, Index rows, Index cols) {
   return {"column sums", text(rows, cols), 0, [=](Arrays& a) {
-            const View x = a.input(rows, cols), sums = a.output(1, cols);
+            const View x = a.input(rows, cols, a.type()), sums = a.output(1, cols);
             cuda::ColumnSums op{};
-            op.x = x.f32(), op.sums = sums.f32();
+            op.x = x.data, op.type = x.dtype, op.sums = sums.f32();
             op.rows = rows, op.cols = cols;
             const cuda::Scratch scratch{a.state<char>(static_cast<Index>(scratch_bytes(op))), a.state<unsigned>(1)};
             return [=] { cuda::check(launch(op, scratch, stream), "column sums"); };
@@ -140,9 +144,10 @@ KernelCase column_sums(cudaStream_t stream, Index rows, Index cols) {
 KernelCase product(cuda::Gemm& gemm, const std::string& name, cuda::Op op_a, cuda::Op op_b, Index m, Index n, Index k) {
   return {"product " + name, std::to_string(m) + " x " + std::to_string(k) + " x " + std::to_string(n),
           2.0 * static_cast<double>(m * n * k), [=, &gemm](Arrays& arrays) {
-            const View a = arrays.input(m, k), b = arrays.input(k, n),
-                       c = arrays.output(m, n);  // as stored: either way
-            const cuda::Product p{op_a, op_b, m, n, k, a.f32(), b.f32(), c.f32()};
+            const DType type = arrays.type(), c_type = op_a == cuda::Op::none ? type : DType::f32;  // dw is float32
+            const View a = arrays.input(m, k, type), b = arrays.input(k, n, type),
+                       c = arrays.output(m, n, c_type);  // as stored: either way
+            const cuda::Product p{op_a, op_b, m, n, k, a.data, b.data, c.data, type, c_type};
             return [=, &gemm] { gemm.run(p); };
           }};
 }

@@ -3,7 +3,9 @@
 // kMostSets; times are between events.
 #include "kernels.h"
 
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -31,36 +33,47 @@ Randoms::Randoms(Backend& backend, cudaStream_t stream) : backend_(backend), str
     }
     pools_[kind] = backend.allocate(kPool * sizeof(float));
     backend.upload(pools_[kind].data(), floats.data(), kPool * sizeof(float));
+    rounded_[kind] = backend.allocate(kPool * size_of(DType::bf16));
+    std::vector<std::uint16_t> rounded(kPool);
+    for (std::size_t i = 0; i < kPool; ++i)  // cut off, which is as random
+      rounded[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(floats[i]) >> 16);
+    backend.upload(rounded_[kind].data(), rounded.data(), rounded_[kind].bytes());
   }
 }
 
-Buffer Randoms::make(std::size_t size, Kind kind) const {
+Buffer Randoms::make(std::size_t size, DType type, Kind kind) const {
+  const Buffer& pool = type == DType::bf16 ? rounded_[kind] : pools_[kind];
   Buffer b = backend_.allocate(size);
-  for (std::size_t at = 0; at < size; at += pools_[kind].bytes())
-    cuda::check(cudaMemcpyAsync(b.as<char>() + at, pools_[kind].data(), std::min(size - at, pools_[kind].bytes()),
+  for (std::size_t at = 0; at < size; at += pool.bytes())
+    cuda::check(cudaMemcpyAsync(b.as<char>() + at, pool.data(), std::min(size - at, pool.bytes()),
                                 cudaMemcpyDeviceToDevice, stream_),
                 "copy");
   return b;
 }
 
-View Arrays::input(Index rows, Index cols, Randoms::Kind kind) {
-  const auto size = static_cast<std::size_t>(rows * cols) * sizeof(float);
+View Arrays::input(Index rows, Index cols, DType type, Randoms::Kind kind) {
+  const auto size = static_cast<std::size_t>(rows * cols) * size_of(type);
   bytes_ += static_cast<double>(size);
-  return memory_.emplace_back(randoms_.make(size, kind)).view(rows, cols);
+  return memory_.emplace_back(randoms_.make(size, type, kind)).view(rows, cols, type);
 }
-View Arrays::output(Index rows, Index cols) { return results_.emplace_back(input(rows, cols)); }
-View Arrays::updated(Index rows, Index cols, Randoms::Kind kind) {
-  const View v = results_.emplace_back(input(rows, cols, kind));
-  bytes_ += static_cast<double>(v.size()) * sizeof(float);
+View Arrays::output(Index rows, Index cols, DType type) { return results_.emplace_back(input(rows, cols, type)); }
+View Arrays::updated(Index rows, Index cols, DType type, Randoms::Kind kind) {
+  const View v = results_.emplace_back(input(rows, cols, type, kind));
+  bytes_ += static_cast<double>(v.size()) * static_cast<double>(size_of(type));
   return v;
 }
 
 void Arrays::check(const std::string& operation) const {
   for (const View& v : results_) {
-    std::vector<float> host(static_cast<std::size_t>(v.size()));
-    backend_.download(host.data(), v.data, host.size() * sizeof(float));
-    if (!std::all_of(host.begin(), host.end(), [](float f) { return std::isfinite(f); }))
-      throw Error("kernels: " + operation + " gave a value that is not finite");
+    const std::size_t size = static_cast<std::size_t>(v.size()), bytes = size_of(v.dtype);
+    std::vector<unsigned char> host(size * bytes);
+    backend_.download(host.data(), v.data, host.size());
+    for (std::size_t i = 0; i < size; ++i) {
+      std::uint32_t bits = 0;  // a bf16 is the upper half of a float
+      std::memcpy(reinterpret_cast<char*>(&bits) + 4 - bytes, host.data() + i * bytes, bytes);
+      if (!std::isfinite(std::bit_cast<float>(bits)))
+        throw Error("kernels: " + operation + " gave a value that is not finite");
+    }
   }
 }
 
@@ -96,7 +109,7 @@ class KernelBench {
     const nlohmann::json copy = measure_copy();
     copy_rate_ = copy["gb_per_s"].get<double>();
     if (!options_.json) {
-      std::printf("%s, products in %s\n", backend_.description().c_str(), precision_name(options_.precision));
+      std::printf("%s, products in %s\n", backend_.description().c_str(), to_string(options_.precision).data());
       std::printf("bytes: each array once, twice where updated; %% of the copy's; warm: fits in the cache of %.0f MB\n",
                   cache_bytes_ * 1e-6);
       std::printf("%-36s %-22s %10s %17s %9s %7s %8s %5s\n", "operation", "shape", "us", "(least, most)", "GB/s",
@@ -121,7 +134,7 @@ class KernelBench {
     const double middle = median(us);
     nlohmann::json r{{"operation", operation},
                      {"shape", shape},
-                     {"precision", precision_name(options_.precision)},
+                     {"precision", to_string(options_.precision)},
                      {"device", backend_.description()},
                      {"median_us", middle},
                      {"min_us", *std::min_element(us.begin(), us.end())},
@@ -138,7 +151,7 @@ class KernelBench {
 
   nlohmann::json measure_copy() {
     const auto size = static_cast<std::size_t>(options_.elements) * 4 * sizeof(float);
-    const Buffer from = randoms_.make(size, Randoms::between_ones), to = backend_.allocate(size);
+    const Buffer from = randoms_.make(size, DType::f32, Randoms::between_ones), to = backend_.allocate(size);
     return sample(
         "copy on the device", std::to_string(size >> 20) + " MiB", 2.0 * static_cast<double>(size), 0, true, 1, [&] {
           cuda::check(cudaMemcpyAsync(to.data(), from.data(), size, cudaMemcpyDeviceToDevice, timer_.stream()), "copy");

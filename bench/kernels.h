@@ -14,12 +14,12 @@ class Randoms {
  public:
   enum Kind { between_ones, bits, bytes };  // floats in [-1, 1), floats 0 or 1, bytes
   Randoms(Backend& backend, cudaStream_t stream);
-  Buffer make(std::size_t size, Kind kind) const;
+  Buffer make(std::size_t size, DType type, Kind kind) const;
 
  private:
   Backend& backend_;
   cudaStream_t stream_;
-  Buffer pools_[3];
+  Buffer pools_[3], rounded_[3];  // as float32, as bf16
 };
 
 /// The arrays of one run of an operation, and the bytes it must move: each array once, twice where it is updated.
@@ -31,9 +31,12 @@ class Arrays {
   Index number() const { return number_; }
   double bytes() const { return bytes_; }
 
-  View input(Index rows, Index cols, Randoms::Kind kind = Randoms::between_ones);
-  View output(Index rows, Index cols);                                               ///< is to be finite
-  View updated(Index rows, Index cols, Randoms::Kind kind = Randoms::between_ones);  ///< likewise
+  /// Of activations.
+  DType type() const { return backend_.activation_type(); }
+  View input(Index rows, Index cols, DType type = DType::f32, Randoms::Kind kind = Randoms::between_ones);
+  View output(Index rows, Index cols, DType type = DType::f32);  ///< is to be finite
+  View updated(Index rows, Index cols, DType type = DType::f32,
+               Randoms::Kind kind = Randoms::between_ones);  ///< likewise
   /// Zeros; small, so not counted.
   template <class T>
   T* state(Index n) {

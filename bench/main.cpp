@@ -23,15 +23,14 @@ VaeConfig standard_model() {
 }
 
 void add_precision(CLI::App& command, Precision& precision) {
-  const std::map<std::string, Precision> names{
-      {"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
-  command.add_option("--precision", precision, "Of products: fp32, tf32 or bf16")
-      ->transform(CLI::CheckedTransformer(names))
-      ->default_str("fp32");
-}
-
-const char* precision_name(Precision precision) {
-  return precision == Precision::fp32 ? "fp32" : precision == Precision::tf32 ? "tf32" : "bf16";
+  const auto set = [&precision](const std::string& name) {
+    try {
+      precision = parse<Precision>(name);
+    } catch (const Error& error) {
+      throw CLI::ValidationError("--precision", error.what());
+    }
+  };
+  command.add_option_function<std::string>("--precision", set, "Of products: fp32, tf32 or bf16")->default_str("fp32");
 }
 
 }  // namespace cuvae::bench

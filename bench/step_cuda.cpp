@@ -71,7 +71,7 @@ class CudaStep final : public StepBench {
     const double s = median(replayed), g = median(gemm);
     return {{"framework", "cuvae"},
             {"device", backend_.description()},
-            {"precision", precision_name(precision_)},
+            {"precision", to_string(precision_)},
             {"mode", "graph"},
             {"batch", batch_},
             {"median_ms", s},
@@ -95,16 +95,22 @@ class CudaStep final : public StepBench {
     return b;
   }
   Buffer floats(Index n) { return backend_.allocate(static_cast<std::size_t>(n) * sizeof(float)); }
-  float* operand(Index n) {
+  void* operand(Index n, DType type) {
+    const auto value = [](std::size_t i) { return static_cast<float>(i * 2654435761u % 2001) * 1e-3f - 1.0f; };
     std::vector<float> host(static_cast<std::size_t>(n));
-    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<float>(i * 2654435761u % 2001) * 1e-3f - 1.0f;
+    for (std::size_t i = 0; i < host.size(); ++i) host[i] = value(i);
     operands_.push_back(uploaded(host.data(), host.size() * sizeof(float)));
-    return operands_.back().as<float>();
+    if (type == DType::bf16) {
+      const Buffer floats = std::move(operands_.back());
+      operands_.back() = backend_.allocate(host.size() * size_of(type));
+      backend_.round_to_bf16(floats.view(1, n), operands_.back().view(1, n, type));
+    }
+    return operands_.back().data();
   }
 
   void step(int i) {
     const std::uint32_t* counter = steps_.as<std::uint32_t>() + i;
-    const View x = x_.view(batch_, 784);
+    const View x = x_.view(batch_, 784, backend_.activation_type());
     backend_.gather_batch({pixels_.data(), rows_, 784, DType::u8}, {order_.as<std::uint32_t>(), rows_, counter},
                           Binarize::stochastic, {0, Stream::binarize, counter}, x);
     trainer_.step(x);
@@ -113,16 +119,17 @@ class CudaStep final : public StepBench {
   // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w but for the data's own gradient, each operand in
   // memory of its own, as a step has them.
   void make_products(const VaeConfig& model) {
+    const DType type = backend_.activation_type();
     const auto mlp = [&](Index in, std::vector<Index> widths, Index out, bool needs_dx) {
       widths.push_back(out);
-      const float* x = operand(batch_ * in);
-      float* dx = needs_dx ? operand(batch_ * in) : nullptr;
+      const void* x = operand(batch_ * in, type);
+      void* dx = needs_dx ? operand(batch_ * in, type) : nullptr;
       for (const Index width : widths) {
-        float *w = operand(in * width), *dw = operand(in * width), *y = operand(batch_ * width),
-              *dy = operand(batch_ * width);
-        products_.push_back({Op::none, Op::transpose, batch_, width, in, x, w, y});
-        products_.push_back({Op::transpose, Op::none, width, in, batch_, dy, x, dw});
-        if (dx != nullptr) products_.push_back({Op::none, Op::none, batch_, in, width, dy, w, dx});
+        void *w = operand(in * width, type), *dw = operand(in * width, DType::f32), *y = operand(batch_ * width, type),
+             *dy = operand(batch_ * width, type);
+        products_.push_back({Op::none, Op::transpose, batch_, width, in, x, w, y, type, type});
+        products_.push_back({Op::transpose, Op::none, width, in, batch_, dy, x, dw, type, DType::f32});
+        if (dx != nullptr) products_.push_back({Op::none, Op::none, batch_, in, width, dy, w, dx, type, type});
         x = y, dx = dy, in = width;
       }
     };

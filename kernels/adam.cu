@@ -1,7 +1,7 @@
 // adam: one pass for the gradients' norm, whose last block decides whether and how to update and advances the counters,
 // and one over the whole arena that carries the decision out. Every block of the second sees the same decision.
 // Moved per parameter: 4 bytes read for the norm; then 16 read and 12 written (Adam), 12 and 8 (SGD), 8 more with
-// averaged weights.
+// averaged weights, 2 with a bf16 copy.
 #include <cmath>
 
 #include "common.cuh"
@@ -38,8 +38,10 @@ __device__ Decision decide(const Adam& op, double squares) {
   math::UpdateScalars s;
   s.rate = math::learning_rate(op.step.learning_rate, now);
   s.gradient_scale = op.step.clip_norm > 0.0f && clip < 1.0 ? static_cast<float>(clip) : 1.0f;
-  s.correction1 = static_cast<float>(1.0 / (1.0 - pow(static_cast<double>(op.step.beta1), t)));
-  s.correction2_sqrt = static_cast<float>(1.0 / sqrt(1.0 - pow(static_cast<double>(op.step.beta2), t)));
+  // 1 - beta^t without pow(), which is a call with a stack frame.
+  const auto one_minus_power = [t](float beta) { return -expm1(t * log(static_cast<double>(beta))); };
+  s.correction1 = static_cast<float>(1.0 / one_minus_power(op.step.beta1));
+  s.correction2_sqrt = static_cast<float>(1.0 / sqrt(one_minus_power(op.step.beta2)));
   return {s, true};
 }
 
@@ -84,6 +86,7 @@ __global__ void __launch_bounds__(kThreads) update(const Adam op, const Decision
 #pragma unroll
     for (int j = 0; j < M; ++j) math::update<O>(op.step, s, g.v[j], p.v[j], m.v[j], v.v[j]);
     store(a.params + i, p);
+    if (a.rounded != nullptr) store(static_cast<Bf16*>(a.rounded) + i, p);
     store(a.m + i, m);
     if constexpr (O != Optimizer::sgd) store(a.v + i, v);
     if (ema_decay > 0.0f) {
@@ -122,8 +125,8 @@ std::size_t scratch_bytes(const Adam& op) {
 
 cudaError_t launch(const Adam& op, Scratch scratch, cudaStream_t stream) {
   const Arena& a = op.arena;
-  return aligned(a.params, a.grads, a.m, a.v, a.ema) ? start_adam<4>(op, scratch, stream)
-                                                     : start_adam<1>(op, scratch, stream);
+  return aligned(a.params, a.grads, a.m, a.v, a.ema, a.rounded) ? start_adam<4>(op, scratch, stream)
+                                                                : start_adam<1>(op, scratch, stream);
 }
 
 }  // namespace cuvae::cuda

@@ -1,6 +1,8 @@
-// What the kernels share: the one launch helper, 16-byte loads and stores, and reductions that are fixed trees. How the
-// terms of a sum are grouped depends on the shape of the op alone, so its bits are the same run after run.
+// What the kernels share: the one launch helper, 16-byte loads and stores of float32 and bf16, and reductions that are
+// fixed trees. How the terms of a sum are grouped depends on the shape of the op alone, so its bits are the same run
+// after run.
 #pragma once
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -62,11 +64,22 @@ cudaError_t dispatch(Activation act, F f) {
   return f.template operator()<Activation::identity>();
 }
 
-/// N floats that move as one access: 16 bytes where N is 4.
+using Bf16 = __nv_bfloat16;
+/// Calls f<T>() for the type of a matrix that is float32 or bf16.
+template <class F>
+cudaError_t with_type(DType type, F f) {
+  return type == DType::bf16 ? f.template operator()<Bf16>() : f.template operator()<float>();
+}
+
+/// N values, float32 in registers whatever they are in memory.
 template <int N>
-struct alignas(4 * N) Pack {
+struct alignas(N < 4 ? 4 * N : 16) Pack {
   float v[N];
 };
+/// N values of T move as one access, of 16 bytes where N is kPack<T>.
+template <class T>
+constexpr int kPack = 16 / sizeof(T);
+
 template <int N>
 __device__ Pack<N> load(const float* p) {
   return *reinterpret_cast<const Pack<N>*>(p);
@@ -75,12 +88,48 @@ template <int N>
 __device__ void store(float* p, const Pack<N>& pack) {
   *reinterpret_cast<Pack<N>*>(p) = pack;
 }
+
+/// 2 N bf16 as they lie in memory.
+template <int N>
+struct alignas(4 * N) Bf16Pairs {
+  unsigned v[N];
+};
+template <int N>
+__device__ Pack<N> load(const Bf16* p) {
+  if constexpr (N == 1) {
+    return {__bfloat162float(*p)};
+  } else {
+    const auto pairs = *reinterpret_cast<const Bf16Pairs<N / 2>*>(p);
+    Pack<N> pack;
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      pack.v[2 * i] = __uint_as_float(pairs.v[i] << 16);  // a bf16 is the upper half of a float
+      pack.v[2 * i + 1] = __uint_as_float(pairs.v[i] & 0xffff0000u);
+    }
+    return pack;
+  }
+}
+/// Rounds to nearest, ties to even.
+template <int N>
+__device__ void store(Bf16* p, const Pack<N>& pack) {
+  if constexpr (N == 1) {
+    *p = __float2bfloat16_rn(pack.v[0]);
+  } else {
+    Bf16Pairs<N / 2> pairs;
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      const __nv_bfloat162 pair = __floats2bfloat162_rn(pack.v[2 * i], pack.v[2 * i + 1]);
+      pairs.v[i] = reinterpret_cast<const unsigned&>(pair);
+    }
+    *reinterpret_cast<Bf16Pairs<N / 2>*>(p) = pairs;
+  }
+}
 /// Whether 16-byte accesses are allowed at these addresses; null is.
 template <class... P>
 bool aligned(const P*... p) {
   return ((reinterpret_cast<std::uintptr_t>(p) % 16 == 0) && ...);
 }
-/// f<N>(i) over [0, size) by the whole grid: fours, then a tail of ones.
+/// f<N>(i) over [0, size) by the whole grid: packs, then a tail of ones.
 template <int N, class F>
 __device__ void for_each_pack(Index size, F f) {
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -97,20 +146,30 @@ __device__ T warp_sum(T v) {
   return v;
 }
 
-/// The sum over the threads of one threadIdx.y, on each of them. All threads of the block must call it; blockDim.x is a
-/// multiple of a warp.
+/// The sum over warps [first, first + warps) of the block, on their threads. All threads of the block must call it;
+/// blockDim.x is a multiple of a warp.
 template <class T>
-__device__ T row_sum(T v) {
+__device__ T sum_over_warps(T v, unsigned first, unsigned warps) {
   __shared__ T warp_sums[1024 / kWarp];
   v = warp_sum(v);
-  const unsigned warps = blockDim.x / kWarp, first = threadIdx.y * warps;
   if (warps == 1) return v;
   __syncthreads();  // an earlier call's reads are done
-  if (threadIdx.x % kWarp == 0) warp_sums[first + threadIdx.x / kWarp] = v;
+  if (threadIdx.x % kWarp == 0) warp_sums[(threadIdx.y * blockDim.x + threadIdx.x) / kWarp] = v;
   __syncthreads();
   T sum = warp_sums[first];
   for (unsigned w = 1; w < warps; ++w) sum += warp_sums[first + w];
   return sum;
+}
+/// The sum over the threads of one threadIdx.y, on each of them; likewise.
+template <class T>
+__device__ T row_sum(T v) {
+  const unsigned warps = blockDim.x / kWarp;
+  return sum_over_warps(v, threadIdx.y * warps, warps);
+}
+/// The sum over the block, on every thread; likewise.
+template <class T>
+__device__ T block_sum(T v) {
+  return sum_over_warps(v, 0, blockDim.x * blockDim.y / kWarp);
 }
 
 /// The sums of 32 columns over rows [begin, end), for a block of kThreads in one dimension: value(r) is the term of row
@@ -137,7 +196,8 @@ __device__ bool is_last_block(Ticket* ticket, unsigned blocks) {
   __shared__ bool last;
   __threadfence();  // this thread's results first,
   __syncthreads();  // then all threads' of the block, then the ticket
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
+  if (threadIdx.x == 0 && threadIdx.y == 0)
+    last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
   __syncthreads();
   if (last) __threadfence();
   return last;

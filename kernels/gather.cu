@@ -1,7 +1,7 @@
 // gather_batch: x [B, D] = rows of the pixels, chosen by a shuffled order, binarized on the way.
 // A thread takes four neighbouring pixels, which share one Philox evaluation: a u8 row is then read in 4-byte and
-// written in 16-byte accesses, coalesced both. Rows along x, several to a block when they are short. Moved per pixel: 1
-// byte (u8) or 4 (f32) read, 4 written.
+// written in 16-byte accesses (8 as bf16), coalesced both. Rows along x, several to a block when they are short. Moved
+// per pixel: 1 byte (u8) or 4 (f32) read, 4 (f32) or 2 (bf16) written.
 #include "launch.h"
 #include "noise.cuh"
 
@@ -31,7 +31,7 @@ __device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
   return p;
 }
 
-template <bool bytes, Binarize mode, bool whole_packs>
+template <class T, bool bytes, Binarize mode, bool whole_packs>
 __global__ void __launch_bounds__(kThreads) gather(const Gather op) {
   const BatchRows& rows = op.rows;
   const Index first =
@@ -54,13 +54,13 @@ __global__ void __launch_bounds__(kThreads) gather(const Gather op) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) x.v[j] = u.v[j] <= x.v[j] ? 1.0f : 0.0f;
       }
-      float* out = op.x + b * op.cols + d;
+      T* out = static_cast<T*>(op.x) + b * op.cols + d;
       if constexpr (whole_packs) {
         store(out, x);
       } else {
 #pragma unroll
         for (int j = 0; j < 4; ++j)
-          if (from <= j && j < to) out[j] = x.v[j];
+          if (from <= j && j < to) store(out + j, Pack<1>{x.v[j]});
       }
     }
   }
@@ -72,8 +72,10 @@ cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
   const bool whole_packs =
       op.cols % 4 == 0 && aligned(op.x) && reinterpret_cast<std::uintptr_t>(op.pixels) % (bytes ? 4 : 16) == 0;
   const RowBlocks shape(op.batch, ceil_div(op.cols, 4) + (whole_packs ? 0 : 1));
-  return start(whole_packs ? gather<bytes, mode, true> : gather<bytes, mode, false>, shape.grid, shape.block, stream,
-               op);
+  return with_type(op.type, [&]<class T>() {
+    return start(whole_packs ? gather<T, bytes, mode, true> : gather<T, bytes, mode, false>, shape.grid, shape.block,
+                 stream, op);
+  });
 }
 
 template <bool bytes>
@@ -92,7 +94,7 @@ cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch(const Gather& op, cudaStream_t stream) {
-  return op.type == DType::u8 ? start_gather<true>(op, stream) : start_gather<false>(op, stream);
+  return op.pixel_type == DType::u8 ? start_gather<true>(op, stream) : start_gather<false>(op, stream);
 }
 
 }  // namespace cuvae::cuda

@@ -1,8 +1,11 @@
-// sample_latent: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension.
+// sample_latent: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension,
+// and the moments of stats.
 // latent_backward: draws eps again, so that no noise is stored, and writes dstats once.
 // Moved per latent of a row: sampling reads 8 bytes and writes 4 K; backward reads 8 + 4 K and writes 8.
+// As bf16, z takes 2 K and dstats 4.
 #include "launch.h"
 #include "math/formulas.h"
+#include "moments.cuh"
 #include "noise.cuh"
 
 namespace cuvae::cuda {
@@ -11,7 +14,14 @@ namespace {
 constexpr Index kLeastRows = 4, kMostChunks = 128;  // of the KL's partial sums
 Index kl_chunk(Index batch) { return chunk_rows(batch, kLeastRows, kMostChunks); }
 
+// Row c is chunk c's.
+struct Partials {
+  Sums* moments;  // [chunks, 2 * latent]
+  float* kl;      // [chunks, latent]
+};
+
 // One Philox evaluation gives four neighbouring elements of z; the whole grid shares them.
+template <class T>
 __device__ __forceinline__ void sample(const SampleLatent& op) {
   const Index L = op.latent, size = op.batch * op.samples * L, number = op.noise.first_row * op.samples * L;
   const Index shift = number % 4;  // z begins inside a group of four numbers
@@ -24,20 +34,21 @@ __device__ __forceinline__ void sample(const SampleLatent& op) {
     for (int j = 0; j < 4; ++j, ++i) {
       if (0 <= i && i < size) {
         const float* mu = op.stats + (op.samples == 1 ? row : row / op.samples) * 2 * L + l;
-        op.z[i] = mu[0] + math::exp(0.5f * math::clamp(mu[L], kLogVarMin, kLogVarMax)) * eps.v[j];
+        const float sigma = math::exp(0.5f * math::clamp(mu[L], kLogVarMin, kLogVarMax));
+        store(static_cast<T*>(op.z) + i, Pack<1>{mu[0] + sigma * eps.v[j]});
       }
       if (++l == L) l = 0, ++row;
     }
   }
 }
 
-// Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into partials [chunks,
-// L], which the last block to finish adds up.
+// Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
+// which the last block to finish adds up.
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    sample_latent(const SampleLatent op, unsigned chunks, Index rows_per_chunk, Scratch scratch) {
-  sample(op);
+    sample_latent(const SampleLatent op, unsigned chunks, Index rows_per_chunk, Partials partials, unsigned* ticket) {
+  sample<T>(op);
   if (blockIdx.x >= chunks) return;
-  auto* partials = static_cast<float*>(scratch.partials);
   const Index L = op.latent, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.batch ? begin + rows_per_chunk : op.batch;
   for (Index first = 0; first < L; first += kWarp) {
@@ -53,19 +64,21 @@ __global__ void __launch_bounds__(kThreads)
       if (threadIdx.x % kWarp == 0) op.kl[b] = first == 0 ? of_row : op.kl[b] + of_row;
       return kl;
     });
-    if (threadIdx.x < kWarp && l < L) partials[blockIdx.x * L + l] = sum;
+    if (threadIdx.x < kWarp && l < L) partials.kl[blockIdx.x * L + l] = sum;
   }
-  if (!is_last_block(scratch.ticket, chunks)) return;
+  if (op.moments != nullptr) sum_columns(op.stats, 2 * L, begin, end, partials.moments + blockIdx.x * 2 * L);
+  if (!is_last_block(ticket, chunks)) return;
   for (Index first = 0; first < L; first += kWarp) {
     const Index l = first + threadIdx.x % kWarp;
     const float sum =
-        column_sum<float>(0, chunks, [&](Index c) { return l < L ? __ldcg(partials + c * L + l) : 0.0f; });
+        column_sum<float>(0, chunks, [&](Index c) { return l < L ? __ldcg(partials.kl + c * L + l) : 0.0f; });
     if (threadIdx.x < kWarp && l < L) op.kl_dims[l] = sum / static_cast<float>(op.batch);
   }
+  if (op.moments != nullptr) merge_moments(op.stats, op.batch, 2 * L, partials.moments, chunks, op.moments);
 }
 
 // A thread takes N neighbouring latents of a row, all K samples of them.
-template <int N>
+template <class T, int N>
 __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
@@ -97,29 +110,38 @@ __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward
       const float d = 0.5f * (dlogvar.v[j] * sigma + s * (math::exp(lv) - 1.0f));
       dlogvar.v[j] = raw < kLogVarMin || raw > kLogVarMax ? 0.0f : d;
     }
-    store(op.dstats + b * 2 * L + l, dmu);
-    store(op.dstats + b * 2 * L + L + l, dlogvar);
+    T* dstats = static_cast<T*>(op.dstats) + b * 2 * L + l;
+    store(dstats, dmu);
+    store(dstats + L, dlogvar);
   }
 }
 
 }  // namespace
 
 std::size_t scratch_bytes(const SampleLatent& op) {
-  return static_cast<std::size_t>(ceil_div(op.batch, kl_chunk(op.batch)) * op.latent) * sizeof(float);
+  const auto chunk = static_cast<std::size_t>(op.latent) * (2 * sizeof(Sums) + sizeof(float));
+  return static_cast<std::size_t>(ceil_div(op.batch, kl_chunk(op.batch))) * chunk;
 }
 
 cudaError_t launch(const SampleLatent& op, Scratch scratch, cudaStream_t stream) {
   const Index rows = kl_chunk(op.batch);
   const auto chunks = static_cast<unsigned>(ceil_div(op.batch, rows));
   const unsigned blocks = std::max(chunks, grid_for(op.batch * op.samples * op.latent / 4 + 2, kThreads));
-  return start(sample_latent, blocks, kThreads, stream, op, chunks, rows, scratch);
+  auto* moments = static_cast<Sums*>(scratch.partials);
+  const Partials partials{moments, reinterpret_cast<float*>(moments + chunks * 2 * op.latent)};
+  return with_type(op.type, [&]<class T>() {
+    return start(sample_latent<T>, blocks, kThreads, stream, op, chunks, rows, partials, scratch.ticket);
+  });
 }
 
 cudaError_t launch(const LatentBackward& op, cudaStream_t stream) {
   // With L % 4 == 0, four neighbours of a row are one Philox evaluation.
   const bool packs = op.latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
   const Index items = op.batch * op.latent / (packs ? 4 : 1);
-  return start(packs ? latent_backward<4> : latent_backward<1>, grid_for(items, kThreads), kThreads, stream, op);
+  return with_type(op.type, [&]<class T>() {
+    return start(packs ? latent_backward<T, 4> : latent_backward<T, 1>, grid_for(items, kThreads), kThreads, stream,
+                 op);
+  });
 }
 
 }  // namespace cuvae::cuda

@@ -1,7 +1,7 @@
 // Every kernel behind one call: a struct names an operation's arrays and sizes, launch() enqueues it on a stream and
-// returns the error of the launch. The formulas are those of cuvae/backend.h; all pointers are to device memory,
-// float32 where no type says otherwise. Where scratch_bytes() exists, the operation needs that much memory for partial
-// sums.
+// returns the error of the launch. The formulas are those of cuvae/backend.h; all pointers are to device memory, and
+// void ones are of the given type, float32 or bf16. Where scratch_bytes() exists, the operation needs that much memory
+// for partial sums.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -17,12 +17,13 @@ struct Scratch {
 
 struct Gather {
   const void* pixels;  // [N, cols], u8 or f32
-  DType type;
+  DType pixel_type;
   BatchRows rows;
   Binarize binarize;
   Noise noise;
   Index batch, cols;
-  float* x;  // [batch, cols]
+  void* x;  // [batch, cols]
+  DType type;
 };
 cudaError_t launch(const Gather&, cudaStream_t);
 
@@ -30,7 +31,10 @@ struct SampleLatent {
   const float* stats;  // [batch, 2 * latent]
   Noise noise;
   Index batch, samples, latent;
-  float *z, *kl, *kl_dims;  // [batch * samples, latent], [batch], [latent]
+  void* z;  // [batch * samples, latent]
+  DType type;
+  float *kl, *kl_dims;  // [batch], [latent]
+  double* moments;      // [1 + 4 * latent] or null
 };
 std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
@@ -41,31 +45,52 @@ struct LatentBackward {
   KlWeight weight;
   float kl_scale;
   Index batch, samples, latent;
-  float* dstats;  // [batch, 2 * latent]
+  void* dstats;  // [batch, 2 * latent]
+  DType type;
 };
 cudaError_t launch(const LatentBackward&, cudaStream_t);
 
+/// ElboLoss for a kernel; without `loss` there is none.
+struct Loss {
+  const float *kl, *kl_dims;  // [batch], [latent]
+  Index batch, latent;
+  KlWeight weight;
+  const std::uint32_t* step;
+  float* loss;
+  double* sums;  // [metric::kl_dims + latent]
+};
+
 struct Bernoulli {
-  const float *logits, *x;  // [rows, cols], [rows / samples, cols]
+  const void *logits, *x;  // [rows, cols], [rows / samples, cols]
+  DType type;              // of dlogits too
   Index rows, samples, cols;
   float row_weight;
-  float *log_p, *dlogits;  // [rows], [rows, cols] or null, may be the logits
+  float* log_p;   // [rows]
+  void* dlogits;  // [rows, cols] or null, may be the logits
+  Loss loss;
 };
-cudaError_t launch(const Bernoulli&, cudaStream_t);
+std::size_t scratch_bytes(const Bernoulli&);
+cudaError_t launch(const Bernoulli&, Scratch, cudaStream_t);
 
 struct Gaussian {
-  const float *mean, *x, *log_scale;  // [rows, cols], [rows / samples, cols], [scales]
+  const void *mean, *x;               // [rows, cols], [rows / samples, cols]
+  DType type;                         // of dmean too
+  const float* log_scale;             // [scales]
   Index rows, samples, cols, scales;  // scales is 1 or cols
   float row_weight;
-  float *log_p, *dmean, *dlog_scale;  // [rows], [rows, cols] or null, [scales] or null; dmean may be the mean
+  float* log_p;       // [rows]
+  void* dmean;        // [rows, cols] or null, may be the mean
+  float* dlog_scale;  // [scales] or null
+  Loss loss;
 };
 std::size_t scratch_bytes(const Gaussian&);
 cudaError_t launch(const Gaussian&, Scratch, cudaStream_t);
 
 /// y = act(y + b), pre = y + b where given.
 struct BiasActivation {
-  float *y, *pre;  // [rows, cols], the same or null
-  const float* b;  // [cols]
+  void *y, *pre;  // [rows, cols], the same or null
+  const void* b;  // [cols]
+  DType type;
   Index rows, cols;
   Activation activation;
 };
@@ -73,15 +98,17 @@ cudaError_t launch(const BiasActivation&, cudaStream_t);
 
 /// dx *= act'(y or pre).
 struct ActivationBackward {
-  float* dx;
-  const float *y, *pre;  // pre is null where the derivative does not need it
+  void* dx;
+  const void *y, *pre;  // pre is null where the derivative does not need it
+  DType type;
   Index size;
   Activation activation;
 };
 cudaError_t launch(const ActivationBackward&, cudaStream_t);
 
 struct ColumnSums {
-  const float* x;  // [rows, cols]
+  const void* x;  // [rows, cols]
+  DType type;
   Index rows, cols;
   float* sums;  // [cols]
 };
@@ -90,23 +117,15 @@ cudaError_t launch(const ColumnSums&, Scratch, cudaStream_t);
 
 /// The backward pass of a linear layer, for layers so small that launches are what they cost.
 struct LinearBackward {
-  const float *x, *w, *dy;  // [batch, inputs], [outputs, inputs], [batch, outputs]
-  const float* below_pre;   // [batch, inputs] where needs_pre_activation(below)
+  const void *x, *w, *dy;  // [batch, inputs], [outputs, inputs], [batch, outputs]
+  const void* below_pre;   // [batch, inputs] where needs_pre_activation(below)
+  DType type, dx_type;     // of those before, of dx; float32 or bf16
   Index batch, inputs, outputs;
   Activation below;
-  float *dw, *db, *dx;  // [outputs, inputs], [outputs], [batch, inputs] or null
+  float *dw, *db;  // [outputs, inputs], [outputs]
+  void* dx;        // [batch, inputs] or null
 };
 cudaError_t launch(const LinearBackward&, cudaStream_t);
-
-struct ElboLoss {
-  const float *log_p, *kl, *kl_dims;  // [rows], [batch], [latent]
-  Index rows, batch, latent;
-  KlWeight weight;
-  const std::uint32_t* step;
-  float* loss;
-  double* sums;  // [metric::kl_dims + latent]
-};
-cudaError_t launch(const ElboLoss&, cudaStream_t);
 
 struct Adam {
   Arena arena;
@@ -117,6 +136,13 @@ struct Adam {
 };
 std::size_t scratch_bytes(const Adam&);
 cudaError_t launch(const Adam&, Scratch, cudaStream_t);
+
+struct RoundToBf16 {
+  const float* from;  // [size]
+  void* to;           // [size]
+  Index size;
+};
+cudaError_t launch(const RoundToBf16&, cudaStream_t);
 
 struct Moments {
   const float* x;  // [rows, cols]

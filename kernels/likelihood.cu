@@ -1,8 +1,9 @@
-// Log-likelihoods with their gradients in the same pass. A row of threads sums a row of the decoder's output; rows
-// share a block when they are short. Moved per element of the output: 4 bytes of it and 4 / K of x read, 4 of gradient
-// written (none when not asked for).
+// Log-likelihoods with their gradients in the same pass; the last block to finish computes the loss. A row of threads
+// sums a row of the decoder's output; rows share a block when they are short. Moved per element of the output: 4 bytes
+// of it and 4 / K of x read, 4 of gradient written (none when not asked for); half of each as bf16.
 #include "common.cuh"
 #include "launch.h"
+#include "loss.cuh"
 #include "math/formulas.h"
 
 namespace cuvae::cuda {
@@ -10,14 +11,15 @@ namespace {
 
 // No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
 // that log p has the same bits.
-template <int N>
-__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op) {
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsigned* ticket) {
   for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < op.rows;
        base += static_cast<Index>(gridDim.x) * blockDim.y) {
     const Index r = base + threadIdx.y;
     float sum = 0.0f;
     if (r < op.rows) {
-      const float *logits = op.logits + r * op.cols, *x = op.x + r / op.samples * op.cols;
+      const T *logits = static_cast<const T*>(op.logits) + r * op.cols,
+              *x = static_cast<const T*>(op.x) + r / op.samples * op.cols;
       for (Index d = static_cast<Index>(threadIdx.x) * N; d < op.cols; d += static_cast<Index>(blockDim.x) * N) {
         const Pack<N> l = load<N>(logits + d), target = load<N>(x + d);
         Pack<N> gradient;
@@ -28,18 +30,20 @@ __global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op) {
           sum += log_p;
           gradient.v[j] = op.row_weight * dlogit;
         }
-        if (op.dlogits != nullptr) store(op.dlogits + r * op.cols + d, gradient);
+        if (op.dlogits != nullptr) store(static_cast<T*>(op.dlogits) + r * op.cols + d, gradient);
       }
     }
     sum = row_sum(sum);
     if (r < op.rows && threadIdx.x == 0) op.log_p[r] = sum;
   }
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
 }
 
 // Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
 // sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
-template <int N>
-__global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index rows_per_chunk, float* partials) {
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads)
+    gaussian(const Gaussian op, Index rows_per_chunk, float* partials, unsigned* ticket) {
   const Index D = op.cols, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
   const Index partial_row = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y;
@@ -58,7 +62,8 @@ __global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index ro
       const Index r = base + threadIdx.y;
       float sum = 0.0f;
       if (r < end && d < D) {
-        const Pack<N> mean = load<N>(op.mean + r * D + d), x = load<N>(op.x + r / op.samples * D + d);
+        const Pack<N> mean = load<N>(static_cast<const T*>(op.mean) + r * D + d),
+                      x = load<N>(static_cast<const T*>(op.x) + r / op.samples * D + d);
         Pack<N> dmean;
 #pragma unroll
         for (int j = 0; j < N; ++j) {
@@ -67,7 +72,7 @@ __global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index ro
           dlog_scale.v[j] += op.row_weight * (u * u - 1.0f);
           dmean.v[j] = op.row_weight * u * inv_scale.v[j];
         }
-        if (op.dmean != nullptr) store(op.dmean + r * D + d, dmean);
+        if (op.dmean != nullptr) store(static_cast<T*>(op.dmean) + r * D + d, dmean);
       }
       sum = row_sum(sum);
       if (r < end && threadIdx.x == 0) op.log_p[r] = (tile == 0 ? 0.0f : op.log_p[r]) - sum;
@@ -78,9 +83,11 @@ __global__ void __launch_bounds__(kThreads) gaussian(const Gaussian op, Index ro
       store(partials + partial_row * D + d, dlog_scale);
     }
   }
-  if (op.scales > 1 || partials == nullptr) return;
-  of_all_columns = row_sum(of_all_columns);
-  if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
+  if (op.scales == 1 && partials != nullptr) {
+    of_all_columns = row_sum(of_all_columns);
+    if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
+  }
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
 }
 
 // dlog_scale = the column sums of partials [rows, scales], zero where the scale is held at its clamp.
@@ -96,23 +103,29 @@ __global__ void __launch_bounds__(kThreads) scale_gradient(const Gaussian op, In
   }
 }
 
+Index pack_of(DType type) { return 16 / static_cast<Index>(size_of(type)); }
+
 struct GaussianShape {
   bool packs;
   dim3 block;
   Index rows_per_chunk, chunks;
   explicit GaussianShape(const Gaussian& op)
-      : packs(op.cols % 4 == 0 && aligned(op.mean, op.x, op.dmean)),
-        block(RowBlocks(op.rows, op.cols / (packs ? 4 : 1)).block),
+      : packs(op.cols % pack_of(op.type) == 0 && aligned(op.mean, op.x, op.dmean)),
+        block(RowBlocks(op.rows, op.cols / (packs ? pack_of(op.type) : 1)).block),
         rows_per_chunk(ceil_div(chunk_rows(op.rows, 1, 512), block.y) * block.y),
         chunks(ceil_div(op.rows, rows_per_chunk)) {}
 };
 
 }  // namespace
 
-cudaError_t launch(const Bernoulli& op, cudaStream_t stream) {
-  const bool packs = op.cols % 4 == 0 && aligned(op.logits, op.x, op.dlogits);
-  const RowBlocks shape(op.rows, op.cols / (packs ? 4 : 1));
-  return start(packs ? bernoulli<4> : bernoulli<1>, shape.grid, shape.block, stream, op);
+std::size_t scratch_bytes(const Bernoulli&) { return 0; }  // the ticket alone
+
+cudaError_t launch(const Bernoulli& op, Scratch scratch, cudaStream_t stream) {
+  const bool packs = op.cols % pack_of(op.type) == 0 && aligned(op.logits, op.x, op.dlogits);
+  const RowBlocks shape(op.rows, op.cols / (packs ? pack_of(op.type) : 1));
+  return with_type(op.type, [&]<class T>() {
+    return start(packs ? bernoulli<T, kPack<T>> : bernoulli<T, 1>, shape.grid, shape.block, stream, op, scratch.ticket);
+  });
 }
 
 std::size_t scratch_bytes(const Gaussian& op) {
@@ -123,8 +136,10 @@ std::size_t scratch_bytes(const Gaussian& op) {
 cudaError_t launch(const Gaussian& op, Scratch scratch, cudaStream_t stream) {
   const GaussianShape shape(op);
   float* partials = op.dlog_scale != nullptr ? static_cast<float*>(scratch.partials) : nullptr;
-  const cudaError_t error = start(shape.packs ? gaussian<4> : gaussian<1>, dim3(static_cast<unsigned>(shape.chunks)),
-                                  shape.block, stream, op, shape.rows_per_chunk, partials);
+  const cudaError_t error = with_type(op.type, [&]<class T>() {
+    return start(shape.packs ? gaussian<T, kPack<T>> : gaussian<T, 1>, static_cast<unsigned>(shape.chunks), shape.block,
+                 stream, op, shape.rows_per_chunk, partials, scratch.ticket);
+  });
   if (error != cudaSuccess || partials == nullptr) return error;
   return start(scale_gradient, grid_for(op.scales, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,
                static_cast<const float*>(partials));

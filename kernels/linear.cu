@@ -2,8 +2,9 @@
 // column of dw: x is read as if a column of ones followed it. Such a layer's time is latency, so tiles are small, to
 // have many, and deep: 128 terms of the inner dimension are on their way at once, the next 128 while they are summed. A
 // quarter of the threads takes every fourth term, each two by two elements; the quarters are added in order, so that a
-// tile has the same bits whatever the rest of the grid does. Moved: per tile and 128 terms 16 KB, from the second-level
-// cache but for the first time; 4 bytes written an element, 4 of x (or the pre-activation) read an element of dx.
+// tile has the same bits whatever the rest of the grid does. Moved: per tile and 128 terms 16 KB, 8 of bf16,
+// from the second-level cache but for the first time; 4 bytes written an element (2 of a bf16 dx), as many of x (or the
+// pre-activation) read an element of dx.
 #include "common.cuh"
 #include "launch.h"
 #include "math/formulas.h"
@@ -22,10 +23,10 @@ __host__ __device__ inline unsigned tiles(Index n) { return static_cast<unsigned
 /// A row-major matrix a, of which a block takes a stripe: panel[k][j] = a(first_k + k, first + j), or a(first + j,
 /// first_k + k) when transposed. The column after the last one reads as `beyond`, everything else outside as zeros. A
 /// thread moves kPacks packs of N neighbours.
-template <int N>
+template <class T, int N>
 struct Operand {
   static constexpr int kPacks = kDepth * kTile / N / kThreads;
-  const float* data;
+  const T* data;
   Index rows, cols, first;
   bool transposed;
   float beyond;
@@ -61,14 +62,14 @@ struct Operand {
 };
 
 /// Element (threadIdx.x / kTile, threadIdx.x % kTile) of the block's tile of the product over all k, right's rows.
-template <int N>
-__device__ float product(const Operand<N>& left, const Operand<N>& right) {
+template <class T, int N>
+__device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) {
   alignas(16) __shared__ Panel a, b;
   __shared__ float partials[kGroups][kTile][kTile];
   constexpr int kGroup = kThreads / kGroups, kHalf = kTile / 2;
   const int group = threadIdx.x / kGroup, row = threadIdx.x % kGroup / kHalf * 2, col = threadIdx.x % kHalf * 2;
   float sums[2][2] = {};
-  Pack<N> next_a[Operand<N>::kPacks], next_b[Operand<N>::kPacks];
+  Pack<N> next_a[Operand<T, N>::kPacks], next_b[Operand<T, N>::kPacks];
   left.read(0, next_a);
   right.read(0, next_b);
   for (Index first = 0; first < right.rows; first += kDepth) {
@@ -99,16 +100,17 @@ __device__ float product(const Operand<N>& left, const Operand<N>& right) {
 
 // The first blocks take the tiles of dw and db, those behind them the tiles of dx. `source` is what the derivative
 // needs: the pre-activation of the layer below, or its result x.
-template <Activation A, int N>
-__global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const float* source) {
+template <Activation A, class T, int N>
+__global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const T* source) {
   const Index B = op.batch, I = op.inputs, O = op.outputs;
   const unsigned dw_tiles = tiles(O) * tiles(I + 1);
   const bool of_dw = blockIdx.x < dw_tiles;
   const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : I);
   const Index first_row = static_cast<Index>(tile / across) * kTile,
               first_col = static_cast<Index>(tile % across) * kTile;
-  const Operand<N> left{op.dy, B, O, first_row, !of_dw, 0.0f};
-  const Operand<N> right{of_dw ? op.x : op.w, of_dw ? B : O, I, first_col, false, of_dw ? 1.0f : 0.0f};
+  const Operand<T, N> left{static_cast<const T*>(op.dy), B, O, first_row, !of_dw, 0.0f};
+  const Operand<T, N> right{
+      static_cast<const T*>(of_dw ? op.x : op.w), of_dw ? B : O, I, first_col, false, of_dw ? 1.0f : 0.0f};
   const float sum = product(left, right);
 
   const Index row = first_row + threadIdx.x / kTile, i = first_col + threadIdx.x % kTile;
@@ -116,8 +118,12 @@ __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward
     if (row < O && i < I) op.dw[row * I + i] = sum;
     if (row < O && i == I) op.db[row] = sum;
   } else if (row < B && i < I) {
-    const float at = A == Activation::identity ? 0.0f : source[row * I + i];
-    op.dx[row * I + i] = sum * math::activation_derivative<A>(at, at);
+    const float at = A == Activation::identity ? 0.0f : load<1>(source + row * I + i).v[0];
+    const Pack<1> dx{sum * math::activation_derivative<A>(at, at)};
+    if (op.dx_type == DType::bf16)
+      store(static_cast<Bf16*>(op.dx) + row * I + i, dx);
+    else
+      store(static_cast<float*>(op.dx) + row * I + i, dx);
   }
 }
 
@@ -125,12 +131,14 @@ __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward
 
 cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
   const bool packs = op.inputs % 4 == 0 && op.outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
-  const float* source = needs_pre_activation(op.below) ? op.below_pre : op.x;
+  const void* source = needs_pre_activation(op.below) ? op.below_pre : op.x;
   const unsigned dw_tiles = tiles(op.outputs) * tiles(op.inputs + 1),
                  dx_tiles = op.dx != nullptr ? tiles(op.batch) * tiles(op.inputs) : 0;
-  return dispatch(op.below, [&]<Activation A>() {
-    return start(packs ? linear_backward<A, 4> : linear_backward<A, 1>, dw_tiles + dx_tiles, kThreads, stream, op,
-                 source);
+  return with_type(op.type, [&]<class T>() {
+    return dispatch(op.below, [&]<Activation A>() {
+      return start(packs ? linear_backward<A, T, 4> : linear_backward<A, T, 1>, dw_tiles + dx_tiles, kThreads, stream,
+                   op, static_cast<const T*>(source));
+    });
   });
 }
 

@@ -20,31 +20,42 @@ Buffer::~Buffer() {
 
 namespace {
 
+const char* type_name(DType type) { return type == DType::f32 ? "f32" : type == DType::bf16 ? "bf16" : "u8"; }
+
 std::string shape(ConstView v) {
   std::string text = "[" + std::to_string(v.rows) + ", " + std::to_string(v.cols) + "]";
-  if (v.dtype != DType::f32) text += v.dtype == DType::u8 ? " u8" : " bf16";
+  if (v.dtype != DType::f32) text += std::string(" ") + type_name(v.dtype);
   return text;
 }
 
-// One op's checks; every failure names the op and both shapes.
+// One op's checks; every failure names the op and both shapes, or what type is allowed.
 class Check {
  public:
-  explicit Check(const char* op) : op_(op) {}
+  Check(const char* op, const Backend& backend) : op_(op), activation_type_(backend.activation_type()) {}
 
   void given(const char* name, ConstView v) const {
     if (!v) fail(std::string(name) + " is not given");
     if (v.rows < 1 || v.cols < 1) fail(std::string(name) + " is " + shape(v) + ", which is empty");
   }
-  void f32(const char* name, ConstView v) const {
+  void has_type(const char* name, ConstView v, DType type) const {
     given(name, v);
-    if (v.dtype != DType::f32) fail(std::string(name) + " is " + shape(v) + " but must be f32");
+    if (v.dtype != type) fail(std::string(name) + " is " + shape(v) + " but must be " + type_name(type));
   }
-  /// `v` must be f32 [rows, cols], because `other` has the shape it has.
-  void matches(const char* name, ConstView v, Index rows, Index cols, const char* other_name, ConstView other) const {
-    f32(name, v);
+  void f32(const char* name, ConstView v) const { has_type(name, v, DType::f32); }
+  void activation(const char* name, ConstView v) const { has_type(name, v, activation_type_); }
+  void activation_or_f32(const char* name, ConstView v) const {
+    given(name, v);
+    if (v.dtype != activation_type_ && v.dtype != DType::f32)
+      fail(std::string(name) + " is " + shape(v) + " but must be f32" +
+           (activation_type_ == DType::bf16 ? " or bf16" : ""));
+  }
+  /// `v` must be `type` [rows, cols], because `other` has the shape it has.
+  void matches(const char* name, ConstView v, DType type, Index rows, Index cols, const char* other_name,
+               ConstView other) const {
+    has_type(name, v, type);
     if (v.rows != rows || v.cols != cols)
       fail(std::string(other_name) + " is " + shape(other) + " but " + name + " is " + shape(v) + ", not " +
-           shape({nullptr, rows, cols}));
+           shape({nullptr, rows, cols, type}));
   }
   void true_that(bool condition, const std::string& text) const {
     if (!condition) fail(text);
@@ -57,6 +68,7 @@ class Check {
  private:
   [[noreturn]] void fail(const std::string& text) const { throw Error(std::string(op_) + ": " + text); }
   const char* op_;
+  DType activation_type_;
 };
 
 void check_stats(const Check& check, ConstView stats) {
@@ -66,7 +78,6 @@ void check_stats(const Check& check, ConstView stats) {
 
 // z or dz: K = rows / B samples per row of stats.
 void check_samples(const Check& check, const char* name, ConstView z, ConstView stats) {
-  check.f32(name, z);
   check.true_that(z.cols * 2 == stats.cols && z.rows % stats.rows == 0,
                   "stats is " + shape(stats) + " but " + name + " is " + shape(z) + ", not [K * " +
                       std::to_string(stats.rows) + ", " + std::to_string(stats.cols / 2) + "]");
@@ -84,13 +95,22 @@ void check_kl_weight(const Check& check, const KlWeight& w) {
 }
 
 // A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
-void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient) {
-  check.f32(name, output);
-  check.f32("x", x);
+void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient,
+                      const ElboLoss* loss) {
+  check.activation(name, output);
+  check.activation("x", x);
   check.true_that(output.cols == x.cols && output.rows % x.rows == 0,
                   std::string(name) + " is " + shape(output) + " but x is " + shape(x));
-  check.matches("log_p", log_p, output.rows, 1, name, output);
-  if (gradient) check.matches("the gradient", gradient, output.rows, output.cols, name, output);
+  check.matches("log_p", log_p, DType::f32, output.rows, 1, name, output);
+  if (gradient) check.matches("the gradient", gradient, output.dtype, output.rows, output.cols, name, output);
+  if (loss == nullptr) return;
+  check.matches("kl", loss->kl, DType::f32, x.rows, 1, "x", x);
+  check.f32("kl_dims", loss->kl_dims);
+  check.true_that(loss->kl_dims.rows == 1, "kl_dims is " + shape(loss->kl_dims) + " but must be one row");
+  check_kl_weight(check, loss->weight);
+  check.pointer("step", loss->step);
+  check.pointer("loss", loss->loss);
+  check.pointer("sums", loss->sums);
 }
 
 }  // namespace
@@ -111,10 +131,10 @@ std::unique_ptr<DoubleBuffer> Backend::make_double_buffer(std::size_t bytes_of_a
 }
 
 void Backend::gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x) {
-  const Check check("gather_batch");
+  const Check check("gather_batch", *this);
   check.given("pixels", pixels);
   check.true_that(pixels.dtype != DType::bf16, "pixels is " + shape(pixels) + " but must be u8 or f32");
-  check.f32("x", x);
+  check.activation("x", x);
   check.true_that(pixels.cols == x.cols, "pixels is " + shape(pixels) + " but x is " + shape(x));
   const Index epoch = rows.rows;
   check.true_that(epoch >= 1 && (rows.order != nullptr || epoch <= pixels.rows),
@@ -128,15 +148,15 @@ void Backend::gather_batch(ConstView pixels, const BatchRows& rows, Binarize bin
 }
 
 void Backend::linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
-  const Check check("linear");
-  check.f32("x", x);
-  check.f32("w", w);
+  const Check check("linear", *this);
+  check.activation("x", x);
+  check.activation("w", w);
   check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
-  check.matches("b", b, 1, w.rows, "w", w);
-  check.f32("y", y);
+  check.activation_or_f32("y", y);
+  check.matches("b", b, y.dtype, 1, w.rows, "w", w);
   check.true_that(y.rows == x.rows && y.cols == w.rows,
                   "x is " + shape(x) + " and w is " + shape(w) + " but y is " + shape(y));
-  if (pre) check.matches("pre", pre, y.rows, y.cols, "y", y);
+  if (pre) check.matches("pre", pre, y.dtype, y.rows, y.cols, "y", y);
   check.true_that(pre || !needs_pre_activation(act),
                   "pre is not given but " + std::string(to_string(act)) + " needs it");
   do_linear(x, w, b, act, pre, y);
@@ -144,85 +164,76 @@ void Backend::linear(ConstView x, ConstView w, ConstView b, Activation act, View
 
 void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
                               View db, View dx) {
-  const Check check("linear_backward");
-  check.f32("x", x);
-  check.f32("w", w);
-  check.f32("dy", dy);
+  const Check check("linear_backward", *this);
+  check.activation("x", x);
+  check.activation("w", w);
+  check.activation("dy", dy);
   check.true_that(x.cols == w.cols, "x is " + shape(x) + " but w is " + shape(w));
   check.true_that(dy.rows == x.rows && dy.cols == w.rows,
                   "x is " + shape(x) + " and w is " + shape(w) + " but dy is " + shape(dy));
-  check.matches("dw", dw, w.rows, w.cols, "w", w);
-  check.matches("db", db, 1, w.rows, "w", w);
+  check.matches("dw", dw, DType::f32, w.rows, w.cols, "w", w);
+  check.matches("db", db, DType::f32, 1, w.rows, "w", w);
   if (dx) {
-    check.matches("dx", dx, x.rows, x.cols, "x", x);
-    if (needs_pre_activation(below)) check.matches("below_pre", below_pre, x.rows, x.cols, "x", x);
+    if (below == Activation::identity) check.activation_or_f32("dx", dx);
+    check.matches("dx", dx, below == Activation::identity ? dx.dtype : x.dtype, x.rows, x.cols, "x", x);
+    if (needs_pre_activation(below)) check.matches("below_pre", below_pre, x.dtype, x.rows, x.cols, "x", x);
   }
   do_linear_backward(x, w, dy, below, below_pre, dw, db, dx);
 }
 
-void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
-  const Check check("sample_latent");
+void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments) {
+  const Check check("sample_latent", *this);
   check_stats(check, stats);
+  check.activation("z", z);
   check_samples(check, "z", z, stats);
-  check.matches("kl", kl, stats.rows, 1, "stats", stats);
-  check.matches("kl_dims", kl_dims, 1, stats.cols / 2, "stats", stats);
+  check.matches("kl", kl, DType::f32, stats.rows, 1, "stats", stats);
+  check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check_noise(check, noise);
-  do_sample_latent(stats, noise, z, kl, kl_dims);
+  do_sample_latent(stats, noise, z, kl, kl_dims, moments);
 }
 
 void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz,
                               const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
-  const Check check("latent_backward");
+  const Check check("latent_backward", *this);
   check_stats(check, stats);
+  check.f32("dz", dz);
   check_samples(check, "dz", dz, stats);
-  check.matches("kl_dims", kl_dims, 1, stats.cols / 2, "stats", stats);
-  check.matches("dstats", dstats, stats.rows, stats.cols, "stats", stats);
+  check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
+  check.activation("dstats", dstats);
+  check.matches("dstats", dstats, dstats.dtype, stats.rows, stats.cols, "stats", stats);
   check_noise(check, noise);
   check_kl_weight(check, weight);
   do_latent_backward(estimator, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
 }
 
-void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
-  check_likelihood(Check("bernoulli_log_prob"), "logits", logits, x, log_p, dlogits);
-  do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
+void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                 const ElboLoss* loss) {
+  check_likelihood(Check("bernoulli_log_prob", *this), "logits", logits, x, log_p, dlogits, loss);
+  do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits, loss);
 }
 
 void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                View dmean, View dlog_scale) {
-  const Check check("gaussian_log_prob");
-  check_likelihood(check, "mean", mean, x, log_p, dmean);
+                                View dmean, View dlog_scale, const ElboLoss* loss) {
+  const Check check("gaussian_log_prob", *this);
+  check_likelihood(check, "mean", mean, x, log_p, dmean, loss);
   check.f32("log_scale", log_scale);
   check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
                   "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +
                       std::to_string(x.cols) + "]");
-  if (dlog_scale) check.matches("dlog_scale", dlog_scale, 1, log_scale.cols, "log_scale", log_scale);
-  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
-}
-
-void Backend::elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
-                        const std::uint32_t* step, float* loss, double* sums) {
-  const Check check("elbo_loss");
-  check.f32("log_p", log_p);
-  check.f32("kl", kl);
-  check.f32("kl_dims", kl_dims);
-  check.true_that(log_p.cols == 1 && kl.cols == 1 && log_p.rows % kl.rows == 0,
-                  "log_p is " + shape(log_p) + " but kl is " + shape(kl));
-  check.true_that(kl_dims.rows == 1, "kl_dims is " + shape(kl_dims) + " but must be one row");
-  check_kl_weight(check, weight);
-  check.pointer("step", step);
-  check.pointer("loss", loss);
-  check.pointer("sums", sums);
-  do_elbo_loss(log_p, kl, kl_dims, weight, step, loss, sums);
+  if (dlog_scale) check.matches("dlog_scale", dlog_scale, DType::f32, 1, log_scale.cols, "log_scale", log_scale);
+  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale, loss);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {
-  const Check check("adam");
+  const Check check("adam", *this);
   check.pointer("params", arena.params);
   check.pointer("grads", arena.grads);
   check.pointer("m", arena.m);
   check.true_that(arena.v != nullptr || step.kind == Optimizer::sgd, "v is not given");
   check.true_that(arena.ema != nullptr || step.ema_decay == 0,
                   "ema is not given but its decay is " + number(step.ema_decay));
+  check.true_that(arena.rounded == nullptr || activation_type() == DType::bf16,
+                  "a bf16 copy of the parameters is given but activations are f32");
   check.true_that(arena.size >= 1, "the arena has " + std::to_string(arena.size) + " floats");
   const LearningRate& lr = step.learning_rate;
   check.true_that(lr.kind != LearningRate::Kind::step || lr.every_steps >= 1,
@@ -236,8 +247,16 @@ void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* l
   do_adam(arena, step, loss, state, sums);
 }
 
+void Backend::round_to_bf16(ConstView from, View to) {
+  const Check check("round_to_bf16", *this);
+  check.true_that(activation_type() == DType::bf16, "activations are f32 on " + name());
+  check.f32("from", from);
+  check.matches("to", to, DType::bf16, from.rows, from.cols, "from", from);
+  do_round_to_bf16(from, to);
+}
+
 void Backend::moments(ConstView x, double* acc) {
-  const Check check("moments");
+  const Check check("moments", *this);
   check.f32("x", x);
   check.pointer("acc", acc);
   do_moments(x, acc);

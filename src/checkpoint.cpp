@@ -142,6 +142,7 @@ Vae load_vae(Backend& backend, const std::filesystem::path& path) {
     Vae vae(backend, read_model(file), 0);
     const bool averaged = file.find("ema.decoder.0.bias") != nullptr;
     read_arena(file, averaged ? "ema." : "", vae.layout(), backend, vae.params());
+    vae.refresh_weights();
     return vae;
   });
 }
@@ -175,6 +176,7 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     const Standing p = read_standing(file);
     Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples);
     read_arena(file, "", t.vae_.layout(), backend, t.vae_.params());
+    t.vae_.refresh_weights();
     read_arena(file, "optimizer.m.", t.vae_.layout(), backend, t.m_.data());
     if (t.v_) read_arena(file, "optimizer.v.", t.vae_.layout(), backend, t.v_.data());
     if (t.ema_) read_arena(file, "ema.", t.vae_.layout(), backend, t.ema_.data());

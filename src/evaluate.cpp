@@ -81,7 +81,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   RowBatches batches(backend, data, rows, batch);
   const Buffer step = backend.allocate(sizeof kEvaluationStep);
   backend.upload(step.data(), &kEvaluationStep, sizeof kEvaluationStep);
-  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * sizeof(float));
+  const DType type = backend.activation_type();
+  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * size_of(type));
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
@@ -92,12 +93,11 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   for (Index first = 0; first < count; first += batch) {
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
-    const View x = x_buffer.view(n, dim);
+    const View x = x_buffer.view(n, dim, type);
     batches.gather(first, options.binarize, noise(Stream::binarize), x);
     const View stats = vae.encode(x, a);
-    const View z = vae.sample_latent(stats, noise(Stream::latent), a);
+    const View z = vae.sample_latent(stats, noise(Stream::latent), a, moments.as<double>());
     const View log_px = vae.log_prob(vae.decode(z, a), x, 0.0f, nullptr, a);
-    backend.moments(stats, moments.as<double>());
     backend.download(log_p.data(), log_px.data, static_cast<std::size_t>(log_px.rows) * sizeof(float));
     backend.download(kl.data(), a.kl.data(), static_cast<std::size_t>(n) * sizeof(float));
     backend.download(dims.data(), a.kl_dims.data(), dims.size() * sizeof(float));

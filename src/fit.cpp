@@ -20,16 +20,24 @@ double seconds_now() {
 // The averaged weights stand in for the model's own while this lives.
 class UseAveraged {
  public:
-  UseAveraged(Buffer& params, Buffer& averaged) : params_(params), averaged_(averaged) { swap(); }
-  ~UseAveraged() { swap(); }
+  UseAveraged(Vae& vae, Buffer& averaged) : vae_(vae), averaged_(averaged) { swap(); }
+  ~UseAveraged() {
+    try {
+      swap();
+    } catch (const Error&) {  // a device that fails here fails the next op too
+    }
+  }
   UseAveraged(const UseAveraged&) = delete;
   UseAveraged& operator=(const UseAveraged&) = delete;
 
  private:
   void swap() {
-    if (averaged_) std::swap(params_, averaged_);
+    if (!averaged_) return;
+    std::swap(vae_.params_buffer(), averaged_);
+    vae_.refresh_weights();
   }
-  Buffer &params_, &averaged_;
+  Vae& vae_;
+  Buffer& averaged_;
 };
 
 }  // namespace
@@ -66,7 +74,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const Rows held_out(train.begin() + train_count, train.end());
   train.resize(static_cast<std::size_t>(train_count));
 
-  const View x = x_.view(config_.batch, vae_.config().data_dim);
+  const View x = x_.view(config_.batch, vae_.config().data_dim, backend_.activation_type());
   const std::uint32_t* device_step = &state_.as<StepState>()->step;
   const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
 
@@ -81,7 +89,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const std::uint64_t total = per_epoch * static_cast<std::uint64_t>(config_.epochs);
   if (config_.output_bias_from_data && step == 0) {
     vae_.set_output_bias(data.column_means());
-    const UseAveraged averaged(vae_.params_buffer(), ema_);  // the averages start where the parameters do
+    const UseAveraged averaged(vae_, ema_);  // the averages start where the parameters do
     vae_.set_output_bias(data.column_means());
   }
   if (step == 0) save_to("last.safetensors");
@@ -138,7 +146,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       Progress p = progress(epoch);
       p.epoch_end = true;
       if (!held_out.empty()) {
-        const UseAveraged averaged(vae_.params_buffer(), ema_);
+        const UseAveraged averaged(vae_, ema_);
         p.validation = evaluate_rows(vae_, batches.data(), held_out,
                                      {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
         p.best = p.validation->elbo > best_elbo_;

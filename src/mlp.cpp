@@ -29,11 +29,19 @@ Index Mlp::widest_hidden() const {
   return widths_.size() > 2 ? *std::max_element(widths_.begin() + 1, widths_.end() - 1) : 1;
 }
 
-MlpActivations Mlp::allocate(Backend& backend, Index rows) const {
+ConstView Weights::slice(const Parameter& p, DType type) const {
+  if (type == DType::f32) return {f32 + p.offset, p.rows, p.cols};
+  return {static_cast<const std::uint16_t*>(rounded) + p.offset, p.rows, p.cols, type};
+}
+
+MlpActivations Mlp::allocate(Backend& backend, Index rows, DType result_type) const {
   MlpActivations a;
+  a.hidden_type = backend.activation_type();
+  a.result_type = result_type;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(rows * widths_[i + 1]);
     const bool last = i + 1 == weights_.size();
+    const std::size_t bytes =
+        size_of(last ? a.result_type : a.hidden_type) * static_cast<std::size_t>(rows * widths_[i + 1]);
     a.result.push_back(backend.allocate(bytes));
     a.pre.push_back(!last && needs_pre_activation(activation_) ? backend.allocate(bytes) : Buffer());
   }
@@ -41,33 +49,33 @@ MlpActivations Mlp::allocate(Backend& backend, Index rows) const {
 }
 
 namespace {
-ConstView slice(const float* arena, const Parameter& p) { return {arena + p.offset, p.rows, p.cols}; }
 View slice(float* arena, const Parameter& p) { return {arena + p.offset, p.rows, p.cols}; }
-View rows_of(const Buffer& b, Index rows, Index cols) { return b ? b.view(rows, cols) : View{}; }
+View rows_of(const Buffer& b, Index rows, Index cols, DType type) { return b ? b.view(rows, cols, type) : View{}; }
 }  // namespace
 
-View Mlp::forward(Backend& backend, const float* params, ConstView x, const MlpActivations& a) const {
+View Mlp::forward(Backend& backend, const Weights& weights, ConstView x, const MlpActivations& a) const {
   View y;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const Activation act = i + 1 == weights_.size() ? Activation::identity : activation_;
-    y = a.result[i].view(x.rows, widths_[i + 1]);
-    backend.linear(x, slice(params, weights_[i]), slice(params, biases_[i]), act,
-                   rows_of(a.pre[i], x.rows, widths_[i + 1]), y);
+    const bool last = i + 1 == weights_.size();
+    const Activation act = last ? Activation::identity : activation_;
+    y = a.result[i].view(x.rows, widths_[i + 1], last ? a.result_type : a.hidden_type);
+    backend.linear(x, weights.slice(weights_[i], x.dtype), weights.slice(biases_[i], y.dtype), act,
+                   rows_of(a.pre[i], x.rows, widths_[i + 1], y.dtype), y);
     x = y;
   }
   return y;
 }
 
-void Mlp::backward(Backend& backend, const float* params, float* grads, ConstView x, const MlpActivations& a,
+void Mlp::backward(Backend& backend, const Weights& weights, float* grads, ConstView x, const MlpActivations& a,
                    ConstView dy, const Buffer (&scratch)[2], View dx) const {
   for (std::size_t i = weights_.size(); i-- > 0;) {
     const Index rows = x.rows;
-    const ConstView below = i == 0 ? x : a.result[i - 1].view(rows, widths_[i]);
-    const ConstView below_pre = i == 0 ? View{} : rows_of(a.pre[i - 1], rows, widths_[i]);
+    const ConstView below = i == 0 ? x : a.result[i - 1].view(rows, widths_[i], a.hidden_type);
+    const ConstView below_pre = i == 0 ? View{} : rows_of(a.pre[i - 1], rows, widths_[i], a.hidden_type);
     const Activation act = i == 0 ? Activation::identity : activation_;
-    const View dbelow = i == 0 ? dx : scratch[i % 2].view(rows, widths_[i]);
-    backend.linear_backward(below, slice(params, weights_[i]), dy, act, below_pre, slice(grads, weights_[i]),
-                            slice(grads, biases_[i]), dbelow);
+    const View dbelow = i == 0 ? dx : scratch[i % 2].view(rows, widths_[i], a.hidden_type);
+    backend.linear_backward(below, weights.slice(weights_[i], below.dtype), dy, act, below_pre,
+                            slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow);
     dy = dbelow;
   }
 }

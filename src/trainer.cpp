@@ -70,7 +70,8 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
       vae_(backend, model, config.seed),
       activations_(vae_.allocate(config.batch, config.samples)),
       gradients_(vae_.allocate_gradients(config.batch, config.samples)),
-      x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) * sizeof(float))) {
+      x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
+                          size_of(backend.activation_type()))) {
   const std::size_t arena = static_cast<std::size_t>(vae_.layout().size()) * sizeof(float);
   const std::size_t latent = static_cast<std::size_t>(model.latent);
   grads_ = backend.allocate(arena);
@@ -94,21 +95,22 @@ void Trainer::update(ConstView x) {
   const KlWeight weight = kl_weight(config_, steps_per_epoch_);
   const Index B = x.rows, R = B * config_.samples, L = vae_.config().latent;
   float* grads = grads_.as<float>();
-  const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), vae_.layout().size()};
-  const View dz = gradients_.dz.view(R, L), dstats = gradients_.dstats.view(B, 2 * L);
+  const Weights w = vae_.weights();
+  const Index P = vae_.layout().size();
+  const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), P, w.rounded};
+  const View dz = gradients_.dz.view(R, L), dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
+  const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
   const auto& [a, g] = std::tie(activations_, gradients_);
 
-  const View stats = vae_.encode(x, a);                                                         // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a);                                           // [R, L], kl
-  const View output = vae_.decode(z, a);                                                        // [R, D]
-  const View log_p = vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a);         // [R, 1], doutput
-  backend_.elbo_loss(log_p, kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>());  // [1]
-  backend_.moments(stats, moments_.as<double>());                                               // [1 + 4L]
-  vae_.decoder().backward(backend_, arena.params, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
+  const View stats = vae_.encode(x, a);                                              // [B, 2L]
+  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());         // [R, L], kl
+  const View output = vae_.decode(z, a);                                             // [R, D]
+  vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a, &loss);          // [1], doutput
+  vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
   backend_.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
-                           dstats);                                                             // [B, 2L]
-  vae_.encoder().backward(backend_, arena.params, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
+                           dstats);                                                  // [B, 2L]
+  vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
                 sums_.as<double>());  // [P]
 }
@@ -119,8 +121,8 @@ void Trainer::step(ConstView x) {
   if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
     throw Error("step: x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) + "] but the model takes [" +
                 std::to_string(config_.batch) + ", " + std::to_string(vae_.config().data_dim) + "]");
-  if (x.dtype != DType::f32 || config_.binarize != Binarize::none) {
-    const View batch = x_.view(x.rows, x.cols);
+  if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
+    const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
     backend_.gather_batch(x, {nullptr, x.rows, nullptr, 0}, config_.binarize, noise, batch);
     x = batch;

@@ -11,6 +11,12 @@ namespace {
 template <class Enum>
 struct Names;
 template <>
+struct Names<Precision> {
+  static constexpr const char* what = "precision";
+  static constexpr std::pair<Precision, std::string_view> all[] = {
+      {Precision::fp32, "fp32"}, {Precision::tf32, "tf32"}, {Precision::bf16, "bf16"}};
+};
+template <>
 struct Names<Binarize> {
   static constexpr const char* what = "binarization";
   static constexpr std::pair<Binarize, std::string_view> all[] = {
@@ -76,6 +82,7 @@ std::string_view name_of(Enum value) {
 
 }  // namespace
 
+std::string_view to_string(Precision v) { return name_of(v); }
 std::string_view to_string(Binarize v) { return name_of(v); }
 std::string_view to_string(Activation v) { return name_of(v); }
 std::string_view to_string(Likelihood v) { return name_of(v); }
@@ -93,6 +100,7 @@ Enum parse(std::string_view name) {
   }
   throw Error(std::string(Names<Enum>::what) + " '" + printable(name) + "' is not one of " + allowed);
 }
+template Precision parse<Precision>(std::string_view);
 template Binarize parse<Binarize>(std::string_view);
 template Activation parse<Activation>(std::string_view);
 template Likelihood parse<Likelihood>(std::string_view);

@@ -1,6 +1,7 @@
 #include "cuvae/vae.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "math/formulas.h"
@@ -89,8 +90,14 @@ Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
 
   params_ = backend.allocate(host.size() * sizeof(float));
   backend.upload(params_.data(), host.data(), host.size() * sizeof(float));
+  if (backend.activation_type() == DType::bf16) rounded_ = backend.allocate(host.size() * size_of(DType::bf16));
+  refresh_weights();
   fixed_log_scale_ = backend.allocate(sizeof log_scale);
   backend.upload(fixed_log_scale_.data(), &log_scale, sizeof log_scale);
+}
+
+void Vae::refresh_weights() {
+  if (rounded_) backend_->round_to_bf16(params_.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16));
 }
 
 void Vae::set_output_bias(const std::vector<float>& mean) {
@@ -105,26 +112,31 @@ void Vae::set_output_bias(const std::vector<float>& mean) {
       m = std::log(p / (1.0f - p));
     }
   backend_->upload(params() + bias.offset, host.data(), host.size() * sizeof(float));
+  refresh_weights();
 }
 
 VaeActivations Vae::allocate(Index batch, Index samples) const {
   const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
   const Index rows = batch * samples;
+  const DType type = backend_->activation_type();
   return {batch,
           samples,
-          encoder_.allocate(*backend_, batch),
-          decoder_.allocate(*backend_, rows),
-          floats(rows * config_.latent),
+          encoder_.allocate(*backend_, batch, DType::f32),
+          decoder_.allocate(*backend_, rows, type),
+          backend_->allocate(static_cast<std::size_t>(rows * config_.latent) * size_of(type)),
           floats(batch),
           floats(config_.latent),
           floats(rows)};
 }
 
 VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
-  const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
-  const Index rows = batch * samples,
-              scratch = std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden());
-  return {{floats(scratch), floats(scratch)}, floats(rows * config_.latent), floats(batch * 2 * config_.latent)};
+  const auto bytes = [](Index n, DType type) { return static_cast<std::size_t>(n) * size_of(type); };
+  const DType type = backend_->activation_type();
+  const Index rows = batch * samples;
+  const std::size_t scratch = bytes(std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden()), type);
+  return {{backend_->allocate(scratch), backend_->allocate(scratch)},
+          backend_->allocate(bytes(rows * config_.latent, DType::f32)),
+          backend_->allocate(bytes(batch * 2 * config_.latent, type))};
 }
 
 ConstView Vae::log_scale() const {
@@ -133,32 +145,42 @@ ConstView Vae::log_scale() const {
 }
 
 View Vae::encode(ConstView x, const VaeActivations& a) const {
-  return encoder_.forward(*backend_, params(), x, a.encoder);
+  return encoder_.forward(*backend_, weights(), x, a.encoder);
 }
 
-View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const {
-  const View z = a.z.view(stats.rows * a.samples, config_.latent);
-  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent));
+View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
+  const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
+  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments);
   return z;
 }
 
 View Vae::decode(ConstView z, const VaeActivations& a) const {
-  return decoder_.forward(*backend_, params(), z, a.decoder);
+  return decoder_.forward(*backend_, weights(), z, a.decoder);
 }
 
-View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const {
+View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+                   const ElboLoss* loss) const {
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
   if (config_.likelihood == Likelihood::bernoulli) {
-    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput);
+    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput, loss);
   } else {
     View dlog_scale;
     if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
-    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale);
+    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss);
   }
   return log_p;
 }
 
 namespace {
+
+// y [n] in host memory as floats.
+void read(Backend& backend, ConstView y, float* values) {
+  if (y.dtype == DType::f32)
+    return backend.download(values, y.data, static_cast<std::size_t>(y.size()) * sizeof(float));
+  std::vector<std::uint16_t> halves(static_cast<std::size_t>(y.size()));
+  backend.download(halves.data(), y.data, halves.size() * sizeof halves[0]);
+  for (const std::uint16_t half : halves) *values++ = std::bit_cast<float>(std::uint32_t{half} << 16);
+}
 
 // result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
 template <class F>
@@ -169,12 +191,20 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
     throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " +
                 std::to_string(in));
   std::vector<float> result(static_cast<std::size_t>(rows * out));
-  const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float));
+  const DType type = backend.activation_type();
+  const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float)),
+               rounded = type == DType::f32
+                             ? Buffer()
+                             : backend.allocate(static_cast<std::size_t>(kHostBatch * in) * size_of(type));
   for (Index first = 0; first < rows; first += kHostBatch) {
     const Index n = std::min(kHostBatch, rows - first);
     backend.upload(device.data(), host.data() + first * in, static_cast<std::size_t>(n * in) * sizeof(float));
-    const View y = f(device.view(n, in));
-    backend.download(result.data() + first * out, y.data, static_cast<std::size_t>(n * out) * sizeof(float));
+    View x = device.view(n, in);
+    if (type != DType::f32) {
+      x = rounded.view(n, in, type);
+      backend.gather_batch(device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x);
+    }
+    read(backend, f(x), result.data() + first * out);
   }
   return result;
 }
@@ -182,10 +212,10 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
 }  // namespace
 
 std::vector<float> Vae::encode(const std::vector<float>& x) const {
-  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch);
+  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch, DType::f32);
   std::vector<float> stats =
       in_batches(*backend_, "encode", x, config_.data_dim, 2 * config_.latent,
-                 [&](ConstView batch) { return encoder_.forward(*backend_, params(), batch, a); });
+                 [&](ConstView batch) { return encoder_.forward(*backend_, weights(), batch, a); });
   for (std::size_t i = 0; i < stats.size(); ++i)
     if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
       stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
@@ -193,9 +223,9 @@ std::vector<float> Vae::encode(const std::vector<float>& x) const {
 }
 
 std::vector<float> Vae::decode(const std::vector<float>& z) const {
-  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch);
+  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch, backend_->activation_type());
   std::vector<float> mean = in_batches(*backend_, "decode", z, config_.latent, config_.data_dim, [&](ConstView batch) {
-    return decoder_.forward(*backend_, params(), batch, a);
+    return decoder_.forward(*backend_, weights(), batch, a);
   });
   if (config_.likelihood == Likelihood::bernoulli)
     for (float& v : mean) v = math::sigmoid(v);

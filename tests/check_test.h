@@ -18,7 +18,7 @@ struct Slot {
 
 template <class Args>
 struct Mistake {
-  const char* text;
+  std::string text;
   std::function<void(Args&)> make;
 };
 
@@ -29,6 +29,8 @@ class CheckTest : public OpTest {
     arrays_.push_back(backend_.allocate(4096));
     return arrays_.back().view(rows, cols, type);
   }
+  /// The same in the backend's activation type.
+  View activation(Index rows, Index cols) { return view(rows, cols, type_); }
   template <class T>
   T* memory() {
     return static_cast<T*>(view(1, 1).data);
@@ -67,7 +69,9 @@ class CheckTest : public OpTest {
       };
       if (slot.rule & kRows) expect_shape_error(broken([](View& v) { ++v.rows; }));
       if (slot.rule & kCols) expect_shape_error(broken([](View& v) { ++v.cols; }));
-      expect_error(op, "bf16 but must be", broken([](View& v) { v.dtype = DType::bf16; }));
+      const bool f32 = (good.*slot.view).dtype == DType::f32;
+      expect_error(op, f32 ? "bf16 but must be" : "u8 but must be",
+                   broken([&](View& v) { v.dtype = f32 ? DType::bf16 : DType::u8; }));
       expect_error(op, name + " is [0, ", broken([](View& v) { v.rows = 0; }));
       expect_error(op, ", -1]", broken([](View& v) { v.cols = -1; }));
       const Args missing = broken([](View& v) { v = {}; });

@@ -45,21 +45,31 @@ inline std::vector<std::string> backends_under_test() {
 }
 #endif
 
-class OpTest : public ::testing::TestWithParam<std::string> {
- protected:
-  std::unique_ptr<Backend> owner_ = make_backend(GetParam());
-  Backend& backend_ = *owner_;
-};
+/// The same, and "cuda bf16": for what must hold in both types of activations.
+inline std::vector<std::string> backends_in_every_precision() {
+  std::vector<std::string> all = backends_under_test();
+  for (const std::string& name : backends_under_test())
+    if (name != "cpu") all.push_back(name + " bf16");
+  return all;
+}
 
-/// Runs a suite derived from OpTest on every backend: "cpu", "cuda_0".
-#define CUVAE_ON_EVERY_BACKEND(Suite)                                                                     \
-  INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(::cuvae::test::backends_under_test()),    \
-                           [](const auto& backend) {                                                      \
-                             std::string name = backend.param;                                            \
-                             std::replace_if(                                                             \
-                                 name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_'); \
-                             return name;                                                                 \
-                           })
+/// A backend from such a name.
+inline std::unique_ptr<Backend> make_test_backend(const std::string& name) {
+  const std::size_t space = name.find(' ');
+  return make_backend(name.substr(0, space), 0,
+                      space == std::string::npos ? Precision::fp32 : parse<Precision>(name.substr(space + 1)));
+}
+
+/// Runs a suite derived from OpTest on every backend: "cpu", "cuda_0", and "cuda_bf16".
+#define CUVAE_ON_EVERY_BACKEND(Suite) CUVAE_ON_BACKENDS(Suite, ::cuvae::test::backends_under_test())
+#define CUVAE_IN_EVERY_PRECISION(Suite) CUVAE_ON_BACKENDS(Suite, ::cuvae::test::backends_in_every_precision())
+#define CUVAE_ON_BACKENDS(Suite, backends)                                                           \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(backends), [](const auto& backend) { \
+    std::string name = backend.param;                                                                \
+    std::replace_if(                                                                                 \
+        name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');                     \
+    return name;                                                                                     \
+  })
 
 /// An array in a backend's memory between two guard bands. All bytes that nobody wrote are 0xFF: NaN in every float
 /// type, so an unwritten output, or an input read past its end, shows in the result.
@@ -98,13 +108,52 @@ class Array {
   Buffer bytes_;
 };
 
-/// A float32 matrix in a backend's memory, guarded likewise.
-struct Matrix : Array<float> {
-  Matrix(Backend& backend, Index r, Index c) : Array(backend, static_cast<std::size_t>(r * c)), rows(r), cols(c) {}
-  Matrix(Backend& backend, Index r, Index c, const std::vector<float>& values) : Matrix(backend, r, c) { set(values); }
-  operator View() const { return {data(), rows, cols}; }
-  operator ConstView() const { return {data(), rows, cols}; }
+inline std::uint16_t to_bf16(float value) {
+  return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(reference::round_to_bf16(value))) >>
+                                    16);
+}
+inline float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+
+/// A float32 or bf16 matrix in a backend's memory, guarded likewise. Its values are floats on the host; set() rounds.
+class Matrix {
+ public:
+  Matrix(Backend& backend, Index r, Index c, DType t = DType::f32)
+      : rows(r), cols(c), type(t), bytes_(backend, static_cast<std::size_t>(r * c) * size_of(t)) {}
+  Matrix(Backend& backend, Index r, Index c, const std::vector<float>& values, DType t = DType::f32)
+      : Matrix(backend, r, c, t) {
+    set(values);
+  }
+  operator View() const { return {bytes_.data(), rows, cols, type}; }
+  operator ConstView() const { return {bytes_.data(), rows, cols, type}; }
+  float* data() const { return reinterpret_cast<float*>(bytes_.data()); }
+
+  void set(const std::vector<float>& values) const {
+    std::vector<unsigned char> bytes(values.size() * size_of(type));
+    std::vector<std::uint16_t> halves;
+    if (type == DType::bf16)
+      for (const float value : values) halves.push_back(to_bf16(value));
+    std::memcpy(bytes.data(), type == DType::bf16 ? static_cast<const void*>(halves.data()) : values.data(),
+                bytes.size());
+    bytes_.set(bytes);
+  }
+  std::vector<float> get() const {
+    const std::vector<unsigned char> bytes = bytes_.get();
+    std::vector<float> values(bytes.size() / size_of(type));
+    if (type == DType::f32) {
+      std::memcpy(values.data(), bytes.data(), bytes.size());
+    } else {
+      std::vector<std::uint16_t> halves(values.size());
+      std::memcpy(halves.data(), bytes.data(), bytes.size());
+      std::transform(halves.begin(), halves.end(), values.begin(), from_bf16);
+    }
+    return values;
+  }
+
   Index rows, cols;
+  DType type;
+
+ private:
+  Array<unsigned char> bytes_;
 };
 
 /// Uniform on [low, high), the same on every platform.
@@ -140,6 +189,36 @@ void expect_close(const std::vector<T>& got, const reference::Vector& want, doub
   for (double w : want) bound.push_back(atol + rtol * std::fabs(w));
   expect_within(got, want, bound, label);
 }
+
+/// A test of an op, on one backend.
+class OpTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  /// The values as a matrix of activations holds them.
+  std::vector<float> stored(std::vector<float> values) const {
+    if (type_ == DType::bf16)
+      for (float& v : values) v = static_cast<float>(reference::round_to_bf16(v));
+    return values;
+  }
+  /// expect_within and expect_close for activations: where these are bf16, one rounding comes on top of the bound.
+  template <class T>
+  void expect_stored_within(const std::vector<T>& got, const reference::Vector& want, reference::Vector bound,
+                            const std::string& label) const {
+    for (std::size_t i = 0; i < bound.size(); ++i) bound[i] += rounding_ * (std::fabs(want[i]) + bound[i]);
+    expect_within(got, want, bound, label);
+  }
+  template <class T>
+  void expect_stored_close(const std::vector<T>& got, const reference::Vector& want, double atol, double rtol,
+                           const std::string& label) const {
+    reference::Vector bound;
+    for (double w : want) bound.push_back(atol + rtol * std::fabs(w));
+    expect_stored_within(got, want, bound, label);
+  }
+
+  std::unique_ptr<Backend> owner_ = make_test_backend(GetParam());
+  Backend& backend_ = *owner_;
+  DType type_ = backend_.activation_type();
+  double rounding_ = type_ == DType::bf16 ? 0x1p-8 : 0;  // half a unit in the last of 8 significant bits
+};
 
 template <class T>
 void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& label) {

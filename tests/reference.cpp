@@ -21,6 +21,13 @@ bool outside(double x, double low, double high) { return x < low || x > high; }
 
 Vector widen(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
+double round_to_bf16(double value) {
+  if (!std::isfinite(value) || value == 0) return value;
+  const double last_place = std::ldexp(1.0, std::max(std::ilogb(value), -126) - 7);
+  const double rounded = std::nearbyint(value / last_place) * last_place;
+  return std::fabs(rounded) < 0x1p128 ? rounded : std::copysign(INFINITY, value);
+}
+
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ull * c[0], p1 = 0xCD9E8D57ull * c[2];

@@ -11,6 +11,8 @@ namespace cuvae::reference {
 
 using Vector = std::vector<double>;
 Vector widen(const std::vector<float>& values);
+/// The nearest number with 8 significant bits, the even one of two: what bf16 holds.
+double round_to_bf16(double value);
 
 // Random numbers.
 

@@ -7,7 +7,7 @@ namespace {
 using namespace test;
 
 class ModelChecks : public CheckTest {};
-CUVAE_ON_EVERY_BACKEND(ModelChecks);
+CUVAE_IN_EVERY_PRECISION(ModelChecks);
 
 struct Gather {
   View pixels, x;
@@ -18,10 +18,11 @@ struct Gather {
 };
 
 TEST_P(ModelChecks, GatherBatch) {
-  const Gather good{view(9, 5), view(3, 5), {nullptr, 8, nullptr, 5}, Binarize::stochastic, noise()};
+  const Gather good{view(9, 5), activation(3, 5), {nullptr, 8, nullptr, 5}, Binarize::stochastic, noise()};
   expect_checked<Gather>(
       "gather_batch", good, {{"pixels", &Gather::pixels, kCols}, {"x", &Gather::x, kCols}},
-      {{"x is [3, 5] u8 but must be f32", [](Gather& g) { g.x.dtype = DType::u8; }},
+      {{std::string("x is [3, 5] u8 but must be ") + (type_ == DType::f32 ? "f32" : "bf16"),
+        [](Gather& g) { g.x.dtype = DType::u8; }},
        {"pixels is [9, 6] u8 but x is [3, 5]", [](Gather& g) { g.pixels.cols = 6, g.pixels.dtype = DType::u8; }},
        {"rows 5 to 9 lie outside an epoch of 8", [](Gather& g) { g.x.rows = 4; }},
        {"rows 6 to 9 lie outside an epoch of 8", [](Gather& g) { g.rows.first_row = 6; }},
@@ -45,7 +46,8 @@ struct Linear {
 };
 
 TEST_P(ModelChecks, Linear) {
-  const Linear good{view(3, 5), view(7, 5), view(1, 7), view(3, 7), view(3, 7), Activation::relu};
+  const Linear good{activation(3, 5), activation(7, 5), activation(1, 7),
+                    activation(3, 7), activation(3, 7), Activation::relu};
   expect_checked<Linear>(
       "linear", good,
       {{"x", &Linear::x, kShape},
@@ -53,7 +55,8 @@ TEST_P(ModelChecks, Linear) {
        {"b", &Linear::b, kShape},
        {"pre", &Linear::pre, kShape | kOptional},
        {"y", &Linear::y, kShape}},
-      {{"x is [3, 784] but w is [7, 5]", [](Linear& l) { l.x.cols = 784; }},
+      {{type_ == DType::f32 ? "x is [3, 784] but w is [7, 5]" : "x is [3, 784] bf16 but w is [7, 5] bf16",
+        [](Linear& l) { l.x.cols = 784; }},
        {"pre is not given but gelu needs it", [](Linear& l) { l.pre = {}, l.act = Activation::gelu; }},
        {"pre is not given but silu needs it", [](Linear& l) { l.pre = {}, l.act = Activation::silu; }}});
 }
@@ -66,7 +69,8 @@ struct LinearBackward {
 
 TEST_P(ModelChecks, LinearBackward) {
   using L = LinearBackward;
-  const L good{view(3, 5), view(7, 5), view(3, 7), view(3, 5), view(7, 5), view(1, 7), view(3, 5), Activation::gelu};
+  const L good{activation(3, 5), activation(7, 5), activation(3, 7), activation(3, 5),
+               view(7, 5),       view(1, 7),       activation(3, 5), Activation::gelu};
   expect_checked<L>("linear_backward", good,
                     {{"x", &L::x, kShape},
                      {"w", &L::w, kShape},
@@ -91,7 +95,7 @@ struct SampleLatent {
 
 TEST_P(ModelChecks, SampleLatent) {
   using S = SampleLatent;
-  const S good{view(3, 8), view(6, 4), view(3, 1), view(1, 4), noise()};
+  const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise()};
   expect_checked<S>(
       "sample_latent", good,
       {{"stats", &S::stats, kShape}, {"z", &S::z, kShape}, {"kl", &S::kl, kShape}, {"kl_dims", &S::kl_dims, kShape}},
@@ -111,7 +115,7 @@ struct LatentBackward {
 
 TEST_P(ModelChecks, LatentBackward) {
   using L = LatentBackward;
-  const L good{view(3, 8), view(6, 4), view(1, 4), view(3, 8), noise(), {}};
+  const L good{view(3, 8), view(6, 4), view(1, 4), activation(3, 8), noise(), {}};
   expect_checked<L>("latent_backward", good,
                     {{"stats", &L::stats, kShape},
                      {"dz", &L::dz, kShape},

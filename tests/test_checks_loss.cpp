@@ -1,64 +1,86 @@
 // The checks that stand before every op: each wrong shape, type or missing array is an Error that names the op, the
 // array and the shapes. Here: likelihoods, loss, optimizer, moments, and the backend's name.
 #include "check_test.h"
+#include "error_text.h"
 
 namespace cuvae {
 namespace {
 using namespace test;
 
-class LossChecks : public CheckTest {};
-CUVAE_ON_EVERY_BACKEND(LossChecks);
+// The loss is optional as a whole; given, each of its parts must be.
+struct LossArgs {
+  View kl, kl_dims;
+  KlWeight weight;
+  std::uint32_t* step = nullptr;
+  float* loss = nullptr;
+  double* sums = nullptr;
+  bool given = false;
+  ElboLoss elbo() const { return {kl, kl_dims, weight, step, loss, sums}; }
+};
 
-struct Bernoulli {
+class LossChecks : public CheckTest {
+ protected:
+  LossArgs loss_args() {
+    return {view(3, 1), view(1, 4), {}, memory<std::uint32_t>(), memory<float>(), memory<double>(), true};
+  }
+};
+CUVAE_IN_EVERY_PRECISION(LossChecks);
+
+template <class Args>
+std::vector<Mistake<Args>> loss_mistakes() {
+  return {{"step is not given", [](Args& a) { a.step = nullptr; }},
+          {"loss is not given", [](Args& a) { a.loss = nullptr; }},
+          {"sums is not given", [](Args& a) { a.sums = nullptr; }},
+          {"beta is -1", [](Args& a) { a.weight.beta = -1; }}};
+}
+
+struct Bernoulli : LossArgs {
   View logits, x, log_p, dlogits;
-  void call(Backend& b) const { b.bernoulli_log_prob(logits, x, 1.0f, log_p, dlogits); }
+  void call(Backend& b) const {
+    const ElboLoss e = elbo();
+    b.bernoulli_log_prob(logits, x, 1.0f, log_p, dlogits, given ? &e : nullptr);
+  }
 };
 
 TEST_P(LossChecks, BernoulliLogProb) {
   using B = Bernoulli;
-  expect_checked<B>("bernoulli_log_prob", {view(6, 5), view(3, 5), view(6, 1), view(6, 5)},
-                    {{"logits", &B::logits, kShape},
-                     {"x", &B::x, kShape},
-                     {"log_p", &B::log_p, kShape},
-                     {"gradient", &B::dlogits, kShape | kOptional}});
+  const B good{{}, activation(6, 5), activation(3, 5), view(6, 1), activation(6, 5)};
+  const std::vector<Slot<B>> slots{{"logits", &B::logits, kShape},
+                                   {"x", &B::x, kShape},
+                                   {"log_p", &B::log_p, kShape},
+                                   {"gradient", &B::dlogits, kShape | kOptional}};
+  expect_checked<B>("bernoulli_log_prob", good, slots);
+  B with_loss = good;
+  static_cast<LossArgs&>(with_loss) = loss_args();
+  std::vector<Slot<B>> more = slots;
+  more.push_back({"kl", &B::kl, kShape});
+  more.push_back({"kl_dims", &B::kl_dims, kRows});
+  expect_checked<B>("bernoulli_log_prob", with_loss, more, loss_mistakes<B>());
 }
 
-struct Gaussian {
+struct Gaussian : LossArgs {
   View mean, x, log_scale, log_p, dmean, dlog_scale;
-  void call(Backend& b) const { b.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, dlog_scale); }
+  void call(Backend& b) const {
+    const ElboLoss e = elbo();
+    b.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, dlog_scale, given ? &e : nullptr);
+  }
 };
 
 TEST_P(LossChecks, GaussianLogProb) {
   using G = Gaussian;
   for (const Index scales : {1, 5})
     expect_checked<G>("gaussian_log_prob",
-                      {view(6, 5), view(3, 5), view(1, scales), view(6, 1), view(6, 5), view(1, scales)},
+                      {loss_args(), activation(6, 5), activation(3, 5), view(1, scales), view(6, 1), activation(6, 5),
+                       view(1, scales)},
                       {{"mean", &G::mean, kShape},
                        {"x", &G::x, kShape},
                        {"log_scale", &G::log_scale, kShape},
                        {"log_p", &G::log_p, kShape},
                        {"gradient", &G::dmean, kShape | kOptional},
-                       {"dlog_scale", &G::dlog_scale, kShape | kOptional}});
-}
-
-struct ElboLoss {
-  View log_p, kl, kl_dims;
-  KlWeight weight;
-  std::uint32_t* step;
-  float* loss;
-  double* sums;
-  void call(Backend& b) const { b.elbo_loss(log_p, kl, kl_dims, weight, step, loss, sums); }
-};
-
-TEST_P(LossChecks, ElboLoss) {
-  using E = ElboLoss;
-  const E good{view(6, 1), view(3, 1), view(1, 4), {}, memory<std::uint32_t>(), memory<float>(), memory<double>()};
-  expect_checked<E>("elbo_loss", good,
-                    {{"log_p", &E::log_p, kShape}, {"kl", &E::kl, kShape}, {"kl_dims", &E::kl_dims, kRows}},
-                    {{"step is not given", [](E& e) { e.step = nullptr; }},
-                     {"loss is not given", [](E& e) { e.loss = nullptr; }},
-                     {"sums is not given", [](E& e) { e.sums = nullptr; }},
-                     {"beta is -1", [](E& e) { e.weight.beta = -1; }}});
+                       {"dlog_scale", &G::dlog_scale, kShape | kOptional},
+                       {"kl", &G::kl, kShape},
+                       {"kl_dims", &G::kl_dims, kRows}},
+                      loss_mistakes<G>());
 }
 
 struct Adam {
@@ -111,6 +133,16 @@ TEST(MakeBackend, NamesTheDeviceThatIsNotThere) {
       EXPECT_NE(std::string(error.what()).find(std::string("'") + device + "'"), std::string::npos) << error.what();
     }
   EXPECT_THROW(make_backend("cpu", -1), Error);
+}
+
+TEST(MakeBackend, TheCpuRefusesBf16) {
+  expect_error([] { make_backend("cpu", 0, Precision::bf16); }, "cpu: precision bf16 is not available");
+}
+
+TEST(MakeBackend, PrecisionsHaveNames) {
+  for (const Precision p : {Precision::fp32, Precision::tf32, Precision::bf16})
+    EXPECT_EQ(parse<Precision>(to_string(p)), p);
+  expect_error([] { parse<Precision>("fp16"); }, "precision 'fp16' is not one of fp32, tf32, bf16");
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ class Gather : public OpTest {
  protected:
   Noise noise(const std::uint32_t* step, Index first_row = 0) const { return {77, Stream::binarize, step, first_row}; }
 };
-CUVAE_ON_EVERY_BACKEND(Gather);
+CUVAE_IN_EVERY_PRECISION(Gather);
 
 // A quotient by 255 is one rounding, or two as a product with 1/255; zeros and ones are exact.
 TEST_P(Gather, MatchesTheReferenceForBothPixelTypes) {
@@ -50,23 +50,24 @@ TEST_P(Gather, MatchesTheReferenceForBothPixelTypes) {
                      std::string(to_string(binarize)));
         const Array<std::uint8_t> bytes(backend_, random_bytes(kRows * width, 3));
         const Matrix floats(backend_, kRows, width, random_vector(kRows * width, 4, 0, 1));
-        const Matrix x(backend_, batch, width);
+        const Matrix x(backend_, batch, width, type_);
         const BatchRows rows{nullptr, kRows, nullptr, 4};
         const auto numbers = reference::batch_rows({}, kRows, -1, 4, batch);
         const reference::NoiseKey key{77, Stream::binarize, 5};
         const double rtol = binarize == Binarize::none ? 0x1p-23 : 0;
 
         backend_.gather_batch({bytes.data(), kRows, width, DType::u8}, rows, binarize, noise(step.data()), x);
-        expect_close(x.get(), reference::gather_batch(fractions(bytes.get()), width, numbers, binarize, key), 0, rtol,
-                     "u8");
+        expect_stored_close(x.get(), reference::gather_batch(fractions(bytes.get()), width, numbers, binarize, key), 0,
+                            rtol, "u8");
         backend_.gather_batch(floats, rows, binarize, noise(step.data()), x);
-        expect_close(x.get(), reference::gather_batch(reference::widen(floats.get()), width, numbers, binarize, key), 0,
-                     0, "f32");
+        expect_stored_close(x.get(),
+                            reference::gather_batch(reference::widen(floats.get()), width, numbers, binarize, key), 0,
+                            0, "f32");
       }
 }
 
 TEST_P(Gather, ThresholdIsInclusiveAtOneHalf) {
-  const Matrix pixels(backend_, 1, 4, {0.0f, std::nextafter(0.5f, 0.0f), 0.5f, 1.0f}), x(backend_, 1, 4);
+  const Matrix pixels(backend_, 1, 4, {0.0f, std::nextafter(0.5f, 0.0f), 0.5f, 1.0f}), x(backend_, 1, 4, type_);
   backend_.gather_batch(pixels, {nullptr, 1, nullptr, 0}, Binarize::threshold, noise(nullptr), x);
   EXPECT_EQ(x.get(), (std::vector<float>{0, 0, 1, 1}));
   const Array<std::uint8_t> bytes(backend_, std::vector<std::uint8_t>{0, 127, 128, 255});
@@ -79,7 +80,7 @@ TEST_P(Gather, OrderStepAndFirstRowSelectTheRows) {
   constexpr Index kRows = 23, kBatch = 5;
   std::vector<float> numbers(kRows);
   std::iota(numbers.begin(), numbers.end(), 0.0f);
-  const Matrix pixels(backend_, kRows, 1, numbers), x(backend_, kBatch, 1);
+  const Matrix pixels(backend_, kRows, 1, numbers), x(backend_, kBatch, 1, type_);
   const std::vector<std::uint32_t> permutation = shuffled(kRows);
   const Array<std::uint32_t> order(backend_, permutation), step(backend_, 1);
   const auto expect_rows = [&](const BatchRows& rows, const std::vector<std::uint32_t>& order_given, Index step_given) {
@@ -98,7 +99,7 @@ TEST_P(Gather, OrderStepAndFirstRowSelectTheRows) {
 }
 
 TEST_P(Gather, AnEpochMayBePartOfThePixels) {
-  const Matrix pixels(backend_, 10, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), x(backend_, 2, 1);
+  const Matrix pixels(backend_, 10, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), x(backend_, 2, 1, type_);
   const Array<std::uint32_t> order(backend_, std::vector<std::uint32_t>{9, 1, 8, 2}),
       step(backend_, std::vector<std::uint32_t>{3});
   backend_.gather_batch(pixels, {order.data(), 4, step.data(), 0}, Binarize::none, noise(nullptr), x);
@@ -109,7 +110,8 @@ TEST_P(Gather, BinarizationDependsOnThePlaceInTheGlobalBatchOnly) {
   constexpr Index kBatch = 14, kWidth = 33, kHalf = 7;
   const Matrix pixels(backend_, kBatch, kWidth, std::vector<float>(kBatch * kWidth, 0.5f));
   const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{8});
-  const Matrix whole(backend_, kBatch, kWidth), upper(backend_, kHalf, kWidth), lower(backend_, kHalf, kWidth);
+  const Matrix whole(backend_, kBatch, kWidth, type_), upper(backend_, kHalf, kWidth, type_),
+      lower(backend_, kHalf, kWidth, type_);
   const auto gather = [&](Index first_row, const Matrix& x) {
     backend_.gather_batch(pixels, {nullptr, kBatch, nullptr, first_row}, Binarize::stochastic,
                           noise(step.data(), first_row), x);
@@ -137,7 +139,7 @@ TEST_P(Gather, BlackAndWhitePixelsAreCertain) {
   const reference::NoiseKey key{77, Stream::binarize, kWhiteStep};
   ASSERT_EQ(static_cast<float>(reference::uniform(key, 1109)), 1.0f);
   for (const float pixel : {0.0f, 1.0f}) {
-    const Matrix pixels(backend_, 1, 4096, std::vector<float>(4096, pixel)), x(backend_, 1, 4096);
+    const Matrix pixels(backend_, 1, 4096, std::vector<float>(4096, pixel)), x(backend_, 1, 4096, type_);
     backend_.gather_batch(pixels, {nullptr, 1, nullptr, 0}, Binarize::stochastic, noise(step.data()), x);
     EXPECT_EQ(x.get(), pixels.get());
   }

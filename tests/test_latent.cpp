@@ -58,11 +58,12 @@ class LatentOps : public OpTest {
   /// Samples of the stats, held against the reference.
   void expect_samples(Shape s, const std::vector<float>& stats, Index first_row = 0) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats);
-    const Matrix z(backend_, s.batch * s.samples, s.latent), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
+    const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
+        kl_dims(backend_, 1, s.latent);
     backend_.sample_latent(in, noise(first_row), z, kl, kl_dims);
     const auto want = reference::sample_latent(reference::widen(stats), key(first_row), s.samples, s.latent);
     const Bounds bound = sample_bounds(reference::widen(stats), key(first_row), s);
-    expect_within(z.get(), want.z, bound.z, "z");
+    expect_stored_within(z.get(), want.z, bound.z, "z");
     expect_within(kl.get(), want.kl, bound.kl, "kl");
     expect_within(kl_dims.get(), want.kl_dims, bound.kl_dims, "kl_dims");
   }
@@ -71,8 +72,9 @@ class LatentOps : public OpTest {
   std::vector<float> gradient(Shape s, const std::vector<float>& stats, const std::vector<float>& dz,
                               const KlWeight& weight, float kl_scale, Index first_row = 0) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
-    const Matrix z(backend_, s.batch * s.samples, s.latent), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
-    const Matrix dstats(backend_, s.batch, 2 * s.latent);
+    const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
+        kl_dims(backend_, 1, s.latent);
+    const Matrix dstats(backend_, s.batch, 2 * s.latent, type_);
     backend_.sample_latent(in, noise(first_row), z, kl, kl_dims);
     backend_.latent_backward(Estimator::pathwise, in, noise(first_row), dout, weight, kl_dims, kl_scale, dstats);
     return dstats.get();
@@ -80,7 +82,7 @@ class LatentOps : public OpTest {
 
   Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
 };
-CUVAE_ON_EVERY_BACKEND(LatentOps);
+CUVAE_IN_EVERY_PRECISION(LatentOps);
 
 /// The sum that latent_backward differentiates: dz z + kl_scale beta KL, without the dimensions below the free bits.
 double objective(const Vector& stats, Shape s, const Vector& dz, const KlWeight& weight, double kl_scale,
@@ -105,6 +107,32 @@ TEST_P(LatentOps, SamplesMatchTheReference) {
   }
 }
 
+// The same values as moments() has: in double, a few roundings of values up to 1e4 apart.
+TEST_P(LatentOps, MergesTheMomentsOfStatsAsTheyStand) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    const Array<double> acc(backend_, std::vector<double>(1 + 4 * s.latent)), alone(backend_, acc.get());
+    const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
+        kl_dims(backend_, 1, s.latent);
+    const Matrix z_alone(backend_, s.batch * s.samples, s.latent, type_);
+    Vector all;
+    for (const float outside_the_clamp : {0.0f, -1e4f}) {
+      std::vector<float> stats = random_stats(s.batch, s.latent);
+      stats.back() += outside_the_clamp;
+      const Matrix in(backend_, s.batch, 2 * s.latent, stats);
+      backend_.sample_latent(in, noise(), z, kl, kl_dims, acc.data());
+      backend_.sample_latent(in, noise(), z_alone, kl, kl_dims);
+      expect_same_bits(z.get(), z_alone.get(), "z");
+      all.insert(all.end(), stats.begin(), stats.end());
+      const Vector want = reference::moments(all, 2 * s.latent);
+      expect_close(acc.get(), want, 1e-11, 1e-11, "moments");
+      backend_.moments(in, alone.data());
+      const auto separate = alone.get();
+      expect_close(acc.get(), {separate.begin(), separate.end()}, 1e-11, 1e-11, "moments against moments()");
+    }
+  }
+}
+
 TEST_P(LatentOps, LogVarianceIsHeldAtItsClamp) {
   expect_samples({2, 5, 4}, {0, 1, -1, 2, -15, 15, -15.5f, 15.5f, 3, 0, 0, 0, -100, 100, -1e4f, 1e4f});
 }
@@ -113,7 +141,7 @@ TEST_P(LatentOps, LogVarianceIsHeldAtItsClamp) {
 TEST_P(LatentOps, KlOfThePriorIsZero) {
   const Shape s{3, 1, 7};
   const Matrix in(backend_, s.batch, 2 * s.latent, std::vector<float>(s.batch * 2 * s.latent, 0.0f));
-  const Matrix z(backend_, s.batch, s.latent), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
+  const Matrix z(backend_, s.batch, s.latent, type_), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
   backend_.sample_latent(in, noise(), z, kl, kl_dims);
   EXPECT_EQ(kl.get(), std::vector<float>(s.batch, 0.0f));
   EXPECT_EQ(kl_dims.get(), std::vector<float>(s.latent, 0.0f));
@@ -130,7 +158,7 @@ TEST_P(LatentOps, ABatchSplitInTwoDrawsTheSameNoise) {
   std::vector<float> joined_z, joined_dstats;
   for (const bool second : {false, true}) {
     const Matrix in(backend_, half.batch, 2 * half.latent, part(stats, second));
-    const Matrix z(backend_, half.batch * half.samples, half.latent), kl(backend_, half.batch, 1),
+    const Matrix z(backend_, half.batch * half.samples, half.latent, type_), kl(backend_, half.batch, 1),
         kl_dims(backend_, 1, half.latent);
     backend_.sample_latent(in, noise(second ? half.batch : 0), z, kl, kl_dims);
     for (float v : z.get()) joined_z.push_back(v);
@@ -138,14 +166,16 @@ TEST_P(LatentOps, ABatchSplitInTwoDrawsTheSameNoise) {
       joined_dstats.push_back(v);
   }
   const Matrix in(backend_, s.batch, 2 * s.latent, stats);
-  const Matrix z(backend_, s.batch * s.samples, s.latent), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
+  const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
+      kl_dims(backend_, 1, s.latent);
   backend_.sample_latent(in, noise(), z, kl, kl_dims);
   expect_same_bits(z.get(), joined_z, "z");
   expect_same_bits(gradient(s, stats, dz, {}, 0.5f), joined_dstats, "dstats");
 }
 
 TEST_P(LatentOps, ANewStepDrawsNewNoise) {
-  const Matrix in(backend_, 3, 8, random_stats(3, 4)), z(backend_, 3, 4), kl(backend_, 3, 1), kl_dims(backend_, 1, 4);
+  const Matrix in(backend_, 3, 8, random_stats(3, 4)), z(backend_, 3, 4, type_), kl(backend_, 3, 1),
+      kl_dims(backend_, 1, 4);
   backend_.sample_latent(in, noise(), z, kl, kl_dims);
   const auto first = z.get(), first_kl = kl.get();
   backend_.sample_latent(in, noise(), z, kl, kl_dims);
@@ -194,7 +224,7 @@ TEST_P(LatentOps, BackwardMatchesTheReference) {
           bound[i] = sum * sum_error(s.samples + 1);
           bound[i + s.latent] = noise_error + sum_logvar * sum_error(s.samples + 1);
         }
-      expect_within(gradient(s, stats, dz, weight, kl_scale), want, bound, "dstats");
+      expect_stored_within(gradient(s, stats, dz, weight, kl_scale), want, bound, "dstats");
     }
 }
 
@@ -209,8 +239,8 @@ TEST_P(LatentOps, GradientsMatchFiniteDifferences) {
                                dz = random_vector(s.batch * s.samples * s.latent, 13);
       const Vector kl_dims = reference::sample_latent(reference::widen(stats), key(), s.samples, s.latent).kl_dims;
       const auto f = [&](const Vector& v) { return objective(v, s, reference::widen(dz), weight, 0.25, kl_dims); };
-      expect_close(gradient(s, stats, dz, weight, 0.25f), central_differences(f, reference::widen(stats)), 3e-6, 0,
-                   "dstats");
+      expect_stored_close(gradient(s, stats, dz, weight, 0.25f), central_differences(f, reference::widen(stats)), 3e-6,
+                          0, "dstats");
     }
 }
 
@@ -232,7 +262,7 @@ TEST_P(LatentOps, DimensionsBelowTheFreeBitsHaveNoKlGradient) {
 }
 
 TEST_P(LatentOps, TheFreeBitsThemselvesAreNotBelow) {
-  const Matrix stats(backend_, 1, 4, {1, 1, 1, 1}), dz(backend_, 1, 2, {0, 0}), dstats(backend_, 1, 4);
+  const Matrix stats(backend_, 1, 4, {1, 1, 1, 1}), dz(backend_, 1, 2, {0, 0}), dstats(backend_, 1, 4, type_);
   const Matrix kl_dims(backend_, 1, 2, {0.5f, std::nextafter(0.5f, 0.0f)});
   backend_.latent_backward(Estimator::pathwise, stats, noise(), dz, {1.0f, 0, 0.5f}, kl_dims, 1.0f, dstats);
   const std::vector<float> got = dstats.get();

@@ -26,16 +26,18 @@ std::vector<float> random_pixels(Index size) {
 
 class Likelihoods : public OpTest {
  protected:
-  void expect_bernoulli(Shape s, const std::vector<float>& l, const std::vector<float>& pixels, float row_weight) {
-    const Matrix logits(backend_, s.rows(), s.width, l), x(backend_, s.batch, s.width, pixels);
-    const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width), log_p_alone(backend_, s.rows(), 1);
+  void expect_bernoulli(Shape s, const std::vector<float>& values, const std::vector<float>& grey, float row_weight) {
+    const auto l = stored(values), pixels = stored(grey);
+    const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
+    const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_),
+        log_p_alone(backend_, s.rows(), 1);
     backend_.bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
     const auto want =
         reference::bernoulli_log_prob(reference::widen(l), reference::widen(pixels), row_weight, s.samples, s.width);
     // All terms are negative, so a row's relative error is that of a sum; 1e-37 a term where an exponential underflows.
     expect_close(log_p.get(), want.log_p, 1e-37 * static_cast<double>(s.width), sum_error(s.width), "log_p");
     // x - sigmoid(l): a difference of numbers up to one, 4 roundings.
-    expect_close(dlogits.get(), want.gradient, 0x1p-22 * std::fabs(row_weight), 0, "dlogits");
+    expect_stored_close(dlogits.get(), want.gradient, 0x1p-22 * std::fabs(row_weight), 0, "dlogits");
     expect_same_bits(logits.get(), l, "logits");
 
     backend_.bernoulli_log_prob(logits, x, row_weight, log_p_alone, {});
@@ -45,12 +47,14 @@ class Likelihoods : public OpTest {
     expect_same_bits(logits.get(), dlogits.get(), "dlogits in place");
   }
 
-  void expect_gaussian(Shape s, const std::vector<float>& m, const std::vector<float>& pixels,
+  void expect_gaussian(Shape s, const std::vector<float>& values, const std::vector<float>& grey,
                        const std::vector<float>& scale, float row_weight) {
+    const auto m = stored(values), pixels = stored(grey);
     const auto scales = static_cast<Index>(scale.size());
-    const Matrix mean(backend_, s.rows(), s.width, m), x(backend_, s.batch, s.width, pixels),
+    const Matrix mean(backend_, s.rows(), s.width, m, type_), x(backend_, s.batch, s.width, pixels, type_),
         log_scale(backend_, 1, scales, scale);
-    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width), dlog_scale(backend_, 1, scales);
+    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width, type_),
+        dlog_scale(backend_, 1, scales);
     backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
     const auto want = reference::gaussian_log_prob(reference::widen(m), reference::widen(pixels),
                                                    reference::widen(scale), row_weight, s.samples, s.width);
@@ -65,8 +69,8 @@ class Likelihoods : public OpTest {
       dlog_scale_bound[place] += sum_error(terms) * std::fabs(row_weight) * (standard * standard + 1);
     }
     expect_within(log_p.get(), want.log_p, log_p_bound, "log_p");
-    expect_close(dmean.get(), want.gradient, 0, 0x1p-20,
-                 "dmean");  // the exponential twice at 2.5 ulp, then 3 roundings
+    expect_stored_close(dmean.get(), want.gradient, 0, 0x1p-20,
+                        "dmean");  // the exponential twice at 2.5 ulp, then 3 roundings
     expect_within(dlog_scale.get(), want.dlog_scale, dlog_scale_bound, "dlog_scale");
     expect_same_bits(mean.get(), m, "mean");
 
@@ -81,7 +85,7 @@ class Likelihoods : public OpTest {
     expect_same_bits(dlog_scale_alone.get(), dlog_scale.get(), "dlog_scale in place");
   }
 };
-CUVAE_ON_EVERY_BACKEND(Likelihoods);
+CUVAE_IN_EVERY_PRECISION(Likelihoods);
 
 TEST_P(Likelihoods, BernoulliMatchesTheReference) {
   for (const Shape s : kShapes) {
@@ -109,15 +113,17 @@ TEST_P(Likelihoods, BernoulliDoesNotCancelOnConfidentRows) {
 
 TEST_P(Likelihoods, BernoulliGradientMatchesFiniteDifferences) {
   const Shape s{2, 2, 5};
-  const auto l = random_vector(s.rows() * s.width, 23, -3, 3), pixels = random_pixels(s.batch * s.width);
-  const Matrix logits(backend_, s.rows(), s.width, l), x(backend_, s.batch, s.width, pixels);
-  const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width);
+  const auto l = stored(random_vector(s.rows() * s.width, 23, -3, 3)),
+             pixels = stored(random_pixels(s.batch * s.width));
+  const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
+  const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_);
   backend_.bernoulli_log_prob(logits, x, 1.5f, log_p, dlogits);
   const auto sum = [&](const Vector& v) {
     return dot(Vector(s.rows(), 1.5),
                reference::bernoulli_log_prob(v, reference::widen(pixels), 0, s.samples, s.width).log_p);
   };
-  expect_close(dlogits.get(), central_differences(sum, reference::widen(l)), 5e-7, 0, "dlogits");  // 4 roundings of 1.5
+  expect_stored_close(dlogits.get(), central_differences(sum, reference::widen(l)), 5e-7, 0,
+                      "dlogits");  // 4 roundings of 1.5
 }
 
 TEST_P(Likelihoods, GaussianMatchesTheReference) {
@@ -138,12 +144,13 @@ TEST_P(Likelihoods, GaussianHoldsTheLogScaleAtItsClamp) {
 
 TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
   const Shape s{2, 2, 3};
-  const auto m = random_vector(s.rows() * s.width, 27), pixels = random_pixels(s.batch * s.width);
+  const auto m = stored(random_vector(s.rows() * s.width, 27)), pixels = stored(random_pixels(s.batch * s.width));
   for (const auto& scale : {std::vector<float>{-0.5f}, std::vector<float>{-0.7f, 0.2f, 0.5f}}) {
     const auto scales = static_cast<Index>(scale.size());
-    const Matrix mean(backend_, s.rows(), s.width, m), x(backend_, s.batch, s.width, pixels),
+    const Matrix mean(backend_, s.rows(), s.width, m, type_), x(backend_, s.batch, s.width, pixels, type_),
         log_scale(backend_, 1, scales, scale);
-    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width), dlog_scale(backend_, 1, scales);
+    const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width, type_),
+        dlog_scale(backend_, 1, scales);
     backend_.gaussian_log_prob(mean, x, log_scale, 1.5f, log_p, dmean, dlog_scale);
     const auto sum = [&](const Vector& at_mean, const Vector& at_scale) {
       const auto forward =
@@ -153,8 +160,8 @@ TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
     const Vector wide = reference::widen(m), wide_scale = reference::widen(scale);
     const auto of_mean = [&](const Vector& v) { return sum(v, wide_scale); };
     const auto of_scale = [&](const Vector& v) { return sum(wide, v); };
-    expect_close(dmean.get(), central_differences(of_mean, wide), 1e-6, 1e-6,
-                 "dmean");  // a dozen roundings of order one
+    expect_stored_close(dmean.get(), central_differences(of_mean, wide), 1e-6, 1e-6,
+                        "dmean");  // a dozen roundings of order one
     expect_close(dlog_scale.get(), central_differences(of_scale, wide_scale), 1e-5, 1e-6,
                  "dlog_scale");  // of 12 such terms
   }
@@ -162,11 +169,12 @@ TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
 
 TEST_P(Likelihoods, SameBitsEveryTime) {
   const Shape s{65, 2, 257};
-  const Matrix in(backend_, s.rows(), s.width, random_vector(s.rows() * s.width, 28, -3, 3));
-  const Matrix x(backend_, s.batch, s.width, random_pixels(s.batch * s.width)), log_scale(backend_, 1, 1, {0.3f});
+  const Matrix in(backend_, s.rows(), s.width, random_vector(s.rows() * s.width, 28, -3, 3), type_);
+  const Matrix x(backend_, s.batch, s.width, random_pixels(s.batch * s.width), type_),
+      log_scale(backend_, 1, 1, {0.3f});
   std::vector<std::vector<float>> first;
   for (int run = 0; run < 3; ++run) {
-    const Matrix log_p(backend_, s.rows(), 1), d(backend_, s.rows(), s.width), dlog_scale(backend_, 1, 1);
+    const Matrix log_p(backend_, s.rows(), 1), d(backend_, s.rows(), s.width, type_), dlog_scale(backend_, 1, 1);
     backend_.bernoulli_log_prob(in, x, 1.0f, log_p, d);
     std::vector<std::vector<float>> results{log_p.get(), d.get()};
     backend_.gaussian_log_prob(in, x, log_scale, 1.0f, log_p, d, dlog_scale);

@@ -1,4 +1,4 @@
-// elbo_loss and moments: what is summed over a run.
+// The loss of a likelihood, and moments: what is summed over a run.
 #include <limits>
 
 #include "op_test.h"
@@ -10,9 +10,6 @@ using reference::Vector;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
 
-class Metrics : public OpTest {};
-CUVAE_ON_EVERY_BACKEND(Metrics);
-
 const KlWeight kWeights[] = {
     {1.0f, 0, 0.0f},   // the plain ELBO
     {4.0f, 0, 0.0f},   // beta
@@ -23,69 +20,109 @@ const KlWeight kWeights[] = {
 };
 constexpr std::uint32_t kStep = 7;
 
+struct Shape {
+  Index batch, samples, latent, width = 1;
+};
+
+class Metrics : public OpTest {
+ protected:
+  /// log p of rows of logits or means whose pixels are all `pixel`, with the loss in the same launch.
+  std::vector<float> log_prob(Likelihood likelihood, Shape s, const std::vector<float>& values, const ElboLoss& loss,
+                              float pixel = 0) {
+    const Index rows = s.batch * s.samples;
+    const Matrix output(backend_, rows, s.width, values, type_), log_p(backend_, rows, 1),
+        log_scale(backend_, 1, 1, {0});
+    const Matrix x(backend_, s.batch, s.width, std::vector<float>(s.batch * s.width, pixel), type_);
+    if (likelihood == Likelihood::bernoulli) {
+      backend_.bernoulli_log_prob(output, x, 0, log_p, {}, &loss);
+    } else {
+      backend_.gaussian_log_prob(output, x, log_scale, 0, log_p, {}, {}, &loss);
+    }
+    return log_p.get();
+  }
+
+  /// The losses of one batch under every weight, and their sums, held against the reference. log p spreads over a
+  /// few hundred nats a row.
+  void expect_losses(Likelihood likelihood, Shape s) {
+    const auto values = random_vector(s.batch * s.samples * s.width, 71, 10, 20);
+    const Matrix kl(backend_, s.batch, 1, random_vector(s.batch, 72, 0, 30)),
+        dims(backend_, 1, s.latent, random_vector(s.latent, 73, 0, 1));
+    std::vector<double> started(metric::kl_dims + s.latent, 3.0);  // what earlier steps left
+    const Array<double> sums(backend_, started);
+    Vector want(started.begin(), started.end());
+    for (const KlWeight& weight : kWeights) {
+      SCOPED_TRACE(std::string(to_string(likelihood)) + ", B " + std::to_string(s.batch) + ", K " +
+                   std::to_string(s.samples) + ", L " + std::to_string(s.latent) + ", D " + std::to_string(s.width) +
+                   ", beta " + std::to_string(weight.beta) + ", free bits " + std::to_string(weight.free_bits));
+      const Matrix loss(backend_, 1, 1);
+      const auto log_p = log_prob(likelihood, s, values, {kl, dims, weight, step_.data(), loss.data(), sums.data()});
+      const auto one = reference::elbo_loss(reference::widen(log_p), reference::widen(kl.get()),
+                                            reference::widen(dims.get()), weight, kStep);
+      const double rtol = sum_error(std::max(s.batch * s.samples, s.latent));  // the reconstruction and the KL add up
+      expect_close(loss.get(), {one.loss}, 0, rtol, "loss");
+      want[metric::steps] += 1, want[metric::loss] += one.loss;
+      want[metric::reconstruction] += one.reconstruction, want[metric::kl] += one.kl;
+      for (Index l = 0; l < s.latent; ++l) want[metric::kl_dims + l] += dims.get()[l];
+      expect_close(sums.get(), want, 0, rtol, "sums");
+    }
+  }
+
+  Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
+};
+CUVAE_IN_EVERY_PRECISION(Metrics);
+
 TEST_P(Metrics, LossMatchesTheReference) {
-  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{kStep});
-  for (const Index batch : {1, 2, 7, 33, 128, 257})
-    for (const Index samples : {1, 2, 5})
-      for (const Index latent : {1, 3, 20, 33, 129}) {
-        const Matrix log_p(backend_, batch * samples, 1, random_vector(batch * samples, 71, -200, -50));
-        const Matrix kl(backend_, batch, 1, random_vector(batch, 72, 0, 30)),
-            dims(backend_, 1, latent, random_vector(latent, 73, 0, 1));
-        std::vector<double> started(metric::kl_dims + latent, 3.0);  // what earlier steps left
-        const Array<double> sums(backend_, started);
-        Vector want(started.begin(), started.end());
-        for (const KlWeight& weight : kWeights) {
-          SCOPED_TRACE("B " + std::to_string(batch) + ", K " + std::to_string(samples) + ", L " +
-                       std::to_string(latent) + ", beta " + std::to_string(weight.beta) + ", free bits " +
-                       std::to_string(weight.free_bits));
-          const Matrix loss(backend_, 1, 1);
-          backend_.elbo_loss(log_p, kl, dims, weight, step.data(), loss.data(), sums.data());
-          const auto one = reference::elbo_loss(reference::widen(log_p.get()), reference::widen(kl.get()),
-                                                reference::widen(dims.get()), weight, kStep);
-          const double rtol = sum_error(std::max(batch * samples, latent));  // the reconstruction and the KL add up
-          expect_close(loss.get(), {one.loss}, 0, rtol, "loss");
-          want[metric::steps] += 1, want[metric::loss] += one.loss;
-          want[metric::reconstruction] += one.reconstruction, want[metric::kl] += one.kl;
-          for (Index l = 0; l < latent; ++l) want[metric::kl_dims + l] += dims.get()[l];
-          expect_close(sums.get(), want, 0, rtol, "sums");
-        }
-      }
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian})
+    for (const Index batch : {1, 7, 33, 257})
+      for (const Index samples : {1, 5})
+        for (const Index latent : {1, 33, 129}) expect_losses(likelihood, {batch, samples, latent});
+}
+
+TEST_P(Metrics, LossOfWideRowsMatchesTheReference) {
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian})
+    for (const Index width : {2, 33, 132, 300, 784}) expect_losses(likelihood, {19, 2, 20, width});
 }
 
 TEST_P(Metrics, TheFirstStepHasTheFullKlUnlessItWarmsUp) {
-  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{0});
-  const Matrix log_p(backend_, 1, 1, {-3}), kl(backend_, 1, 1, {2}), dims(backend_, 1, 1, {2}), loss(backend_, 1, 1);
+  step_.set({0});
+  const Matrix kl(backend_, 1, 1, {2}), dims(backend_, 1, 1, {2}), loss(backend_, 1, 1);
   const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 1));
-  for (const auto& [warmup, want] : {std::pair{0u, 5.0f}, std::pair{10u, 3.0f}}) {
-    backend_.elbo_loss(log_p, kl, dims, {1.0f, warmup, 0.0f}, step.data(), loss.data(), sums.data());
-    EXPECT_EQ(loss.get().front(), want) << "warm-up over " << warmup << " steps";
+  for (const auto& [warmup, of_kl] : {std::pair{0u, 2.0}, std::pair{10u, 0.0}}) {
+    const auto log_p = log_prob(Likelihood::bernoulli, {1, 1, 1}, {3},
+                                {kl, dims, {1.0f, warmup, 0.0f}, step_.data(), loss.data(), sums.data()});
+    EXPECT_EQ(loss.get().front(), static_cast<float>(of_kl - double{log_p.front()}))
+        << "warm-up over " << warmup << " steps";
   }
 }
 
 TEST_P(Metrics, ALossThatIsNotFiniteIsNotSummed) {
-  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{kStep});
   const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 2, 5.0));
   const std::vector<double> before = sums.get();
   for (const float bad : {kNaN, kInfinity, -kInfinity})
     for (const bool in_kl : {false, true}) {
-      const Matrix log_p(backend_, 4, 1, {-1, in_kl ? -1 : bad, -1, -1}), kl(backend_, 2, 1, {1, in_kl ? bad : 1});
-      const Matrix dims(backend_, 1, 2, {1, 1}), loss(backend_, 1, 1);
-      backend_.elbo_loss(log_p, kl, dims, {}, step.data(), loss.data(), sums.data());
+      const Matrix kl(backend_, 2, 1, {1, in_kl ? bad : 1}), dims(backend_, 1, 2, {1, 1}), loss(backend_, 1, 1);
+      // Of an infinite logit l, log p = x l - softplus(l) is -l for pixels of 0 and l for pixels of 2.
+      const auto log_p = log_prob(Likelihood::bernoulli, {2, 2, 2}, {1, in_kl ? 1 : std::fabs(bad), 1, 1},
+                                  {kl, dims, {}, step_.data(), loss.data(), sums.data()}, bad > 0 ? 2 : 0);
+      EXPECT_TRUE(in_kl || (std::isnan(bad) ? std::isnan(log_p[1]) : log_p[1] == bad)) << log_p[1];
       EXPECT_FALSE(std::isfinite(loss.get().front()));
       expect_same_bits(sums.get(), before, "sums");
     }
 }
 
 TEST_P(Metrics, LossGivesTheSameBitsEveryTime) {
-  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{kStep});
-  const Matrix log_p(backend_, 1285, 1, random_vector(1285, 71, -200, -50)),
-      kl(backend_, 257, 1, random_vector(257, 72, 0, 30));
-  const Matrix dims(backend_, 1, 33, random_vector(33, 73, 0, 1)), loss(backend_, 1, 1), again(backend_, 1, 1);
-  const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 33)), sums_again(backend_, sums.get());
-  backend_.elbo_loss(log_p, kl, dims, kWeights[3], step.data(), loss.data(), sums.data());
-  backend_.elbo_loss(log_p, kl, dims, kWeights[3], step.data(), again.data(), sums_again.data());
-  expect_same_bits(loss.get(), again.get(), "loss");
-  expect_same_bits(sums.get(), sums_again.get(), "sums");
+  const Shape s{257, 5, 33};
+  const auto values = random_vector(s.batch * s.samples, 71, 50, 200);
+  const Matrix kl(backend_, s.batch, 1, random_vector(s.batch, 72, 0, 30)),
+      dims(backend_, 1, s.latent, random_vector(s.latent, 73, 0, 1));
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian}) {
+    const Matrix loss(backend_, 1, 1), again(backend_, 1, 1);
+    const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 33)), sums_again(backend_, sums.get());
+    log_prob(likelihood, s, values, {kl, dims, kWeights[3], step_.data(), loss.data(), sums.data()});
+    log_prob(likelihood, s, values, {kl, dims, kWeights[3], step_.data(), again.data(), sums_again.data()});
+    expect_same_bits(loss.get(), again.get(), "loss");
+    expect_same_bits(sums.get(), sums_again.get(), "sums");
+  }
 }
 
 // Values near 1000 with a spread of one: sums of squares minus a squared sum would keep 10 of 16 digits. In double,

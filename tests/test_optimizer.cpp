@@ -23,6 +23,7 @@ class Training {
         loss(backend, std::vector<float>{1.0f}),
         counters(backend, std::vector<StepState>(1)),
         sums(backend, std::vector<double>(metric::kl_dims + 2)),
+        rounded(backend, 1, static_cast<Index>(size), params.get(), DType::bf16),
         backend_(backend) {
     want.params = want.ema = reference::widen(params.get());
     want.m = want.v = Vector(size);
@@ -36,9 +37,15 @@ class Training {
                       m.data(),
                       v.data(),
                       how.ema_decay > 0 ? ema.data() : nullptr,
-                      static_cast<Index>(params.size())};
+                      static_cast<Index>(params.size()),
+                      backend_.activation_type() == DType::bf16 ? View(rounded).data : nullptr};
     backend_.adam(arena, how, loss.data(), counters.data(), sums.data());
     expect_same_bits(grads.get(), gradient, "grads");
+    if (arena.rounded != nullptr) {
+      std::vector<float> copy = params.get();
+      for (float& value : copy) value = from_bf16(to_bf16(value));
+      expect_same_bits(rounded.get(), copy, "the copy as bf16");
+    }
     const auto before = want.counters.updates;
     reference::optimize(how, reference::widen(gradient), loss_now, want);
     if (want.counters.updates > before) norms += want.gradient_norm;
@@ -72,6 +79,7 @@ class Training {
   Array<float> params, grads, m, v, ema, loss;
   Array<StepState> counters;
   Array<double> sums;
+  Matrix rounded;
   reference::OptimizerState want;
   double norms = 0;
 
@@ -94,7 +102,7 @@ class Optimizers : public OpTest {
     t.expect_as_reference(how.learning_rate.rate, steps);
   }
 };
-CUVAE_ON_EVERY_BACKEND(Optimizers);
+CUVAE_IN_EVERY_PRECISION(Optimizers);
 
 TEST_P(Optimizers, MatchTheReference) {
   for (const Optimizer kind : kOptimizers)

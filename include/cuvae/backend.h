@@ -59,14 +59,9 @@ class DoubleBuffer {
   virtual void use(int half) = 0;          ///< ops asked for from now on find there what was sent last
 };
 
-/// How products multiply; sums, and everything else, are float32 or wider.
-enum class Precision : std::uint8_t {
-  fp32,
-  tf32,  ///< inputs of products rounded to 10 fraction bits where the device is faster so; fp32 elsewhere
-  bf16,  ///< inputs of products as bf16; no backend has it yet
-};
-
-/// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width.
+/// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width; [A] is
+/// activation_type(), in which batches, layers' inputs and results, logits and their gradients are given and returned,
+/// everything else being f32. What lies in memory as bf16 is computed in float32 and rounded once, to nearest even.
 /// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
 /// kLogVarMax]. Views lie in the backend's memory and do not overlap unless an op says that they may. All log-densities
 /// and KLs are in nats. Ops may be asynchronous; synchronize() waits. Every public op checks its shapes and throws
@@ -81,6 +76,8 @@ class Backend {
   virtual std::string name() const = 0;
   /// The processor in words, for logs and benchmark records.
   virtual std::string description() const = 0;
+  /// [A]: f32, or bf16 where the backend was made with Precision::bf16.
+  virtual DType activation_type() const { return DType::f32; }
   /// Whether ops may be given pointers to the host's memory.
   virtual bool reads_host_memory() const = 0;
 
@@ -103,55 +100,58 @@ class Backend {
   /// Whether replay() only queues work, so that it may be given much at once.
   virtual bool records() const { return false; }
 
-  /// x [B, D] f32 = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
+  /// x [B, D] [A] = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
   /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
   /// that 0 and 1 are exact: the float32 u is in (0, 1]). The entries of rows.order must be below N: they lie in the
   /// backend's memory and are not checked.
   void gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x);
 
-  /// y [B, O] = act(x w^T + b), x [B, I], w [O, I], b [1, O]. `pre` [B, O] receives x w^T + b; it is needed where
-  /// needs_pre_activation(act), and may be empty elsewhere.
+  /// y [B, O] = act(x w^T + b), x [B, I] [A], w [O, I] [A], b [1, O]. `pre` [B, O] receives x w^T + b; it is needed
+  /// where needs_pre_activation(act), and may be empty elsewhere. y is [A] or f32, b and pre are as y is.
   void linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y);
 
   /// The backward pass of a linear layer, from dy [B, O], the gradient at its pre-activation:
   ///   dw [O, I] = dy^T x;  db [1, O] = column sums of dy;
   ///   dx [B, I] = (dy w) * act'(below), the gradient at the pre-activation of the layer below, whose result is x and
   ///   whose activation is `below`, with pre-activation `below_pre` where needs_pre_activation(below).
-  /// An empty dx is not computed. (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
+  /// An empty dx is not computed. x, w, dy and below_pre are [A], dw and db f32, dx [A], or f32 where `below` is the
+  /// identity. (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
   void linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw, View db,
                        View dx);
 
-  /// z [R, L] = mu + exp(logvar/2) * eps, eps the normal with index ((noise.first_row + b) * K + k) * L + l
+  /// z [R, L] [A] = mu + exp(logvar/2) * eps, eps the normal with index ((noise.first_row + b) * K + k) * L + l
   /// (Kingma and Welling 2013, section 2.4). In the same pass, the KL to N(0, I) in closed form (their appendix B):
   ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the
   ///   batch.
-  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims);
+  /// Also merges stats, as they stand, into `moments` [1 + 4L] where given: see moments().
+  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr);
 
-  /// dstats [B, 2L] from dz [R, L] and the KL, by the estimator; draws the same eps again:
+  /// dstats [B, 2L] [A] from dz [R, L] and the KL, by the estimator; draws the same eps again:
   ///   dmu = sum_k dz + s mu;  dlogvar = sum_k dz eps exp(logvar/2)/2 + s (exp(logvar) - 1)/2,
   ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits; dlogvar = 0 outside the clamp.
   void latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz, const KlWeight& weight,
                        ConstView kl_dims, float kl_scale, View dstats);
 
-  /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D], x [B, D] in [0, 1]; in the same pass, where given,
-  /// dlogits [R, D] = row_weight * (x - sigmoid(l)), which may be the logits themselves.
-  void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits);
+  /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1]; in the same pass, where
+  /// given, dlogits [R, D] [A] = row_weight * (x - sigmoid(l)), which may be the logits themselves, and the step's
+  /// loss.
+  void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                          const ElboLoss* loss = nullptr);
 
-  /// log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale), log_scale [1, 1] or [1, D],
-  /// clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D] (may be the mean) and
-  /// dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p.
+  /// mean [R, D] [A], x [B, D] [A]; log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale),
+  /// log_scale [1, 1] or [1, D], clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D]
+  /// [A] (may be the mean) and dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p, and the step's
+  /// loss.
   void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                         View dlog_scale);
-
-  /// loss[0] = -mean(log_p) + beta(*step) * KL, where the KL is mean(kl), or sum_l max(free_bits, kl_dims) with free
-  /// bits. When the loss is finite, adds loss, mean(log_p), mean(kl) and kl_dims to `sums` (doubles, see metric::Slot).
-  void elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight, const std::uint32_t* step,
-                 float* loss, double* sums);
+                         View dlog_scale, const ElboLoss* loss = nullptr);
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
   /// norm to `sums` on an update.
   void adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums);
+
+  /// to [A], bf16 = from rounded: a copy of parameters for products. Only where activation_type() is bf16.
+  void round_to_bf16(ConstView from, View to);
 
   /// Merges the rows of x [B, C] into `acc`, doubles [1 + 2C] = count, means, sums of squared deviations: Chan et al.
   /// 1983.
@@ -177,15 +177,15 @@ class Backend {
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
   virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                   View dw, View db, View dx) = 0;
-  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) = 0;
+  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments) = 0;
   virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
-  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) = 0;
+  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                     const ElboLoss* loss) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                    View dmean, View dlog_scale) = 0;
-  virtual void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&,
-                            const std::uint32_t* step, float* loss, double* sums) = 0;
+                                    View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
+  virtual void do_round_to_bf16(ConstView /*from*/, View /*to*/) {}
   virtual void do_moments(ConstView x, double* acc) = 0;
 };
 

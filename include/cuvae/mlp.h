@@ -28,9 +28,17 @@ class ParameterLayout {
   Index size_ = 0;
 };
 
+/// The arena of parameters, and its copy as bf16 where the backend's activations are.
+struct Weights {
+  const float* f32 = nullptr;
+  void* rounded = nullptr;
+  ConstView slice(const Parameter& p, DType type) const;
+};
+
 /// What a forward pass leaves for the backward pass, for at most `rows` rows.
 struct MlpActivations {
-  std::vector<Buffer> result, pre;  // of each layer; pre only where the activation needs it
+  std::vector<Buffer> result, pre;                           // of each layer; pre only where the activation needs it
+  DType hidden_type = DType::f32, result_type = DType::f32;  // the last layer's result has a type of its own
 };
 
 /// Linear layers with an activation after each but the last.
@@ -45,15 +53,16 @@ class Mlp {
   const std::vector<Parameter>& weights() const { return weights_; }
   const std::vector<Parameter>& biases() const { return biases_; }
 
-  MlpActivations allocate(Backend& backend, Index rows) const;
+  /// The last layer's result as f32 or the backend's activation type.
+  MlpActivations allocate(Backend& backend, Index rows, DType result_type) const;
 
   /// x [B, in] -> the last layer's result [B, out], which lies in `a`.
-  View forward(Backend& backend, const float* params, ConstView x, const MlpActivations& a) const;
+  View forward(Backend& backend, const Weights& weights, ConstView x, const MlpActivations& a) const;
 
   /// dy [B, out] -> gradients of all parameters, and dx [B, in] unless it is empty. `scratch` holds two buffers of B *
-  /// widest_hidden() floats.
-  void backward(Backend& backend, const float* params, float* grads, ConstView x, const MlpActivations& a, ConstView dy,
-                const Buffer (&scratch)[2], View dx) const;
+  /// widest_hidden() activations.
+  void backward(Backend& backend, const Weights& weights, float* grads, ConstView x, const MlpActivations& a,
+                ConstView dy, const Buffer (&scratch)[2], View dx) const;
 
  private:
   std::vector<Index> widths_;

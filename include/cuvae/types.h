@@ -7,6 +7,13 @@
 
 namespace cuvae {
 
+/// How products multiply, and what lies in memory; sums are float32 or wider.
+enum class Precision : std::uint8_t {
+  fp32,
+  tf32,  ///< inputs of products rounded to 10 fraction bits where the device is faster so; fp32 elsewhere
+  bf16,  ///< activations, their gradients and a copy of the weights as bf16; parameters and optimizer stay float32
+};
+
 enum class Binarize : std::uint8_t {
   none,        ///< pixels as they are
   threshold,   ///< 1 where the pixel is at least 0.5
@@ -92,6 +99,17 @@ struct KlWeight {
   float free_bits = 0.0f;
 };
 
+/// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
+/// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
+/// kl_dims are added to `sums` (doubles, see metric::Slot).
+struct ElboLoss {
+  ConstView kl, kl_dims;  ///< [B, 1], [1, L]
+  KlWeight weight;
+  const std::uint32_t* step = nullptr;
+  float* loss = nullptr;  ///< [1]
+  double* sums = nullptr;
+};
+
 /// A learning-rate schedule as plain data, evaluated on the device from the step counter.
 struct LearningRate {
   enum class Kind : std::uint32_t {
@@ -122,6 +140,7 @@ struct OptimizerStep {
 struct Arena {
   float *params = nullptr, *grads = nullptr, *m = nullptr, *v = nullptr, *ema = nullptr;
   Index size = 0;
+  void* rounded = nullptr;  ///< the parameters as bf16, where the backend's activations are; written with them
 };
 
 /// The sums over steps that live in the backend's memory as doubles until they are read: [kl_dims + L].
@@ -130,6 +149,7 @@ enum Slot : int { steps, loss, reconstruction, kl, updates, gradient_norm, kl_di
 }
 
 // Names as the command line and files spell them; the parsing forms throw Error naming what is allowed.
+std::string_view to_string(Precision);
 std::string_view to_string(Binarize);
 std::string_view to_string(Activation);
 std::string_view to_string(Likelihood);

@@ -28,7 +28,8 @@ struct VaeConfig {
 /// The parameters of a model, before any memory is taken for them.
 ParameterLayout parameter_layout(const VaeConfig& config);
 
-/// The buffers of one pass over at most `batch` rows with `samples` latent samples each.
+/// The buffers of one pass, in the backend's activation type where the seam has them so, over at most `batch` rows with
+/// `samples` latent samples each.
 struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
@@ -52,6 +53,9 @@ class Vae {
   const Mlp& decoder() const { return decoder_; }
   float* params() const { return params_.as<float>(); }
   Buffer& params_buffer() { return params_; }
+  Weights weights() const { return {params(), rounded_.data()}; }  ///< what products read
+  /// To be called when the parameters were changed by anything but `adam`, so that what products read follows.
+  void refresh_weights();
 
   /// Sets the last decoder bias so that an untrained decoder gives the data's mean [D]: its logit, the mean clamped to
   /// [.001, .999] (Burda et al. 2015, reference code), for a Bernoulli, the mean itself for a Gaussian.
@@ -61,11 +65,14 @@ class Vae {
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
-  View encode(ConstView x, const VaeActivations& a) const;                                 ///< stats [B, 2L]
-  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a) const;  ///< z [R, L]; kl, kl_dims
-  View decode(ConstView z, const VaeActivations& a) const;                                 ///< logits or means [R, D]
-  /// log p(x|z) [R, 1]; with `grads` (an arena), `output` becomes row_weight times its gradient.
-  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a) const;
+  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
+  /// z [R, L]; kl, kl_dims; stats merged into `moments` [1 + 4L] where given.
+  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
+  View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
+  /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's
+  /// gradient.
+  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+                const ElboLoss* loss = nullptr) const;
 
   // The same for callers with host memory; any number of rows, computed in batches.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
@@ -81,7 +88,7 @@ class Vae {
   ParameterLayout layout_;
   Mlp encoder_, decoder_;
   std::optional<Parameter> log_scale_;  // a learned scale is a parameter, a fixed one a constant
-  Buffer params_, fixed_log_scale_;
+  Buffer params_, rounded_, fixed_log_scale_;
   ConstView log_scale() const;
 };
 

@@ -23,6 +23,7 @@ CLI::Validator with_extension(std::vector<std::string> extensions);
 struct DeviceArguments {
   std::string device = "auto";
   int threads = 0;
+  Precision precision = Precision::fp32;
 
   void add_to(CLI::App& app);
   std::unique_ptr<Backend> make() const;

@@ -198,7 +198,11 @@ Json settings_json(const TrainConfig& training) {
 }
 
 Json settings_json(const Settings& s) {
-  Json object = {{"data", s.data}, {"device", s.device}, {"threads", s.threads}, {"data-memory", s.data_memory}};
+  Json object = {{"data", s.data},
+                 {"device", s.device},
+                 {"threads", s.threads},
+                 {"precision", text_of(s.precision)},
+                 {"data-memory", s.data_memory}};
   object.update(settings_json(s.model));
   object.update(settings_json(s.training));
   return object;

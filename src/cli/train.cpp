@@ -63,6 +63,7 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   Settings settings = read_config(folder.config());
   if (app.count("--device") > 0) settings.device = arguments.device;
   if (app.count("--threads") > 0) settings.threads = arguments.threads;
+  if (app.count("--precision") > 0) settings.precision = arguments.precision;
   const bool extend = app.count("--epochs") > 0;
   if (extend) settings.training.epochs = arguments.epochs;
   const Dataset data = open_training_data(settings);

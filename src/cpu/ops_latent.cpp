@@ -37,7 +37,7 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
 
 }  // namespace
 
-void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
+void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments) {
   const LatentChunks s(stats, z);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
   with_normals(threads_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
@@ -46,6 +46,7 @@ void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, V
   });
   combine(partial_, s.latent, kl_dims.f32());
   for (Index l = 0; l < s.latent; ++l) kl_dims.f32()[l] /= static_cast<float>(s.rows);
+  if (moments != nullptr) do_moments(stats, moments);
 }
 
 void CpuBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,

@@ -1,22 +1,52 @@
-// Log-likelihoods with their gradients in the same pass.
+// Log-likelihoods with their gradients, and the loss that they end in.
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
 #include "math/formulas.h"
 
 namespace cuvae::cpu {
+namespace {
+double sum(ConstView v) {
+  double s = 0.0;
+  for (Index i = 0; i < v.size(); ++i) s += static_cast<double>(v.f32()[i]);
+  return s;
+}
+}  // namespace
 
-void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
+void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss) {
+  const float* kl_dims = loss.kl_dims.f32();
+  const Index latent = loss.kl_dims.cols;
+  const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows),
+               kl = sum(loss.kl) / static_cast<double>(loss.kl.rows);
+  double penalty = kl;
+  if (loss.weight.free_bits > 0) {
+    penalty = 0.0;
+    for (Index l = 0; l < latent; ++l) penalty += static_cast<double>(std::max(loss.weight.free_bits, kl_dims[l]));
+    if (!std::isfinite(kl)) penalty = kl;  // max() may hide a NaN
+  }
+  const double value = -reconstruction + static_cast<double>(math::kl_weight(loss.weight, *loss.step)) * penalty;
+  *loss.loss = static_cast<float>(value);
+  if (!std::isfinite(*loss.loss)) return;
+  loss.sums[metric::steps] += 1.0;
+  loss.sums[metric::loss] += value;
+  loss.sums[metric::reconstruction] += reconstruction;
+  loss.sums[metric::kl] += kl;
+  for (Index l = 0; l < latent; ++l) loss.sums[metric::kl_dims + l] += static_cast<double>(kl_dims[l]);
+}
+
+void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                       const ElboLoss* loss) {
   const Index samples = logits.rows / x.rows, cols = logits.cols;
   chunks(logits.rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       log_p.f32()[r] = p_.bernoulli_row(logits.f32() + r * cols, x.f32() + r / samples * cols, cols, row_weight,
                                         dlogits ? dlogits.f32() + r * cols : nullptr);
   });
+  if (loss != nullptr) elbo_loss(log_p, *loss);
 }
 
 void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                      View dmean, View dlog_scale) {
+                                      View dmean, View dlog_scale, const ElboLoss* loss) {
   const Index samples = mean.rows / x.rows, cols = mean.cols;
   // The scale of each dimension, and the part of log p that no x changes.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
@@ -36,6 +66,7 @@ void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log
       log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
     }
   });
+  if (loss != nullptr) elbo_loss(log_p, *loss);
   if (!dlog_scale) return;
   std::vector<float> gradient(static_cast<std::size_t>(cols));
   combine(partial_, cols, gradient.data());

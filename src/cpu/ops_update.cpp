@@ -1,38 +1,10 @@
-// The loss, the optimizer, and gradient statistics.
+// The optimizer, and statistics of columns.
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
 #include "math/formulas.h"
 
 namespace cuvae::cpu {
-namespace {
-double sum(ConstView v) {
-  double s = 0.0;
-  for (Index i = 0; i < v.size(); ++i) s += static_cast<double>(v.f32()[i]);
-  return s;
-}
-}  // namespace
-
-void CpuBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
-                              const std::uint32_t* step, float* loss, double* sums) {
-  const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows),
-               mean_kl = sum(kl) / static_cast<double>(kl.rows);
-  double penalty = mean_kl;
-  if (weight.free_bits > 0) {
-    penalty = 0.0;
-    for (Index l = 0; l < kl_dims.cols; ++l)
-      penalty += static_cast<double>(std::max(weight.free_bits, kl_dims.f32()[l]));
-    if (!std::isfinite(mean_kl)) penalty = mean_kl;  // max() may hide a NaN
-  }
-  const double value = -reconstruction + static_cast<double>(math::kl_weight(weight, *step)) * penalty;
-  *loss = static_cast<float>(value);
-  if (!std::isfinite(*loss)) return;
-  sums[metric::steps] += 1.0;
-  sums[metric::loss] += value;
-  sums[metric::reconstruction] += reconstruction;
-  sums[metric::kl] += mean_kl;
-  for (Index l = 0; l < kl_dims.cols; ++l) sums[metric::kl_dims + l] += static_cast<double>(kl_dims.f32()[l]);
-}
 
 void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
                          double* sums) {

@@ -11,15 +11,10 @@ constexpr std::size_t kMiB = 1024 * 1024;
 // What NVIDIA recommends for cuBLASLt.
 std::size_t workspace_bytes(const Device& d) { return (d.major >= 9 ? 32 : 4) * kMiB; }
 
-Device checked(int ordinal, Precision precision) {
-  if (precision == Precision::bf16) throw Error("cuda: precision bf16 is not available; there are fp32 and tf32");
-  return device(ordinal);
-}
-
 }  // namespace
 
 CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
-    : device_(checked(ordinal, precision)), precision_(precision), stream_(static_cast<cudaStream_t>(stream)) {
+    : device_(device(ordinal)), precision_(precision), stream_(static_cast<cudaStream_t>(stream)) {
   bind();
   if (stream_ == nullptr) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
@@ -31,14 +26,15 @@ CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
 
   // One kernel now: a build without code for this device is found here, not in the middle of a run.
   const Buffer zeros = allocate(2 * sizeof(float));
-  enqueue(name().c_str(), ColumnSums{zeros.as<float>(), 1, 1, zeros.as<float>() + 1});
+  enqueue(name().c_str(), ColumnSums{zeros.data(), DType::f32, 1, 1, zeros.as<float>() + 1});
   do_synchronize();
 }
 
 CudaBackend::~CudaBackend() = default;
 
 std::string CudaBackend::description() const {
-  return describe(device_) + (precision_ == Precision::tf32 ? ", tf32 products" : "");
+  const char* added[] = {"", ", tf32 products", ", bf16 activations"};  // by precision
+  return describe(device_) + added[static_cast<int>(precision_)];
 }
 
 void CudaBackend::bind() const { check(cudaSetDevice(device_.ordinal), "cudaSetDevice"); }

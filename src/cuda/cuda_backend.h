@@ -19,6 +19,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
   std::string name() const override { return "cuda:" + std::to_string(device_.ordinal); }
   std::string description() const override;
+  DType activation_type() const override { return precision_ == Precision::bf16 ? DType::bf16 : DType::f32; }
   bool reads_host_memory() const override { return false; }
   std::size_t available_memory() const override;
   bool records() const override { return true; }
@@ -36,15 +37,15 @@ class CudaBackend final : public Backend {
   void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
   void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
                           View db, View dx) override;
-  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims) override;
+  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments) override;
   void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
                           float kl_scale, View dstats) override;
-  void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) override;
+  void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                             const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                            View dlog_scale) override;
-  void do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight&, const std::uint32_t* step,
-                    float* loss, double* sums) override;
+                            View dlog_scale, const ElboLoss* loss) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
+  void do_round_to_bf16(ConstView from, View to) override;
   void do_moments(ConstView x, double* acc) override;
 
   /// Makes the device current: another backend's may be.

@@ -13,19 +13,20 @@ enum class Op : std::uint8_t { none, transpose };
 /// What a product may do to its result, or with its operands, on the way.
 enum class Epilogue : std::uint8_t {
   none,
-  bias,       ///< c += bias [n] in every row
+  bias,       ///< c += bias [n], which has c's type, in every row
   relu_bias,  ///< c = relu(c + bias)
   a_sums,     ///< sums [m] = the sums of op(a) over k: a bias gradient
 };
 
-/// c [m, n] = op(a) [m, k] op(b) [k, n]; all matrices packed as stored.
+/// c [m, n] = op(a) [m, k] op(b) [k, n]; all matrices packed as stored, float32 or bf16, their sums float32.
 struct Product {
   Op op_a = Op::none, op_b = Op::none;
   Index m = 0, n = 0, k = 0;
-  const float *a = nullptr, *b = nullptr;
-  float* c = nullptr;
+  const void *a = nullptr, *b = nullptr;
+  void* c = nullptr;
+  DType type = DType::f32, c_type = DType::f32;  // of a and b, of c
   Epilogue epilogue = Epilogue::none;
-  const float* bias = nullptr;
+  const void* bias = nullptr;
   float* sums = nullptr;
 };
 

@@ -40,11 +40,13 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
         "cublasLtMatmulPreferenceSetAttribute");
 }
 
+cudaDataType_t data_type(DType type) { return type == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+
 // A packed row-major matrix [rows, cols] is to cuBLASLt a column-major one of cols x rows.
-Layout layout(Index rows, Index cols) {
+Layout layout(DType type, Index rows, Index cols) {
   cublasLtMatrixLayout_t raw = nullptr;
-  check(cublasLtMatrixLayoutCreate(&raw, CUDA_R_32F, static_cast<std::uint64_t>(cols), static_cast<std::uint64_t>(rows),
-                                   cols),
+  check(cublasLtMatrixLayoutCreate(&raw, data_type(type), static_cast<std::uint64_t>(cols),
+                                   static_cast<std::uint64_t>(rows), cols),
         "cublasLtMatrixLayoutCreate");
   return Layout(raw);
 }
@@ -71,6 +73,7 @@ cublasLtEpilogue_t epilogue(Epilogue e) {
 
 cublasOperation_t operation(Op op) { return op == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; }
 
+// What the epilogue reads or writes beside c.
 const void* vector_of(const Product& p) { return p.epilogue == Epilogue::a_sums ? p.sums : p.bias; }
 
 struct Plan {
@@ -81,7 +84,8 @@ struct Plan {
 };
 
 auto key(const Product& p) {
-  return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.epilogue, alignment(p.a), alignment(p.b), alignment(p.c));
+  return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.type, p.c_type, p.epilogue, alignment(p.a), alignment(p.b),
+                    alignment(p.c), alignment(vector_of(p)));
 }
 using Key = decltype(key(Product{}));
 
@@ -98,16 +102,19 @@ struct Gemm::State {
   Plan make_plan(const Product& p) const {
     Plan plan;
     cublasLtMatmulDesc_t desc = nullptr;
-    const auto compute = precision == Precision::fp32 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_FAST_TF32;
+    const auto compute = precision == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     check(cublasLtMatmulDescCreate(&desc, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
     plan.desc.reset(desc);
     set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(p.op_b));
     set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(p.op_a));
     set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p.epilogue));
-    if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
-    plan.first = p.op_b == Op::none ? layout(p.k, p.n) : layout(p.n, p.k);
-    plan.second = p.op_a == Op::none ? layout(p.m, p.k) : layout(p.k, p.m);
-    plan.result = layout(p.m, p.n);
+    if (p.epilogue != Epilogue::none) {
+      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
+      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.c_type));  // gradients of biases are f32 as c is
+    }
+    plan.first = p.op_b == Op::none ? layout(p.type, p.k, p.n) : layout(p.type, p.n, p.k);
+    plan.second = p.op_a == Op::none ? layout(p.type, p.m, p.k) : layout(p.type, p.k, p.m);
+    plan.result = layout(p.c_type, p.m, p.n);
 
     cublasLtMatmulPreference_t raw = nullptr;
     check(cublasLtMatmulPreferenceCreate(&raw), "cublasLtMatmulPreferenceCreate");

@@ -15,80 +15,87 @@ constexpr Index kSmallProduct = Index{1} << 22;
 
 void CudaBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise,
                                   View x) {
-  enqueue("gather_batch", Gather{pixels.data, pixels.dtype, rows, binarize, noise, x.rows, x.cols, x.f32()});
+  enqueue("gather_batch", Gather{pixels.data, pixels.dtype, rows, binarize, noise, x.rows, x.cols, x.data, x.dtype});
 }
 
 void CudaBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
   bind();
-  Product product{Op::none, Op::transpose, y.rows, y.cols, x.cols, x.f32(), w.f32(), y.f32()};
-  product.bias = b.f32();
+  Product product{Op::none, Op::transpose, y.rows, y.cols, x.cols, x.data, w.data, y.data, x.dtype, y.dtype};
+  product.bias = b.data;
   if (act == Activation::identity) product.epilogue = Epilogue::bias;
   if (act == Activation::relu) product.epilogue = Epilogue::relu_bias;
   if (product.epilogue == Epilogue::none || !gemm_->supports(product)) {
     product.epilogue = Epilogue::none;
     gemm_->run(product);
-    return enqueue("linear", BiasActivation{y.f32(), pre.f32(), b.f32(), y.rows, y.cols, act});
+    return enqueue("linear", BiasActivation{y.data, pre.data, b.data, y.dtype, y.rows, y.cols, act});
   }
   gemm_->run(product);
   if (pre) {  // no model asks for it with these activations; y has the same bits with it and without
     product.epilogue = Epilogue::bias;
-    product.c = pre.f32();
+    product.c = pre.data;
     gemm_->run(product);
   }
 }
 
 void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                      View dw, View db, View dx) {
-  const bool f32 = x.dtype == DType::f32 && w.dtype == DType::f32 && dy.dtype == DType::f32;
-  if (f32 && dy.rows * w.size() <= kSmallProduct)
-    return enqueue("linear_backward", LinearBackward{x.f32(), w.f32(), dy.f32(), below_pre.f32(), x.rows, x.cols,
-                                                     dy.cols, below, dw.f32(), db.f32(), dx.f32()});
+  if (dy.rows * w.size() <= kSmallProduct)
+    return enqueue("linear_backward", LinearBackward{x.data, w.data, dy.data, below_pre.data, x.dtype, dx.dtype, x.rows,
+                                                     x.cols, dy.cols, below, dw.f32(), db.f32(), dx.data});
   bind();
-  Product product{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32()};
+  Product product{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
   product.epilogue = Epilogue::a_sums;
   product.sums = db.f32();
   if (!gemm_->supports(product)) {
     product.epilogue = Epilogue::none;
-    enqueue("linear_backward", ColumnSums{dy.f32(), dy.rows, dy.cols, db.f32()});
+    enqueue("linear_backward", ColumnSums{dy.data, dy.dtype, dy.rows, dy.cols, db.f32()});
   }
   gemm_->run(product);
   if (!dx) return;
-  gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32()});
+  gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
   if (below == Activation::identity) return;
-  enqueue("linear_backward", ActivationBackward{dx.f32(), x.f32(), below_pre.f32(), dx.size(), below});
+  enqueue("linear_backward", ActivationBackward{dx.data, x.data, below_pre.data, dx.dtype, dx.size(), below});
 }
 
-void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims) {
-  enqueue("sample_latent",
-          SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.f32(), kl.f32(), kl_dims.f32()});
+void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims,
+                                   double* moments) {
+  enqueue("sample_latent", SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.data, z.dtype,
+                                        kl.f32(), kl_dims.f32(), moments});
 }
 
 void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
                                      const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
   enqueue("latent_backward", LatentBackward{stats.f32(), dz.f32(), kl_dims.f32(), noise, weight, kl_scale, stats.rows,
-                                            dz.rows / stats.rows, dz.cols, dstats.f32()});
+                                            dz.rows / stats.rows, dz.cols, dstats.data, dstats.dtype});
 }
 
-void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits) {
-  enqueue("bernoulli_log_prob", Bernoulli{logits.f32(), x.f32(), logits.rows, logits.rows / x.rows, logits.cols,
-                                          row_weight, log_p.f32(), dlogits.f32()});
+namespace {
+Loss of(const ElboLoss* e) {
+  if (e == nullptr) return {};
+  return {e->kl.f32(), e->kl_dims.f32(), e->kl.rows, e->kl_dims.cols, e->weight, e->step, e->loss, e->sums};
+}
+}  // namespace
+
+void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+                                        const ElboLoss* loss) {
+  enqueue("bernoulli_log_prob", Bernoulli{logits.data, x.data, x.dtype, logits.rows, logits.rows / x.rows, logits.cols,
+                                          row_weight, log_p.f32(), dlogits.data, of(loss)});
 }
 
 void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                       View dmean, View dlog_scale) {
-  enqueue("gaussian_log_prob", Gaussian{mean.f32(), x.f32(), log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols,
-                                        log_scale.cols, row_weight, log_p.f32(), dmean.f32(), dlog_scale.f32()});
-}
-
-void CudaBackend::do_elbo_loss(ConstView log_p, ConstView kl, ConstView kl_dims, const KlWeight& weight,
-                               const std::uint32_t* step, float* loss, double* sums) {
-  enqueue("elbo_loss",
-          ElboLoss{log_p.f32(), kl.f32(), kl_dims.f32(), log_p.rows, kl.rows, kl_dims.cols, weight, step, loss, sums});
+                                       View dmean, View dlog_scale, const ElboLoss* loss) {
+  enqueue("gaussian_log_prob",
+          Gaussian{mean.data, x.data, x.dtype, log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols,
+                   log_scale.cols, row_weight, log_p.f32(), dmean.data, dlog_scale.f32(), of(loss)});
 }
 
 void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
                           double* sums) {
   enqueue("adam", Adam{arena, step, loss, state, sums});
+}
+
+void CudaBackend::do_round_to_bf16(ConstView from, View to) {
+  enqueue("round_to_bf16", RoundToBf16{from.f32(), to.data, from.size()});
 }
 
 void CudaBackend::do_moments(ConstView x, double* acc) { enqueue("moments", Moments{x.f32(), x.rows, x.cols, acc}); }

@@ -1,4 +1,6 @@
 // The products of src/cuda/gemm.h as plain loops, in the stream's order: what the emulated backend has for cuBLASLt.
+#include <cuda_bf16.h>
+
 #include <deque>
 #include <vector>
 
@@ -8,27 +10,47 @@
 namespace cuvae::cuda {
 namespace {
 
-// Each sum is taken in the order of k.
+std::vector<float> read(const void* from, DType type, Index size) {
+  const auto *floats = static_cast<const float*>(from), *end = floats + size;
+  if (type == DType::f32) return {floats, end};
+  std::vector<float> values;
+  for (Index i = 0; i < size; ++i) values.push_back(__bfloat162float(static_cast<const __nv_bfloat16*>(from)[i]));
+  return values;
+}
+
+void write(float value, void* to, DType type, Index i) {
+  if (type == DType::f32) {
+    static_cast<float*>(to)[i] = value;
+  } else {
+    static_cast<__nv_bfloat16*>(to)[i] = __float2bfloat16_rn(value);
+  }
+}
+
+// Each sum is taken in the order of k; the epilogue comes before the rounding to c's type, as in the library.
 void multiply(const Product& p) {
+  const std::vector<float> a = read(p.a, p.type, p.m * p.k), stored = read(p.b, p.type, p.k * p.n);
+  const bool has_bias = p.epilogue == Epilogue::bias || p.epilogue == Epilogue::relu_bias;
+  const std::vector<float> bias = has_bias ? read(p.bias, p.c_type, p.n) : std::vector<float>();
+  const auto at = [](const std::vector<float>& v, Index i) { return v[static_cast<std::size_t>(i)]; };
   // Rows of op(b), so that the inner loop runs along memory.
-  std::vector<float> b(p.b, p.b + p.k * p.n), row(static_cast<std::size_t>(p.n));
+  std::vector<float> b = stored, row(static_cast<std::size_t>(p.n));
   if (p.op_b == Op::transpose)
     for (Index l = 0; l < p.k; ++l)
-      for (Index j = 0; j < p.n; ++j) b[static_cast<std::size_t>(l * p.n + j)] = p.b[j * p.k + l];
+      for (Index j = 0; j < p.n; ++j) b[static_cast<std::size_t>(l * p.n + j)] = at(stored, j * p.k + l);
   for (Index i = 0; i < p.m; ++i) {
     row.assign(row.size(), 0.0f);
     float sum = 0.0f;
     for (Index l = 0; l < p.k; ++l) {
-      const float a = p.op_a == Op::none ? p.a[i * p.k + l] : p.a[l * p.m + i];
+      const float factor = at(a, p.op_a == Op::none ? i * p.k + l : l * p.m + i);
       const float* b_row = b.data() + l * p.n;
-      sum += a;
-      for (Index j = 0; j < p.n; ++j) row[static_cast<std::size_t>(j)] += a * b_row[j];
+      sum += factor;
+      for (Index j = 0; j < p.n; ++j) row[static_cast<std::size_t>(j)] += factor * b_row[j];
     }
     for (Index j = 0; j < p.n; ++j) {
-      float value = row[static_cast<std::size_t>(j)];
-      if (p.epilogue == Epilogue::bias || p.epilogue == Epilogue::relu_bias) value += p.bias[j];
+      float value = at(row, j);
+      if (has_bias) value += at(bias, j);
       if (p.epilogue == Epilogue::relu_bias && value < 0.0f) value = 0.0f;
-      p.c[i * p.n + j] = value;
+      write(value, p.c, p.c_type, i * p.n + j);
     }
     if (p.epilogue == Epilogue::a_sums) p.sums[i] = sum;
   }

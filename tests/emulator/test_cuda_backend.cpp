@@ -139,6 +139,37 @@ TEST(CallersStream, TakesTheCallersPointersInItsOrder) {
   expect_same_bits(got, parameters(trainer.vae()), "parameters");
 }
 
+// A launch costs what the kernels of a small batch do: 784-400-20-400-784 at batch 128 needs 16 kernels and products.
+TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  {
+    const auto backend = make_cuda_backend(0, stream);
+    TrainConfig config = small_training();
+    config.batch = 128;
+    config.binarize = Binarize::none;
+    Trainer trainer(*backend, VaeConfig{}, config, 1280);
+    const Array<std::uint8_t> pixels(*backend, std::vector<std::uint8_t>(1280 * 784, 7));
+    const Array<std::uint32_t> counter(*backend, std::vector<std::uint32_t>{0});
+    const Matrix x(*backend, 128, 784);
+    const auto step = [&] {
+      backend->gather_batch({pixels.data(), 1280, 784, DType::u8}, {nullptr, 1280, counter.data()},
+                            Binarize::stochastic, {1, Stream::binarize, counter.data()}, x);
+      trainer.step(x);
+    };
+    step();
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    step();
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    std::size_t launches = 0;
+    EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &launches), cudaSuccess);
+    EXPECT_EQ(launches, 16u);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
 // Both share the scalar formulas, and the sums' order differs: a few ulp a step.
 TEST(Parity, TrainingFollowsTheCpu) {
   for (const auto& config : {small_training(), thorough_training()}) {

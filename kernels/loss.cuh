@@ -1,5 +1,6 @@
-// elbo_loss: one block adds log p and the KL up in doubles, and the metrics.
+// The ELBO and the metrics, by the last block of a likelihood: log p and the KL added up in doubles.
 // Moved: 4 bytes a sample row, 4 a batch row, 20 a latent dimension. Too little for more than one block to pay.
+#pragma once
 #include <cmath>
 
 #include "common.cuh"
@@ -9,18 +10,19 @@
 namespace cuvae::cuda {
 namespace {
 
-constexpr int kLossThreads = 1024;
-
-// The sum of f(i) over [0, n), on every thread.
+/// The sum of f(i) over [0, n) by the whole block, on every thread.
 template <class F>
 __device__ double sum_of(Index n, F f) {
+  const unsigned threads = blockDim.x * blockDim.y;
   double sum = 0.0;
-  for (Index i = threadIdx.x; i < n; i += kLossThreads) sum += static_cast<double>(f(i));
-  return row_sum(sum);
+#pragma unroll 4
+  for (Index i = threadIdx.y * blockDim.x + threadIdx.x; i < n; i += threads) sum += static_cast<double>(f(i));
+  return block_sum(sum);
 }
 
-__global__ void __launch_bounds__(kLossThreads) elbo_loss(const ElboLoss op) {
-  const double reconstruction = sum_of(op.rows, [&](Index i) { return op.log_p[i]; }) / static_cast<double>(op.rows);
+/// log_p [rows] may have been written by this launch.
+__device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows) {
+  const double reconstruction = sum_of(rows, [&](Index i) { return __ldcg(log_p + i); }) / static_cast<double>(rows);
   const double kl = sum_of(op.batch, [&](Index i) { return op.kl[i]; }) / static_cast<double>(op.batch);
   double penalty = kl;
   const float free_bits = op.weight.free_bits;
@@ -33,7 +35,8 @@ __global__ void __launch_bounds__(kLossThreads) elbo_loss(const ElboLoss op) {
   }
   const double value = -reconstruction + static_cast<double>(math::kl_weight(op.weight, *op.step)) * penalty;
   const bool finite = std::isfinite(static_cast<float>(value));
-  if (threadIdx.x == 0) {
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+  if (thread == 0) {
     *op.loss = static_cast<float>(value);
     if (finite) {
       op.sums[metric::steps] += 1.0;
@@ -43,12 +46,9 @@ __global__ void __launch_bounds__(kLossThreads) elbo_loss(const ElboLoss op) {
     }
   }
   if (!finite) return;
-  for (Index l = threadIdx.x; l < op.latent; l += kLossThreads)
+  for (Index l = thread; l < op.latent; l += blockDim.x * blockDim.y)
     op.sums[metric::kl_dims + l] += static_cast<double>(op.kl_dims[l]);
 }
 
 }  // namespace
-
-cudaError_t launch(const ElboLoss& op, cudaStream_t stream) { return start(elbo_loss, 1, kLossThreads, stream, op); }
-
 }  // namespace cuvae::cuda

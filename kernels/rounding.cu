@@ -1,0 +1,21 @@
+// round_to_bf16: the parameters as products read them. Moved per element: 4 bytes read, 2 written.
+#include "common.cuh"
+#include "launch.h"
+
+namespace cuvae::cuda {
+namespace {
+
+template <int N>
+__global__ void __launch_bounds__(kThreads) round_to_bf16(const RoundToBf16 op) {
+  for_each_pack<N>(op.size, [&]<int M>(Index i) { store(static_cast<Bf16*>(op.to) + i, load<M>(op.from + i)); });
+}
+
+}  // namespace
+
+cudaError_t launch(const RoundToBf16& op, cudaStream_t stream) {
+  const bool packs = aligned(op.from, op.to);
+  return start(packs ? round_to_bf16<4> : round_to_bf16<1>, grid_for(op.size, kThreads * (packs ? 4 : 1)), kThreads,
+               stream, op);
+}
+
+}  // namespace cuvae::cuda
