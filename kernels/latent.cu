@@ -1,5 +1,5 @@
 // sample_latent: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension,
-// and the moments of stats.
+// and the moments of stats; where asked for, log q(z|x) and log p(z) of each sample.
 // latent_backward: draws eps again, so that no noise is stored, and writes dstats once.
 // Moved per latent of a row: sampling reads 8 bytes and writes 4 K; backward reads 8 + 4 K and writes 8.
 // As bf16, z takes 2 K and dstats 4.
@@ -42,12 +42,62 @@ __device__ __forceinline__ void sample(const SampleLatent& op) {
   }
 }
 
+// The lanes of a warp that share a sample row when its log-densities are asked for: one for each of its groups of four.
+unsigned lanes_of_row(Index latent) {
+  unsigned lanes = 1;
+  while (lanes < kWarp && lanes * 4 < latent + 3) lanes *= 2;
+  return lanes;
+}
+
+// The same z a row at a time. Where rows do not begin with a group, two rows evaluate the group that they share.
+template <class T>
+__device__ __forceinline__ void sample_rows(const SampleLatent& op, unsigned lanes) {
+  const Index L = op.latent, rows = op.batch * op.samples, rows_per_block = kThreads / lanes;
+  const std::uint32_t step = *op.noise.step;
+  const unsigned lane = threadIdx.x % lanes;
+  // All threads take each turn, for the shuffles.
+  for (Index base = blockIdx.x * rows_per_block; base < rows; base += gridDim.x * rows_per_block) {
+    const Index r = base + threadIdx.x / lanes;
+    float p = 0.0f, q = 0.0f;
+    if (r < rows) {
+      const float* mu = op.stats + r / op.samples * 2 * L;
+      const Index number = (op.noise.first_row * op.samples + r) * L;  // of the row's first normal
+      for (Index group = number / 4 + lane; group * 4 < number + L; group += lanes) {
+        const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(group));
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          const Index l = group * 4 + j - number;
+          if (l < 0 || l >= L) continue;
+          const float lv = math::clamp(mu[L + l], kLogVarMin, kLogVarMax);
+          const float z = mu[l] + math::exp(0.5f * lv) * eps.v[j];
+          store(static_cast<T*>(op.z) + r * L + l, Pack<1>{z});
+          p += z * z;
+          q += lv + eps.v[j] * eps.v[j];
+        }
+      }
+    }
+    for (unsigned offset = lanes / 2; offset > 0; offset /= 2) {
+      p += __shfl_xor_sync(kFullWarp, p, offset);
+      q += __shfl_xor_sync(kFullWarp, q, offset);
+    }
+    if (r >= rows || lane != 0) continue;
+    const float constant = static_cast<float>(L) * math::kLog2Pi;
+    op.log_p_z[r] = -0.5f * (p + constant);
+    op.log_q[r] = -0.5f * (q + constant);
+  }
+}
+
 // Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
 // which the last block to finish adds up.
-template <class T>
+template <class T, bool densities>
 __global__ void __launch_bounds__(kThreads)
-    sample_latent(const SampleLatent op, unsigned chunks, Index rows_per_chunk, Partials partials, unsigned* ticket) {
-  sample<T>(op);
+    sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks, Index rows_per_chunk, Partials partials,
+                  unsigned* ticket) {
+  if constexpr (densities) {
+    sample_rows<T>(op, lanes);
+  } else {
+    sample<T>(op);
+  }
   if (blockIdx.x >= chunks) return;
   const Index L = op.latent, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.batch ? begin + rows_per_chunk : op.batch;
@@ -126,11 +176,16 @@ std::size_t scratch_bytes(const SampleLatent& op) {
 cudaError_t launch(const SampleLatent& op, Scratch scratch, cudaStream_t stream) {
   const Index rows = kl_chunk(op.batch);
   const auto chunks = static_cast<unsigned>(ceil_div(op.batch, rows));
-  const unsigned blocks = std::max(chunks, grid_for(op.batch * op.samples * op.latent / 4 + 2, kThreads));
+  const Index samples = op.batch * op.samples;
+  const unsigned lanes = lanes_of_row(op.latent);
+  const bool densities = op.log_q != nullptr;
+  const unsigned blocks = std::max(
+      chunks, densities ? grid_for(samples, kThreads / lanes) : grid_for(samples * op.latent / 4 + 2, kThreads));
   auto* moments = static_cast<Sums*>(scratch.partials);
   const Partials partials{moments, reinterpret_cast<float*>(moments + chunks * 2 * op.latent)};
   return with_type(op.type, [&]<class T>() {
-    return start(sample_latent<T>, blocks, kThreads, stream, op, chunks, rows, partials, scratch.ticket);
+    return start(densities ? sample_latent<T, true> : sample_latent<T, false>, blocks, kThreads, stream, op, lanes,
+                 chunks, rows, partials, scratch.ticket);
   });
 }
 

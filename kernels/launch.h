@@ -35,6 +35,7 @@ struct SampleLatent {
   DType type;
   float *kl, *kl_dims;  // [batch], [latent]
   double* moments;      // [1 + 4 * latent] or null
+  float *log_p_z, *log_q;  // [batch * samples], or both null
 };
 std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);

@@ -181,7 +181,8 @@ void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation
   do_linear_backward(x, w, dy, below, below_pre, dw, db, dx);
 }
 
-void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments) {
+void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
+                            View log_p_z, View log_q) {
   const Check check("sample_latent", *this);
   check_stats(check, stats);
   check.activation("z", z);
@@ -189,7 +190,10 @@ void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl
   check.matches("kl", kl, DType::f32, stats.rows, 1, "stats", stats);
   check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check_noise(check, noise);
-  do_sample_latent(stats, noise, z, kl, kl_dims, moments);
+  check.true_that(!log_p_z == !log_q, "log_p_z and log_q are given both or neither");
+  if (log_p_z) check.matches("log_p_z", log_p_z, DType::f32, z.rows, 1, "z", z);
+  if (log_q) check.matches("log_q", log_q, DType::f32, z.rows, 1, "z", z);
+  do_sample_latent(stats, noise, z, kl, kl_dims, moments, log_p_z, log_q);
 }
 
 void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz,

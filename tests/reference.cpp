@@ -15,6 +15,9 @@ double mean(const Vector& v) {
   return sum / static_cast<double>(v.size());
 }
 Index count(const Vector& v) { return static_cast<Index>(v.size()); }
+double log_normal(double x, double mean, double scale) {
+  return -std::pow((x - mean) / scale, 2) / 2 - std::log(scale) - std::log(2 * std::numbers::pi) / 2;
+}
 bool outside(double x, double low, double high) { return x < low || x > high; }
 
 }  // namespace
@@ -155,14 +158,20 @@ LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& 
 
 Latent sample_latent(const Vector& stats, const NoiseKey& noise, Index samples, Index latent) {
   const Index batch = count(stats) / (2 * latent);
-  Latent out{Vector(batch * samples * latent), Vector(batch), Vector(latent)};
+  Latent out{Vector(batch * samples * latent), Vector(batch), Vector(latent), Vector(batch * samples),
+             Vector(batch * samples)};
   for (Index b = 0; b < batch; ++b)
     for (Index l = 0; l < latent; ++l) {
       const double mu = stats[b * 2 * latent + l];
       const double logvar = std::clamp<double>(stats[b * 2 * latent + latent + l], kLogVarMin, kLogVarMax);
-      for (Index k = 0; k < samples; ++k)
-        out.z[(b * samples + k) * latent + l] =
-            mu + std::exp(logvar / 2) * normal(noise, ((noise.first_row + b) * samples + k) * latent + l);
+      for (Index k = 0; k < samples; ++k) {
+        const Index r = b * samples + k;
+        const double sigma = std::exp(logvar / 2);
+        const double z = mu + sigma * normal(noise, (noise.first_row * samples + r) * latent + l);
+        out.z[r * latent + l] = z;
+        out.log_p_z[r] += log_normal(z, 0, 1);
+        out.log_q[r] += log_normal(z, mu, sigma);
+      }
       const double kl = (mu * mu + std::expm1(logvar) - logvar) / 2;
       out.kl[b] += kl;
       out.kl_dims[l] += kl / static_cast<double>(batch);

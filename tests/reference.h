@@ -59,7 +59,7 @@ LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& 
 // Latents.
 
 struct Latent {
-  Vector z, kl, kl_dims;
+  Vector z, kl, kl_dims, log_p_z, log_q;
 };
 Latent sample_latent(const Vector& stats, const NoiseKey& noise, Index samples, Index latent);
 /// beta * min(1, step / warmup_steps).

@@ -90,18 +90,29 @@ TEST_P(ModelChecks, LinearBackward) {
 struct SampleLatent {
   View stats, z, kl, kl_dims;
   Noise noise;
-  void call(Backend& b) const { b.sample_latent(stats, noise, z, kl, kl_dims); }
+  View log_p_z, log_q;
+  void call(Backend& b) const { b.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q); }
 };
 
 TEST_P(ModelChecks, SampleLatent) {
   using S = SampleLatent;
-  const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise()};
+  const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise(), view(6, 1), view(6, 1)};
   expect_checked<S>(
       "sample_latent", good,
-      {{"stats", &S::stats, kShape}, {"z", &S::z, kShape}, {"kl", &S::kl, kShape}, {"kl_dims", &S::kl_dims, kShape}},
-      {{"stats is [3, 10] but z is [6, 4]", [](S& s) { s.stats.cols = 10; }},
+      {{"stats", &S::stats, kShape},
+       {"z", &S::z, kShape},
+       {"kl", &S::kl, kShape},
+       {"kl_dims", &S::kl_dims, kShape}},
+      {{"z is [6, 4]", [](S& s) { s.log_p_z.rows = 5; }},
+       {"but log_q is [6, 2], not [6, 1]", [](S& s) { s.log_q.cols = 2; }},
+       {"log_q is [6, 1] u8 but must be f32", [](S& s) { s.log_q.dtype = DType::u8; }},
+       {"log_p_z and log_q are given both or neither", [](S& s) { s.log_q = {}; }},
+       {"stats is [3, 10] but z is [6, 4]", [](S& s) { s.stats.cols = 10; }},
        {"step is not given", [](S& s) { s.noise.step = nullptr; }},
        {"first row is -1", [](S& s) { s.noise.first_row = -1; }}});
+  S without_densities = good;
+  without_densities.log_p_z = without_densities.log_q = {};
+  EXPECT_NO_THROW(without_densities.call(backend_));
 }
 
 struct LatentBackward {

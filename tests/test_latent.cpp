@@ -26,12 +26,14 @@ std::vector<float> random_stats(Index batch, Index latent) {
 }
 
 struct Bounds {
-  Vector z, kl, kl_dims;
+  Vector z, kl, kl_dims, log_p_z, log_q;
 };
 /// z: the normal's own error, and five roundings (the exponential's 2.5 ulp among them). KL: its terms' magnitudes,
-/// which may cancel, times the error of such a sum.
+/// which may cancel, times the error of such a sum. Log-densities: likewise, and z's and the normal's error in their
+/// squares.
 Bounds sample_bounds(const Vector& stats, const reference::NoiseKey& noise, Shape s) {
-  Bounds out{Vector(s.batch * s.samples * s.latent), Vector(s.batch), Vector(s.latent)};
+  Bounds out{Vector(s.batch * s.samples * s.latent), Vector(s.batch), Vector(s.latent), Vector(s.batch * s.samples),
+             Vector(s.batch * s.samples)};
   for (Index b = 0; b < s.batch; ++b)
     for (Index l = 0; l < s.latent; ++l) {
       const double mu = stats[b * 2 * s.latent + l];
@@ -41,7 +43,10 @@ Bounds sample_bounds(const Vector& stats, const reference::NoiseKey& noise, Shap
         const Index i = (b * s.samples + k) * s.latent + l;
         const std::uint64_t index = i + noise.first_row * s.samples * s.latent;
         const double eps = std::fabs(reference::normal(noise, index));
-        out.z[i] = sigma * reference::normal_error(noise, index) + 0x1p-24 * (std::fabs(mu) + 8 * sigma * eps);
+        const double error = reference::normal_error(noise, index), z = std::fabs(mu) + sigma * eps;
+        out.z[i] = sigma * error + 0x1p-24 * (std::fabs(mu) + 8 * sigma * eps);
+        out.log_p_z[i / s.latent] += z * out.z[i] + (z * z / 2 + 0.92) * sum_error(s.latent);
+        out.log_q[i / s.latent] += eps * error + (eps * eps + std::fabs(logvar) + 1.84) / 2 * sum_error(s.latent);
       }
       const double terms = (mu * mu + sigma * sigma + std::fabs(logvar) + 1) / 2;
       out.kl[b] += terms * sum_error(s.latent);
@@ -66,6 +71,13 @@ class LatentOps : public OpTest {
     expect_stored_within(z.get(), want.z, bound.z, "z");
     expect_within(kl.get(), want.kl, bound.kl, "kl");
     expect_within(kl_dims.get(), want.kl_dims, bound.kl_dims, "kl_dims");
+
+    const Matrix log_p_z(backend_, s.batch * s.samples, 1), log_q(backend_, s.batch * s.samples, 1),
+        same_z(backend_, s.batch * s.samples, s.latent, type_);
+    backend_.sample_latent(in, noise(first_row), same_z, kl, kl_dims, nullptr, log_p_z, log_q);
+    expect_same_bits(same_z.get(), z.get(), "z with log-densities");
+    expect_within(log_p_z.get(), want.log_p_z, bound.log_p_z, "log_p_z");
+    expect_within(log_q.get(), want.log_q, bound.log_q, "log_q");
   }
 
   /// dstats, by the op; kl_dims by the op before it.

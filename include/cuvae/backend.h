@@ -123,8 +123,11 @@ class Backend {
   /// (Kingma and Welling 2013, section 2.4). In the same pass, the KL to N(0, I) in closed form (their appendix B):
   ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the
   ///   batch.
-  /// Also merges stats, as they stand, into `moments` [1 + 4L] where given: see moments().
-  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr);
+  /// Also merges stats, as they stand, into `moments` [1 + 4L] where given: see moments(). And where given, both or
+  /// neither, the log-densities of each sample, log_p_z [R, 1] = log N(z; 0, I) and log_q [R, 1] = log q(z|x), of z
+  /// before its rounding to bf16.
+  void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr,
+                     View log_p_z = {}, View log_q = {});
 
   /// dstats [B, 2L] [A] from dz [R, L] and the KL, by the estimator; draws the same eps again:
   ///   dmu = sum_k dz + s mu;  dlogvar = sum_k dz eps exp(logvar/2)/2 + s (exp(logvar) - 1)/2,
@@ -177,7 +180,8 @@ class Backend {
   virtual void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) = 0;
   virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                   View dw, View db, View dx) = 0;
-  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments) = 0;
+  virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments,
+                                View log_p_z, View log_q) = 0;
   virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
   virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,

@@ -30,7 +30,8 @@ class CpuBackend final : public Backend {
   void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
   void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
                           View db, View dx) override;
-  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments) override;
+  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments, View log_p_z,
+                        View log_q) override;
   void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
                           float kl_scale, View dstats) override;
   void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,

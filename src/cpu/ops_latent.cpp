@@ -37,12 +37,16 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
 
 }  // namespace
 
-void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments) {
+void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
+                                  View log_p_z, View log_q) {
   const LatentChunks s(stats, z);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
   with_normals(threads_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
     p_.sample_latent(stats.f32() + begin * stats.cols, normals, end - begin, s.samples, s.latent,
                      z.f32() + begin * s.samples * s.latent, kl.f32() + begin, partial_.data() + c * s.latent);
+    if (!log_q) return;
+    p_.log_densities(stats.f32() + begin * stats.cols, normals, z.f32() + begin * s.samples * s.latent, end - begin,
+                     s.samples, s.latent, log_p_z.f32() + begin * s.samples, log_q.f32() + begin * s.samples);
   });
   combine(partial_, s.latent, kl_dims.f32());
   for (Index l = 0; l < s.latent; ++l) kl_dims.f32()[l] /= static_cast<float>(s.rows);

@@ -159,6 +159,24 @@ void sample_latent(const float* stats, const float* noise, Index rows, Index sam
   }
 }
 
+void log_densities(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
+                   float* log_p_z, float* log_q) {
+  const float constant = static_cast<float>(latent) * m::kLog2Pi;
+  for (Index b = 0; b < rows; ++b) {
+    const float* logvar = stats + (2 * b + 1) * latent;
+    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
+      float p = constant, q = constant;
+#pragma omp simd reduction(+ : p, q)
+      for (Index l = 0; l < latent; ++l) {
+        p += z[l] * z[l];
+        q += noise[l] * noise[l] + m::clamp(logvar[l], kLogVarMin, kLogVarMax);
+      }
+      *log_p_z++ = -0.5f * p;
+      *log_q++ = -0.5f * q;
+    }
+  }
+}
+
 void latent_backward(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
                      Index samples, Index latent, float* dstats) {
   for (Index b = 0; b < rows; ++b) {
@@ -265,6 +283,7 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 extern const Passes table;
 const Passes table = {
     CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,  gather_row,     normals,
-    sample_latent,           latent_backward, bernoulli_row,       gaussian_row, sum_of_squares, update};
+    sample_latent,           log_densities,   latent_backward,     bernoulli_row, gaussian_row,  sum_of_squares,
+    update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

@@ -57,10 +57,10 @@ void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Act
   enqueue("linear_backward", ActivationBackward{dx.data, x.data, below_pre.data, dx.dtype, dx.size(), below});
 }
 
-void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims,
-                                   double* moments) {
+void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
+                                   View log_p_z, View log_q) {
   enqueue("sample_latent", SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.data, z.dtype,
-                                        kl.f32(), kl_dims.f32(), moments});
+                                        kl.f32(), kl_dims.f32(), moments, log_p_z.f32(), log_q.f32()});
 }
 
 void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,

@@ -5,6 +5,8 @@
 
 namespace cuvae::math {
 
+inline constexpr float kLog2Pi = 1.83787706f;
+
 CUVAE_FN float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
 
 /// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
