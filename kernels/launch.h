@@ -33,8 +33,8 @@ struct SampleLatent {
   Index batch, samples, latent;
   void* z;  // [batch * samples, latent]
   DType type;
-  float *kl, *kl_dims;  // [batch], [latent]
-  double* moments;      // [1 + 4 * latent] or null
+  float *kl, *kl_dims;     // [batch], [latent]
+  double* moments;         // [1 + 4 * latent] or null
   float *log_p_z, *log_q;  // [batch * samples], or both null
 };
 std::size_t scratch_bytes(const SampleLatent&);
@@ -65,7 +65,7 @@ struct Bernoulli {
   const void *logits, *x;  // [rows, cols], [rows / samples, cols]
   DType type;              // of dlogits too
   Index rows, samples, cols;
-  float row_weight;
+  RowFactor row_weight;
   float* log_p;   // [rows]
   void* dlogits;  // [rows, cols] or null, may be the logits
   Loss loss;
@@ -78,7 +78,7 @@ struct Gaussian {
   DType type;                         // of dmean too
   const float* log_scale;             // [scales]
   Index rows, samples, cols, scales;  // scales is 1 or cols
-  float row_weight;
+  RowFactor row_weight;
   float* log_p;       // [rows]
   void* dmean;        // [rows, cols] or null, may be the mean
   float* dlog_scale;  // [scales] or null

@@ -20,6 +20,7 @@ __global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsign
     if (r < op.rows) {
       const T *logits = static_cast<const T*>(op.logits) + r * op.cols,
               *x = static_cast<const T*>(op.x) + r / op.samples * op.cols;
+      const float weight = math::at(op.row_weight, r);
       for (Index d = static_cast<Index>(threadIdx.x) * N; d < op.cols; d += static_cast<Index>(blockDim.x) * N) {
         const Pack<N> l = load<N>(logits + d), target = load<N>(x + d);
         Pack<N> gradient;
@@ -28,7 +29,7 @@ __global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsign
           float log_p, dlogit;
           math::bernoulli(l.v[j], target.v[j], log_p, dlogit);
           sum += log_p;
-          gradient.v[j] = op.row_weight * dlogit;
+          gradient.v[j] = weight * dlogit;
         }
         if (op.dlogits != nullptr) store(static_cast<T*>(op.dlogits) + r * op.cols + d, gradient);
       }
@@ -64,13 +65,14 @@ __global__ void __launch_bounds__(kThreads)
       if (r < end && d < D) {
         const Pack<N> mean = load<N>(static_cast<const T*>(op.mean) + r * D + d),
                       x = load<N>(static_cast<const T*>(op.x) + r / op.samples * D + d);
+        const float weight = math::at(op.row_weight, r);
         Pack<N> dmean;
 #pragma unroll
         for (int j = 0; j < N; ++j) {
           const float difference = x.v[j] - mean.v[j], u = difference * inv_scale.v[j];
           sum += 0.5f * u * u + constant.v[j];
-          dlog_scale.v[j] += op.row_weight * (u * u - 1.0f);
-          dmean.v[j] = op.row_weight * u * inv_scale.v[j];
+          dlog_scale.v[j] += weight * (u * u - 1.0f);
+          dmean.v[j] = weight * u * inv_scale.v[j];
         }
         if (op.dmean != nullptr) store(static_cast<T*>(op.dmean) + r * D + d, dmean);
       }

@@ -95,13 +95,14 @@ void check_kl_weight(const Check& check, const KlWeight& w) {
 }
 
 // A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
-void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, View log_p, View gradient,
-                      const ElboLoss* loss) {
+void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, const RowFactor& row_weight,
+                      View log_p, View gradient, const ElboLoss* loss) {
   check.activation(name, output);
   check.activation("x", x);
   check.true_that(output.cols == x.cols && output.rows % x.rows == 0,
                   std::string(name) + " is " + shape(output) + " but x is " + shape(x));
   check.matches("log_p", log_p, DType::f32, output.rows, 1, name, output);
+  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, output.rows, 1, name, output);
   if (gradient) check.matches("the gradient", gradient, output.dtype, output.rows, output.cols, name, output);
   if (loss == nullptr) return;
   check.matches("kl", loss->kl, DType::f32, x.rows, 1, "x", x);
@@ -210,16 +211,16 @@ void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise&
   do_latent_backward(estimator, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
 }
 
-void Backend::bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+void Backend::bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                                  const ElboLoss* loss) {
-  check_likelihood(Check("bernoulli_log_prob", *this), "logits", logits, x, log_p, dlogits, loss);
+  check_likelihood(Check("bernoulli_log_prob", *this), "logits", logits, x, row_weight, log_p, dlogits, loss);
   do_bernoulli_log_prob(logits, x, row_weight, log_p, dlogits, loss);
 }
 
-void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                View dmean, View dlog_scale, const ElboLoss* loss) {
+void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
+                                View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
   const Check check("gaussian_log_prob", *this);
-  check_likelihood(check, "mean", mean, x, log_p, dmean, loss);
+  check_likelihood(check, "mean", mean, x, row_weight, log_p, dmean, loss);
   check.f32("log_scale", log_scale);
   check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
                   "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +

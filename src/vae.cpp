@@ -158,7 +158,7 @@ View Vae::decode(ConstView z, const VaeActivations& a) const {
   return decoder_.forward(*backend_, weights(), z, a.decoder);
 }
 
-View Vae::log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                    const ElboLoss* loss) const {
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
   if (config_.likelihood == Likelihood::bernoulli) {

@@ -203,18 +203,19 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
   return dstats;
 }
 
-LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, double row_weight, Index samples, Index width) {
+LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeight& row_weight, Index samples,
+                           Index width) {
   LogProb out{Vector(logits.size() / width), {}, {}};
   for (Index i = 0; i < count(logits); ++i) {
     const Index row = i / width;
     const double l = logits[i], target = x[row / samples * width + i % width];
     out.log_p[row] += -target * softplus(-l) - (1 - target) * softplus(l);
-    out.gradient.push_back(row_weight * (target * sigmoid(-l) - (1 - target) * sigmoid(l)));
+    out.gradient.push_back(row_weight[row] * (target * sigmoid(-l) - (1 - target) * sigmoid(l)));
   }
   return out;
 }
 
-LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, double row_weight,
+LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, const RowWeight& row_weight,
                           Index samples, Index width) {
   LogProb out{Vector(mean.size() / width), {}, Vector(log_scale.size())};
   for (Index i = 0; i < count(mean); ++i) {
@@ -222,9 +223,9 @@ LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log
     const double clamped = std::clamp<double>(log_scale[place], kLogScaleMin, kLogScaleMax), s = std::exp(clamped);
     const double standard = (x[row / samples * width + i % width] - mean[i]) / s;
     out.log_p[row] -= standard * standard / 2 + clamped + std::log(2 * std::numbers::pi) / 2;
-    out.gradient.push_back(row_weight * standard / s);
+    out.gradient.push_back(row_weight[row] * standard / s);
     if (!outside(log_scale[place], kLogScaleMin, kLogScaleMax))
-      out.dlog_scale[place] += row_weight * (standard * standard - 1);
+      out.dlog_scale[place] += row_weight[row] * (standard * standard - 1);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "cuvae/types.h"
@@ -69,11 +70,19 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
 
 // Likelihoods, x [B, D] and the other matrices [B * samples, D].
 
+/// The weight of each row's gradient, or one for all rows.
+struct RowWeight {
+  Vector values;
+  RowWeight(double of_all) : values{of_all} {}
+  RowWeight(Vector v) : values(std::move(v)) {}
+  double operator[](Index row) const { return values[values.size() == 1 ? 0 : static_cast<std::size_t>(row)]; }
+};
 struct LogProb {
   Vector log_p, gradient, dlog_scale;
 };
-LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, double row_weight, Index samples, Index width);
-LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, double row_weight,
+LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeight& row_weight, Index samples,
+                           Index width);
+LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, const RowWeight& row_weight,
                           Index samples, Index width);
 
 struct Loss {

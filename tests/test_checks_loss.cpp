@@ -35,19 +35,20 @@ std::vector<Mistake<Args>> loss_mistakes() {
 }
 
 struct Bernoulli : LossArgs {
-  View logits, x, log_p, dlogits;
+  View logits, x, log_p, dlogits, row_weight;
   void call(Backend& b) const {
     const ElboLoss e = elbo();
-    b.bernoulli_log_prob(logits, x, 1.0f, log_p, dlogits, given ? &e : nullptr);
+    b.bernoulli_log_prob(logits, x, RowFactor(1.0f, row_weight), log_p, dlogits, given ? &e : nullptr);
   }
 };
 
 TEST_P(LossChecks, BernoulliLogProb) {
   using B = Bernoulli;
-  const B good{{}, activation(6, 5), activation(3, 5), view(6, 1), activation(6, 5)};
+  const B good{{}, activation(6, 5), activation(3, 5), view(6, 1), activation(6, 5), view(6, 1)};
   const std::vector<Slot<B>> slots{{"logits", &B::logits, kShape},
                                    {"x", &B::x, kShape},
                                    {"log_p", &B::log_p, kShape},
+                                   {"row_weight", &B::row_weight, kShape | kOptional},
                                    {"gradient", &B::dlogits, kShape | kOptional}};
   expect_checked<B>("bernoulli_log_prob", good, slots);
   B with_loss = good;
@@ -59,10 +60,11 @@ TEST_P(LossChecks, BernoulliLogProb) {
 }
 
 struct Gaussian : LossArgs {
-  View mean, x, log_scale, log_p, dmean, dlog_scale;
+  View mean, x, log_scale, log_p, dmean, dlog_scale, row_weight;
   void call(Backend& b) const {
     const ElboLoss e = elbo();
-    b.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, dlog_scale, given ? &e : nullptr);
+    b.gaussian_log_prob(mean, x, log_scale, RowFactor(1.0f, row_weight), log_p, dmean, dlog_scale,
+                        given ? &e : nullptr);
   }
 };
 
@@ -71,11 +73,12 @@ TEST_P(LossChecks, GaussianLogProb) {
   for (const Index scales : {1, 5})
     expect_checked<G>("gaussian_log_prob",
                       {loss_args(), activation(6, 5), activation(3, 5), view(1, scales), view(6, 1), activation(6, 5),
-                       view(1, scales)},
+                       view(1, scales), view(6, 1)},
                       {{"mean", &G::mean, kShape},
                        {"x", &G::x, kShape},
                        {"log_scale", &G::log_scale, kShape},
                        {"log_p", &G::log_p, kShape},
+                       {"row_weight", &G::row_weight, kShape | kOptional},
                        {"gradient", &G::dmean, kShape | kOptional},
                        {"dlog_scale", &G::dlog_scale, kShape | kOptional},
                        {"kl", &G::kl, kShape},

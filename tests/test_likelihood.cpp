@@ -167,6 +167,44 @@ TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
   }
 }
 
+// K = 1 row of weights scales what a weight of one gives; the bounds are those of the weight itself.
+TEST_P(Likelihoods, EachRowMayHaveItsOwnWeight) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    const auto values = stored(random_vector(s.rows() * s.width, 22, -2, 2)),
+               pixels = stored(random_pixels(s.batch * s.width)), rows = random_vector(s.rows(), 30, -1, 1);
+    const float scale = -0.7f, offset = 0.3f;
+    Vector weight;
+    for (const float row : rows) weight.push_back(double{offset} + double{scale} * row);
+    const Matrix output(backend_, s.rows(), s.width, values, type_), x(backend_, s.batch, s.width, pixels, type_),
+        row(backend_, s.rows(), 1, rows);
+    const Matrix log_p(backend_, s.rows(), 1), gradient(backend_, s.rows(), s.width, type_);
+    const RowFactor factor(scale, row, offset);
+
+    backend_.bernoulli_log_prob(output, x, factor, log_p, gradient);
+    const auto bernoulli =
+        reference::bernoulli_log_prob(reference::widen(values), reference::widen(pixels), weight, s.samples, s.width);
+    expect_stored_close(gradient.get(), bernoulli.gradient, 0x1p-21, 0, "dlogits");
+    const auto log_p_weighted = log_p.get();
+    backend_.bernoulli_log_prob(output, x, 1.0f, log_p, {});
+    expect_same_bits(log_p.get(), log_p_weighted, "log_p");
+
+    for (const Index scales : {Index{1}, s.width}) {
+      const auto log_scales = random_vector(scales, 25);
+      const Matrix log_scale(backend_, 1, scales, log_scales), dlog_scale(backend_, 1, scales);
+      backend_.gaussian_log_prob(output, x, log_scale, factor, log_p, gradient, dlog_scale);
+      const auto gaussian = reference::gaussian_log_prob(reference::widen(values), reference::widen(pixels),
+                                                         reference::widen(log_scales), weight, s.samples, s.width);
+      // A weight is two roundings of numbers up to one, and the rest as with one weight; |u / s| <= 3 e^2.
+      expect_stored_close(gradient.get(), gaussian.gradient, 23 * 0x1p-22, 0x1p-20, "dmean");
+      const Index terms = s.rows() * s.width / scales;
+      const double largest = std::exp(2) * 9 + 1;  // of u^2 - 1
+      expect_close(dlog_scale.get(), gaussian.dlog_scale, largest * static_cast<double>(terms) * sum_error(terms), 0,
+                   "dlog_scale");
+    }
+  }
+}
+
 TEST_P(Likelihoods, SameBitsEveryTime) {
   const Shape s{65, 2, 257};
   const Matrix in(backend_, s.rows(), s.width, random_vector(s.rows() * s.width, 28, -3, 3), type_);

@@ -136,17 +136,17 @@ class Backend {
                        ConstView kl_dims, float kl_scale, View dstats);
 
   /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1]; in the same pass, where
-  /// given, dlogits [R, D] [A] = row_weight * (x - sigmoid(l)), which may be the logits themselves, and the step's
-  /// loss.
-  void bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+  /// given, dlogits [R, D] [A] = row_weight[r] * (x - sigmoid(l)), which may be the logits themselves, and the step's
+  /// loss. (Rows of a K-sample bound are weighted by their normalized importance weights, those of an ELBO alike.)
+  void bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                           const ElboLoss* loss = nullptr);
 
   /// mean [R, D] [A], x [B, D] [A]; log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale),
   /// log_scale [1, 1] or [1, D], clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D]
-  /// [A] (may be the mean) and dlog_scale (shaped as log_scale), gradients of row_weight * sum of log_p, and the step's
-  /// loss.
-  void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                         View dlog_scale, const ElboLoss* loss = nullptr);
+  /// [A] (may be the mean) and dlog_scale (shaped as log_scale), gradients of the sum of row_weight[r] log_p[r], and
+  /// the step's loss.
+  void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
+                         View dmean, View dlog_scale, const ElboLoss* loss = nullptr);
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
@@ -184,10 +184,10 @@ class Backend {
                                 View log_p_z, View log_q) = 0;
   virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
-  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
-                                     const ElboLoss* loss) = 0;
-  virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                    View dmean, View dlog_scale, const ElboLoss* loss) = 0;
+  virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
+                                     View dlogits, const ElboLoss* loss) = 0;
+  virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
+                                    View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
   virtual void do_round_to_bf16(ConstView /*from*/, View /*to*/) {}
   virtual void do_moments(ConstView x, double* acc) = 0;

@@ -99,6 +99,15 @@ struct KlWeight {
   float free_bits = 0.0f;
 };
 
+/// A number for each sample row r: offset + scale * rows[r], or the offset alone where there are no rows.
+struct RowFactor {
+  constexpr RowFactor(float constant) : offset(constant) {}  // NOLINT: one number for all rows is the common case
+  constexpr RowFactor(float s, ConstView r, float o = 0.0f) : offset(o), scale(s), rows(r) {}
+  constexpr bool is(float constant) const { return !rows && offset == constant; }  ///< for all rows
+  float offset, scale = 0.0f;
+  ConstView rows;  ///< [R, 1], in the backend's memory
+};
+
 /// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
 /// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
 /// kl_dims are added to `sums` (doubles, see metric::Slot).

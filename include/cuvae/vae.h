@@ -71,7 +71,7 @@ class Vae {
   View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
   /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's
   /// gradient.
-  View log_prob(View output, ConstView x, float row_weight, float* grads, const VaeActivations& a,
+  View log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                 const ElboLoss* loss = nullptr) const;
 
   // The same for callers with host memory; any number of rows, computed in batches.

@@ -20,7 +20,7 @@ struct ConstView {
 
   const float* f32() const { return static_cast<const float*>(data); }
   Index size() const { return rows * cols; }
-  explicit operator bool() const { return data != nullptr; }
+  constexpr explicit operator bool() const { return data != nullptr; }
 };
 
 /// A matrix to write.

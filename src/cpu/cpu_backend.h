@@ -34,10 +34,10 @@ class CpuBackend final : public Backend {
                         View log_q) override;
   void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
                           float kl_scale, View dstats) override;
-  void do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
+  void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                              const ElboLoss* loss) override;
-  void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p, View dmean,
-                            View dlog_scale, const ElboLoss* loss) override;
+  void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
+                            View dmean, View dlog_scale, const ElboLoss* loss) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
   void do_moments(ConstView x, double* acc) override;
 

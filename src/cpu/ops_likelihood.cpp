@@ -34,19 +34,19 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss) {
   for (Index l = 0; l < latent; ++l) loss.sums[metric::kl_dims + l] += static_cast<double>(kl_dims[l]);
 }
 
-void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
-                                       const ElboLoss* loss) {
+void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
+                                       View dlogits, const ElboLoss* loss) {
   const Index samples = logits.rows / x.rows, cols = logits.cols;
   chunks(logits.rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
-      log_p.f32()[r] = p_.bernoulli_row(logits.f32() + r * cols, x.f32() + r / samples * cols, cols, row_weight,
-                                        dlogits ? dlogits.f32() + r * cols : nullptr);
+      log_p.f32()[r] = p_.bernoulli_row(logits.f32() + r * cols, x.f32() + r / samples * cols, cols,
+                                        math::at(row_weight, r), dlogits ? dlogits.f32() + r * cols : nullptr);
   });
   if (loss != nullptr) elbo_loss(log_p, *loss);
 }
 
-void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                      View dmean, View dlog_scale, const ElboLoss* loss) {
+void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
+                                      View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
   const Index samples = mean.rows / x.rows, cols = mean.cols;
   // The scale of each dimension, and the part of log p that no x changes.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
@@ -60,9 +60,9 @@ void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log
   if (dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
   chunks(mean.rows, chunk, [&](Index c, Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const float squares =
-          p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols, row_weight,
-                          dmean ? dmean.f32() + r * cols : nullptr, dlog_scale ? partial_.data() + c * cols : nullptr);
+      const float squares = p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols,
+                                            math::at(row_weight, r), dmean ? dmean.f32() + r * cols : nullptr,
+                                            dlog_scale ? partial_.data() + c * cols : nullptr);
       log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
     }
   });

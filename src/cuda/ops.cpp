@@ -76,14 +76,14 @@ Loss of(const ElboLoss* e) {
 }
 }  // namespace
 
-void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, float row_weight, View log_p, View dlogits,
-                                        const ElboLoss* loss) {
+void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
+                                        View dlogits, const ElboLoss* loss) {
   enqueue("bernoulli_log_prob", Bernoulli{logits.data, x.data, x.dtype, logits.rows, logits.rows / x.rows, logits.cols,
                                           row_weight, log_p.f32(), dlogits.data, of(loss)});
 }
 
-void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, float row_weight, View log_p,
-                                       View dmean, View dlog_scale, const ElboLoss* loss) {
+void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
+                                       View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
   enqueue("gaussian_log_prob",
           Gaussian{mean.data, x.data, x.dtype, log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols,
                    log_scale.cols, row_weight, log_p.f32(), dmean.data, dlog_scale.f32(), of(loss)});

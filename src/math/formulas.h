@@ -9,6 +9,12 @@ inline constexpr float kLog2Pi = 1.83787706f;
 
 CUVAE_FN float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
 
+/// The factor of row r.
+CUVAE_FN float at(const RowFactor& factor, Index r) {
+  const auto* rows = static_cast<const float*>(factor.rows.data);
+  return rows == nullptr ? factor.offset : factor.offset + factor.scale * rows[r];
+}
+
 /// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
 ///   x l - softplus(l) = -(|l| c + log1p(t)), c = l >= 0 ? 1 - x : x;  its derivative x - sigmoid(l).
 CUVAE_FN void bernoulli(float l, float x, float& log_p, float& dlogit) {
