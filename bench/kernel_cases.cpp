@@ -16,7 +16,8 @@ std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " +
 std::string text(Index batch, Index in, Index out) { return text(batch, in) + " -> " + std::to_string(out); }
 
 KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, Index cols) {
-  const auto pixels = std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), DType::f32, Randoms::bytes));
+  const auto pixels =
+      std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), DType::f32, Randoms::bytes));
   return {"gather_batch, u8, stochastic", text(batch, cols), 0, [=, &b](Arrays& a) {
             const View x = a.output(batch, cols, a.type());
             a.count(static_cast<double>(batch * cols));
@@ -62,9 +63,7 @@ KernelCase latent_backward(Backend& b, Index batch, Index latent) {
             const View stats = a.input(batch, 2 * latent), dz = a.input(batch, latent), kl_dims = a.input(1, latent),
                        dstats = a.output(batch, 2 * latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
-            return [=, &b] {
-              b.latent_backward(Estimator::pathwise, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats);
-            };
+            return [=, &b] { b.latent_backward({}, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats); };
           }};
 }
 

@@ -90,9 +90,8 @@ __device__ __forceinline__ void sample_rows(const SampleLatent& op, unsigned lan
 // Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
 // which the last block to finish adds up.
 template <class T, bool densities>
-__global__ void __launch_bounds__(kThreads)
-    sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks, Index rows_per_chunk, Partials partials,
-                  unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads) sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks,
+                                                          Index rows_per_chunk, Partials partials, unsigned* ticket) {
   if constexpr (densities) {
     sample_rows<T>(op, lanes);
   } else {
@@ -127,38 +126,54 @@ __global__ void __launch_bounds__(kThreads)
   if (op.moments != nullptr) merge_moments(op.stats, op.batch, 2 * L, partials.moments, chunks, op.moments);
 }
 
-// A thread takes N neighbouring latents of a row, all K samples of them.
-template <class T, int N>
+// A thread takes N neighbouring latents of a row, all K samples of them. Without `terms` they are the pathwise ones.
+template <class T, int N, bool terms>
 __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
+  const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
   const Index L = op.latent, packs = L / N, size = op.batch * packs;
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (Index i = thread; i < size; i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index b = i / packs, l = (i - b * packs) * N;
-    Pack<N> dmu{}, dlogvar{};
+    const float* stats = op.stats + b * 2 * L + l;
+    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(op.kl_dims + l);
+    Pack<N> sigma, dmu{}, dlogvar{}, of_density{};  // dlogvar: the sum that sigma multiplies; of_density: the rest
+#pragma unroll
+    for (int j = 0; j < N; ++j) sigma.v[j] = math::exp(0.5f * math::clamp(logvar.v[j], kLogVarMin, kLogVarMax));
     for (Index k = 0; k < op.samples; ++k) {
-      const Index at = (b * op.samples + k) * L + l;
+      const Index r = b * op.samples + k, at = r * L + l;
       const auto number = static_cast<std::uint64_t>(op.noise.first_row * op.samples * L + at);
       const Pack<4> four = normals(op.noise, step, number / 4);
-      const Pack<N> dz = load<N>(op.dz + at);
+      const Pack<N> dz = terms && op.dz == nullptr ? Pack<N>{} : load<N>(op.dz + at);
+      [[maybe_unused]] const float t = terms ? math::at(op.terms.path, r) : 1.0f,
+                                   w = terms ? math::at(op.terms.density, r) : 0.0f,
+                                   c = terms ? math::at(op.terms.score, r) : 0.0f;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const unsigned word = N == 4 ? j : static_cast<unsigned>(number % 4);
         const float low = word % 2 ? four.v[1] : four.v[0], high = word % 2 ? four.v[3] : four.v[2];
-        dmu.v[j] += dz.v[j];
-        dlogvar.v[j] += dz.v[j] * (word < 2 ? low : high);
+        const float eps = word < 2 ? low : high;
+        if constexpr (terms) {
+          const float pull = eps / sigma.v[j], z = mu.v[j] + sigma.v[j] * eps;
+          const float path = t * (dz.v[j] + w * (z - stick * pull));
+          dmu.v[j] += path - c * pull;
+          dlogvar.v[j] += path * eps;
+          of_density.v[j] += (1.0f - stick) * t * w + c * (eps * eps - 1.0f);
+        } else {
+          dmu.v[j] += dz.v[j];
+          dlogvar.v[j] += dz.v[j] * eps;
+        }
       }
     }
-    const float* stats = op.stats + b * 2 * L + l;
-    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(op.kl_dims + l);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const float s = kl.v[j] < op.weight.free_bits ? 0.0f : scale;
-      const float raw = logvar.v[j], lv = math::clamp(raw, kLogVarMin, kLogVarMax), sigma = math::exp(0.5f * lv);
+      const float raw = logvar.v[j], lv = math::clamp(raw, kLogVarMin, kLogVarMax);
       dmu.v[j] += s * mu.v[j];
-      const float d = 0.5f * (dlogvar.v[j] * sigma + s * (math::exp(lv) - 1.0f));
-      dlogvar.v[j] = raw < kLogVarMin || raw > kLogVarMax ? 0.0f : d;
+      float twice = dlogvar.v[j] * sigma.v[j] + s * (math::exp(lv) - 1.0f);
+      if constexpr (terms) twice -= of_density.v[j] + op.terms.entropy;
+      dlogvar.v[j] = raw < kLogVarMin || raw > kLogVarMax ? 0.0f : 0.5f * twice;
     }
     T* dstats = static_cast<T*>(op.dstats) + b * 2 * L + l;
     store(dstats, dmu);
@@ -194,8 +209,9 @@ cudaError_t launch(const LatentBackward& op, cudaStream_t stream) {
   const bool packs = op.latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
   const Index items = op.batch * op.latent / (packs ? 4 : 1);
   return with_type(op.type, [&]<class T>() {
-    return start(packs ? latent_backward<T, 4> : latent_backward<T, 1>, grid_for(items, kThreads), kThreads, stream,
-                 op);
+    const auto kernel = op.terms.pathwise() ? (packs ? latent_backward<T, 4, false> : latent_backward<T, 1, false>)
+                                            : (packs ? latent_backward<T, 4, true> : latent_backward<T, 1, true>);
+    return start(kernel, grid_for(items, kThreads), kThreads, stream, op);
   });
 }
 

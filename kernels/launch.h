@@ -41,7 +41,8 @@ std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
 
 struct LatentBackward {
-  const float *stats, *dz, *kl_dims;  // as above
+  LatentTerms terms;
+  const float *stats, *dz, *kl_dims;  // as above; dz may be null
   Noise noise;
   KlWeight weight;
   float kl_scale;

@@ -197,18 +197,29 @@ void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl
   do_sample_latent(stats, noise, z, kl, kl_dims, moments, log_p_z, log_q);
 }
 
-void Backend::latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz,
+void Backend::latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
                               const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
   const Check check("latent_backward", *this);
   check_stats(check, stats);
-  check.f32("dz", dz);
-  check_samples(check, "dz", dz, stats);
+  if (dz || !terms.path.is(0)) {
+    check.f32("dz", dz);
+    check_samples(check, "dz", dz, stats);
+  } else {
+    check.f32("score", terms.score.rows);
+    check.true_that(terms.score.rows.rows % stats.rows == 0, "stats is " + shape(stats) + " but score is " +
+                                                                 shape(terms.score.rows) + ", not [K * " +
+                                                                 std::to_string(stats.rows) + ", 1]");
+  }
+  const Index rows = dz ? dz.rows : terms.score.rows.rows;
+  for (const auto& [name, factor] :
+       {std::pair{"path", &terms.path}, {"density", &terms.density}, {"score", &terms.score}})
+    if (factor->rows) check.matches(name, factor->rows, DType::f32, rows, 1, "stats", stats);
   check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check.activation("dstats", dstats);
   check.matches("dstats", dstats, dstats.dtype, stats.rows, stats.cols, "stats", stats);
   check_noise(check, noise);
   check_kl_weight(check, weight);
-  do_latent_backward(estimator, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
+  do_latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
 }
 
 void Backend::bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,

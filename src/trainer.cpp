@@ -108,7 +108,7 @@ void Trainer::update(ConstView x) {
   const View output = vae_.decode(z, a);                                             // [R, D]
   vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a, &loss);          // [1], doutput
   vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
-  backend_.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
+  backend_.latent_backward({}, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
                            dstats);                                                  // [B, 2L]
   vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),

@@ -203,6 +203,35 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
   return dstats;
 }
 
+Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
+                             Index samples, Index latent) {
+  Vector dstats(stats.size());
+  for (Index b = 0; b < count(stats) / (2 * latent); ++b)
+    for (Index l = 0; l < latent; ++l) {
+      const double mu = stats[b * 2 * latent + l], raw = stats[b * 2 * latent + latent + l];
+      const double sigma = std::exp(std::clamp<double>(raw, kLogVarMin, kLogVarMax) / 2);
+      double dmu = 0, dlogvar = -terms.entropy / 2;
+      for (Index k = 0; k < samples; ++k) {
+        const Index r = b * samples + k;
+        const double eps = normal(noise, (noise.first_row * samples + r) * latent + l), z = mu + sigma * eps;
+        const auto through_z = [&](double slope) { dmu += slope, dlogvar += slope * sigma * eps / 2; };
+        through_z(terms.path[r] * dz[r * latent + l]);
+        const double weight = terms.path[r] * terms.density[r];
+        through_z(weight * z);             // -log p(z)
+        through_z(weight * -eps / sigma);  // log q by z
+        if (!terms.stick_the_landing) {    // and by its own parameters
+          dmu += weight * eps / sigma;
+          dlogvar += weight * (eps * eps - 1) / 2;
+        }
+        dmu -= terms.score[r] * eps / sigma;
+        dlogvar -= terms.score[r] * (eps * eps - 1) / 2;
+      }
+      dstats[b * 2 * latent + l] = dmu;
+      dstats[b * 2 * latent + latent + l] = outside(raw, kLogVarMin, kLogVarMax) ? 0 : dlogvar;
+    }
+  return dstats;
+}
+
 LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeight& row_weight, Index samples,
                            Index width) {
   LogProb out{Vector(logits.size() / width), {}, {}};

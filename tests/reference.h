@@ -68,6 +68,15 @@ double beta(const KlWeight& weight, std::uint32_t step);
 Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector& dz, const KlWeight& weight,
                        const Vector& kl_dims, double kl_scale, Index samples, Index latent);
 
+/// The terms of each sample row (cuvae::LatentTerms), and what they add to dstats, term by term.
+struct LatentTerms {
+  Vector path, density, score;
+  double entropy = 0;
+  bool stick_the_landing = false;
+};
+Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
+                             Index samples, Index latent);
+
 // Likelihoods, x [B, D] and the other matrices [B * samples, D].
 
 /// The weight of each row's gradient, or one for all rows.

@@ -99,10 +99,7 @@ TEST_P(ModelChecks, SampleLatent) {
   const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise(), view(6, 1), view(6, 1)};
   expect_checked<S>(
       "sample_latent", good,
-      {{"stats", &S::stats, kShape},
-       {"z", &S::z, kShape},
-       {"kl", &S::kl, kShape},
-       {"kl_dims", &S::kl_dims, kShape}},
+      {{"stats", &S::stats, kShape}, {"z", &S::z, kShape}, {"kl", &S::kl, kShape}, {"kl_dims", &S::kl_dims, kShape}},
       {{"z is [6, 4]", [](S& s) { s.log_p_z.rows = 5; }},
        {"but log_q is [6, 2], not [6, 1]", [](S& s) { s.log_q.cols = 2; }},
        {"log_q is [6, 1] u8 but must be f32", [](S& s) { s.log_q.dtype = DType::u8; }},
@@ -116,26 +113,34 @@ TEST_P(ModelChecks, SampleLatent) {
 }
 
 struct LatentBackward {
-  View stats, dz, kl_dims, dstats;
+  View stats, dz, kl_dims, dstats, path, density, score;
   Noise noise;
   KlWeight weight;
+  float constant_path = 1.0f;
   void call(Backend& b) const {
-    b.latent_backward(Estimator::pathwise, stats, noise, dz, weight, kl_dims, 1.0f, dstats);
+    const LatentTerms terms{{1.0f, path, constant_path}, {1.0f, density}, {1.0f, score}};
+    b.latent_backward(terms, stats, noise, dz, weight, kl_dims, 1.0f, dstats);
   }
 };
 
 TEST_P(ModelChecks, LatentBackward) {
   using L = LatentBackward;
-  const L good{view(3, 8), view(6, 4), view(1, 4), activation(3, 8), noise(), {}};
-  expect_checked<L>("latent_backward", good,
-                    {{"stats", &L::stats, kShape},
-                     {"dz", &L::dz, kShape},
-                     {"kl_dims", &L::kl_dims, kShape},
-                     {"dstats", &L::dstats, kShape}},
-                    {{"step is not given", [](L& l) { l.noise.step = nullptr; }},
-                     {"beta is -1", [](L& l) { l.weight.beta = -1; }},
-                     {"beta is nan", [](L& l) { l.weight.beta = NAN; }},
-                     {"free bits -0.5", [](L& l) { l.weight.free_bits = -0.5f; }}});
+  const L good{view(3, 8), view(6, 4), view(1, 4), activation(3, 8), view(6, 1), view(6, 1), view(6, 1), noise(), {}};
+  expect_checked<L>(
+      "latent_backward", good,
+      {{"stats", &L::stats, kShape},
+       {"dz", &L::dz, kShape},
+       {"kl_dims", &L::kl_dims, kShape},
+       {"dstats", &L::dstats, kShape},
+       {"path", &L::path, kShape | kOptional},
+       {"density", &L::density, kShape | kOptional},
+       {"score", &L::score, kShape | kOptional}},
+      {{"score is not given", [](L& l) { l.dz = l.path = l.score = {}, l.constant_path = 0; }},
+       {"score is [7, 1], not [K * 3, 1]", [](L& l) { l.dz = l.path = {}, l.constant_path = 0, l.score.rows = 7; }},
+       {"step is not given", [](L& l) { l.noise.step = nullptr; }},
+       {"beta is -1", [](L& l) { l.weight.beta = -1; }},
+       {"beta is nan", [](L& l) { l.weight.beta = NAN; }},
+       {"free bits -0.5", [](L& l) { l.weight.free_bits = -0.5f; }}});
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ TEST_P(Shapes, Latent) {
     expect_close(z.get(), want.z, 1e-5, 4e-6, "z");
     expect_close(kl.get(), want.kl, 1e-5, 1e-5, "kl");
     expect_close(kl_dims.get(), want.kl_dims, 1e-6, 1e-5, "kl_dims");
-    backend_.latent_backward(Estimator::pathwise, stats, noise_, dz, {}, kl_dims, 0.1f, dstats);
+    backend_.latent_backward({}, stats, noise_, dz, {}, kl_dims, 0.1f, dstats);
     const auto gradient =
         reference::latent_backward(widen(stats.get()), key, widen(dz.get()), {}, widen(kl_dims.get()), 0.1, K, L);
     expect_close(dstats.get(), gradient, 2e-5 * std::sqrt(static_cast<double>(K)), 1e-5, "dstats");
@@ -109,7 +109,7 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
 
   const M z(b, 2 * R, D / 2), kl(b, R, 1), kl_dims(b, 1, D / 2), dstats(b, R, D);
   b.sample_latent(logits, noise, z, kl, kl_dims);
-  b.latent_backward(Estimator::pathwise, logits, noise, z, {1, 0, 0}, kl_dims, 0.1f, dstats);
+  b.latent_backward({}, logits, noise, z, {1, 0, 0}, kl_dims, 0.1f, dstats);
   keep(z, kl, kl_dims, dstats);
 
   const M w(b, D, D, random_vector(D * D, 8)), y(b, R, D), pre(b, R, D), dw(b, D, D), db(b, 1, D), dx(b, R, D);

@@ -129,11 +129,16 @@ class Backend {
   void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr,
                      View log_p_z = {}, View log_q = {});
 
-  /// dstats [B, 2L] [A] from dz [R, L] and the KL, by the estimator; draws the same eps again:
-  ///   dmu = sum_k dz + s mu;  dlogvar = sum_k dz eps exp(logvar/2)/2 + s (exp(logvar) - 1)/2,
-  ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits; dlogvar = 0 outside the clamp.
-  void latent_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView dz, const KlWeight& weight,
-                       ConstView kl_dims, float kl_scale, View dstats);
+  /// dstats [B, 2L] [A], the loss's gradient by the posterior's statistics, from dz [R, L], its gradient through the
+  /// decoder. Draws the same eps again; sigma = exp(logvar/2), z = mu + sigma eps before rounding:
+  ///   path = t (dz + w (z - e eps / sigma))
+  ///   dmu     =      sum_k [path - c eps / sigma] + s mu
+  ///   dlogvar = 1/2 (sum_k [path sigma eps - (1 - e) t w - c (eps^2 - 1)] + s (sigma^2 - 1) - h), 0 outside the clamp,
+  ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits.
+  /// By default dmu = sum_k dz + s mu, dlogvar = 1/2 (sum_k dz sigma eps + s (sigma^2 - 1)). dz may be empty where t is
+  /// 0 for all rows. cuvae/estimator.h has the terms of each estimator.
+  void latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
+                       const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats);
 
   /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1]; in the same pass, where
   /// given, dlogits [R, D] [A] = row_weight[r] * (x - sigmoid(l)), which may be the logits themselves, and the step's
@@ -182,7 +187,7 @@ class Backend {
                                   View dw, View db, View dx) = 0;
   virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments,
                                 View log_p_z, View log_q) = 0;
-  virtual void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
+  virtual void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
   virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
                                      View dlogits, const ElboLoss* loss) = 0;

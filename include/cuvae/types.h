@@ -108,6 +108,17 @@ struct RowFactor {
   ConstView rows;  ///< [R, 1], in the backend's memory
 };
 
+/// What latent_backward sums over the samples of a row; see there for the letters. The default is the pathwise
+/// gradient with the KL in closed form.
+struct LatentTerms {
+  RowFactor path = 1.0f;           ///< t, of what reaches the encoder through z
+  RowFactor density = 0.0f;        ///< w, of log p(z) - log q(z|x) in the loss
+  RowFactor score = 0.0f;          ///< c, of the score of q
+  float entropy = 0.0f;            ///< h, of the posterior's entropy in closed form
+  bool stick_the_landing = false;  ///< the path alone, without the gradient by the parameters of log q: e = 1
+  constexpr bool pathwise() const { return path.is(1) && density.is(0) && score.is(0) && entropy == 0; }
+};
+
 /// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
 /// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
 /// kl_dims are added to `sums` (doubles, see metric::Slot).

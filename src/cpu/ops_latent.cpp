@@ -8,10 +8,10 @@ namespace {
 // Chunks hold whole rows of stats; their normals fit the first-level cache unless one row alone is larger.
 struct LatentChunks {
   Index rows, samples, latent, chunk, noise_floats;
-  LatentChunks(ConstView stats, ConstView z)
+  LatentChunks(ConstView stats, Index sample_rows)
       : rows(stats.rows),
-        samples(z.rows / stats.rows),
-        latent(z.cols),
+        samples(sample_rows / stats.rows),
+        latent(stats.cols / 2),
         chunk(std::max<Index>(1, 4096 / (samples * latent))),
         noise_floats(std::min(chunk, rows) * samples * latent) {}
 };
@@ -39,7 +39,7 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
 
 void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
                                   View log_p_z, View log_q) {
-  const LatentChunks s(stats, z);
+  const LatentChunks s(stats, z.rows);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
   with_normals(threads_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
     p_.sample_latent(stats.f32() + begin * stats.cols, normals, end - begin, s.samples, s.latent,
@@ -53,16 +53,22 @@ void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, V
   if (moments != nullptr) do_moments(stats, moments);
 }
 
-void CpuBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
+void CpuBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
                                     const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
-  const LatentChunks s(stats, dz);
+  const LatentChunks s(stats, dz ? dz.rows : terms.score.rows.rows);
   const float scale = kl_scale * math::kl_weight(weight, *noise.step);
   partial_.resize(static_cast<std::size_t>(s.latent));  // s of each dimension
   for (Index l = 0; l < s.latent; ++l)
     partial_[static_cast<std::size_t>(l)] = kl_dims.f32()[l] < weight.free_bits ? 0.0f : scale;
   with_normals(threads_, p_, s, noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
-    p_.latent_backward(stats.f32() + begin * stats.cols, normals, dz.f32() + begin * s.samples * s.latent,
-                       partial_.data(), end - begin, s.samples, s.latent, dstats.f32() + begin * stats.cols);
+    const float *mu = stats.f32() + begin * stats.cols, *d = dz ? dz.f32() + begin * s.samples * s.latent : nullptr;
+    float* dmu = dstats.f32() + begin * stats.cols;
+    if (terms.pathwise()) {
+      p_.latent_backward(mu, normals, d, partial_.data(), end - begin, s.samples, s.latent, dmu);
+    } else {
+      p_.latent_backward_terms(terms, begin * s.samples, mu, normals, d, partial_.data(), end - begin, s.samples,
+                               s.latent, dmu);
+    }
   });
 }
 

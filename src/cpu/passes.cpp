@@ -201,6 +201,38 @@ void latent_backward(const float* stats, const float* noise, const float* dz, co
   }
 }
 
+void latent_backward_terms(const LatentTerms& terms, Index first, const float* stats, const float* noise,
+                           const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
+                           float* dstats) {
+  const float stick = terms.stick_the_landing ? 1.0f : 0.0f;
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
+    for (Index k = 0; k < samples; ++k, noise += latent) {
+      const Index r = first + b * samples + k;
+      const float t = m::at(terms.path, r), w = m::at(terms.density, r), c = m::at(terms.score, r);
+      const float* d = dz != nullptr ? dz + (b * samples + k) * latent : nullptr;
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l) {
+        const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
+        const float pull = eps / sigma, z = mu[l] + sigma * eps;
+        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * (z - stick * pull));
+        dmu[l] += path - c * pull;
+        dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
+      }
+    }
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), s = kl_scale[l];
+      dmu[l] += s * mu[l];
+      const float d = 0.5f * (dlogvar[l] + s * (m::exp(lv) - 1.0f) - terms.entropy);
+      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+    }
+  }
+}
+
 float bernoulli_row(const float* logits, const float* x, Index cols, float weight, float* dlogits) {
   float sum = 0.0f;
   if (dlogits != nullptr) {
@@ -282,8 +314,8 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 
 extern const Passes table;
 const Passes table = {
-    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,  gather_row,     normals,
-    sample_latent,           log_densities,   latent_backward,     bernoulli_row, gaussian_row,  sum_of_squares,
-    update};
+    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,    normals,
+    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, bernoulli_row, gaussian_row,
+    sum_of_squares,          update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

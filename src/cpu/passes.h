@@ -37,6 +37,10 @@ struct Passes {
   /// See Backend::latent_backward; kl_scale[l] is s, already 0 in dimensions below the free bits.
   void (*latent_backward)(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
                           Index samples, Index latent, float* dstats);
+  /// The same with any terms; `first` is the number of the first sample row, dz may be null.
+  void (*latent_backward_terms)(const LatentTerms& terms, Index first, const float* stats, const float* noise,
+                                const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
+                                float* dstats);
   /// One row of logits or means; returns log p, writes the gradient when given.
   float (*bernoulli_row)(const float* logits, const float* x, Index cols, float weight, float* dlogits);
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.

@@ -39,8 +39,8 @@ class CudaBackend final : public Backend {
                           View db, View dx) override;
   void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments, View log_p_z,
                         View log_q) override;
-  void do_latent_backward(Estimator, ConstView stats, const Noise&, ConstView dz, const KlWeight&, ConstView kl_dims,
-                          float kl_scale, View dstats) override;
+  void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
+                          ConstView kl_dims, float kl_scale, View dstats) override;
   void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                              const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,

@@ -63,10 +63,11 @@ void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, 
                                         kl.f32(), kl_dims.f32(), moments, log_p_z.f32(), log_q.f32()});
 }
 
-void CudaBackend::do_latent_backward(Estimator, ConstView stats, const Noise& noise, ConstView dz,
+void CudaBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
                                      const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
-  enqueue("latent_backward", LatentBackward{stats.f32(), dz.f32(), kl_dims.f32(), noise, weight, kl_scale, stats.rows,
-                                            dz.rows / stats.rows, dz.cols, dstats.data, dstats.dtype});
+  const Index rows = dz ? dz.rows : terms.score.rows.rows;
+  enqueue("latent_backward", LatentBackward{terms, stats.f32(), dz.f32(), kl_dims.f32(), noise, weight, kl_scale,
+                                            stats.rows, rows / stats.rows, stats.cols / 2, dstats.data, dstats.dtype});
 }
 
 namespace {
