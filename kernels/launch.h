@@ -88,6 +88,25 @@ struct Gaussian {
 std::size_t scratch_bytes(const Gaussian&);
 cudaError_t launch(const Gaussian&, Scratch, cudaStream_t);
 
+struct ImportanceWeights {
+  const float *log_p_x, *log_p_z, *log_q;  // [batch * samples]
+  Index batch, samples;
+  float *bound, *weights, *effective;  // [batch], [batch * samples], [batch] or null
+  Loss loss;
+};
+std::size_t scratch_bytes(const ImportanceWeights&);
+cudaError_t launch(const ImportanceWeights&, Scratch, cudaStream_t);
+
+struct ScoreWeights {
+  Estimator estimator;
+  const float *log_p_x, *log_p_z, *log_q;  // [batch * samples]; log_q is null where the cost leaves it out
+  Index batch, samples;
+  RunningMean* running_mean;  // for score_mean
+  float* score;               // [batch * samples]
+};
+std::size_t scratch_bytes(const ScoreWeights&);
+cudaError_t launch(const ScoreWeights&, Scratch, cudaStream_t);
+
 /// y = act(y + b), pre = y + b where given.
 struct BiasActivation {
   void *y, *pre;  // [rows, cols], the same or null

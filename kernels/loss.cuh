@@ -20,8 +20,8 @@ __device__ double sum_of(Index n, F f) {
   return block_sum(sum);
 }
 
-/// log_p [rows] may have been written by this launch.
-__device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows) {
+/// log_p [rows] and `bound` [batch], whose loss it is if there is one, may have been written by this launch.
+__device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows, const float* bound = nullptr) {
   const double reconstruction = sum_of(rows, [&](Index i) { return __ldcg(log_p + i); }) / static_cast<double>(rows);
   const double kl = sum_of(op.batch, [&](Index i) { return op.kl[i]; }) / static_cast<double>(op.batch);
   double penalty = kl;
@@ -33,7 +33,9 @@ __device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows)
     });
     if (std::isfinite(kl)) penalty = held;  // the comparison hides a NaN
   }
-  const double value = -reconstruction + static_cast<double>(math::kl_weight(op.weight, *op.step)) * penalty;
+  double value = -reconstruction + static_cast<double>(math::kl_weight(op.weight, *op.step)) * penalty;
+  if (bound != nullptr)
+    value = -sum_of(op.batch, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(op.batch);
   const bool finite = std::isfinite(static_cast<float>(value));
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
   if (thread == 0) {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "cuvae/estimator.h"
 #include "text.h"
 
 namespace cuvae {
@@ -94,6 +95,25 @@ void check_kl_weight(const Check& check, const KlWeight& w) {
                                                        number(w.free_bits) + " but neither may be negative");
 }
 
+// The loss's arrays for a batch as large as `batch`.
+void check_loss(const Check& check, const ElboLoss& loss, const char* name, ConstView batch) {
+  check.matches("kl", loss.kl, DType::f32, batch.rows, 1, name, batch);
+  check.f32("kl_dims", loss.kl_dims);
+  check.true_that(loss.kl_dims.rows == 1, "kl_dims is " + shape(loss.kl_dims) + " but must be one row");
+  check_kl_weight(check, loss.weight);
+  check.pointer("step", loss.step);
+  check.pointer("loss", loss.loss);
+  check.pointer("sums", loss.sums);
+}
+
+// The log-densities of sample rows.
+void check_densities(const Check& check, ConstView log_p_x, ConstView log_p_z, ConstView log_q) {
+  check.f32("log_p_x", log_p_x);
+  check.true_that(log_p_x.cols == 1, "log_p_x is " + shape(log_p_x) + " but must be one column");
+  check.matches("log_p_z", log_p_z, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+  check.matches("log_q", log_q, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+}
+
 // A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
 void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, const RowFactor& row_weight,
                       View log_p, View gradient, const ElboLoss* loss) {
@@ -104,14 +124,7 @@ void check_likelihood(const Check& check, const char* name, ConstView output, Co
   check.matches("log_p", log_p, DType::f32, output.rows, 1, name, output);
   if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, output.rows, 1, name, output);
   if (gradient) check.matches("the gradient", gradient, output.dtype, output.rows, output.cols, name, output);
-  if (loss == nullptr) return;
-  check.matches("kl", loss->kl, DType::f32, x.rows, 1, "x", x);
-  check.f32("kl_dims", loss->kl_dims);
-  check.true_that(loss->kl_dims.rows == 1, "kl_dims is " + shape(loss->kl_dims) + " but must be one row");
-  check_kl_weight(check, loss->weight);
-  check.pointer("step", loss->step);
-  check.pointer("loss", loss->loss);
-  check.pointer("sums", loss->sums);
+  if (loss != nullptr) check_loss(check, *loss, "x", x);
 }
 
 }  // namespace
@@ -238,6 +251,35 @@ void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale
                       std::to_string(x.cols) + "]");
   if (dlog_scale) check.matches("dlog_scale", dlog_scale, DType::f32, 1, log_scale.cols, "log_scale", log_scale);
   do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale, loss);
+}
+
+void Backend::importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                                 View effective, const ElboLoss* loss) {
+  const Check check("importance_weights", *this);
+  check_densities(check, log_p_x, log_p_z, log_q);
+  check.f32("bound", bound);
+  check.true_that(bound.cols == 1 && log_p_x.rows % bound.rows == 0,
+                  "log_p_x is " + shape(log_p_x) + " but bound is " + shape(bound));
+  check.matches("weights", weights, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+  if (effective) check.matches("effective", effective, DType::f32, bound.rows, 1, "bound", bound);
+  if (loss != nullptr) check_loss(check, *loss, "bound", bound);
+  do_importance_weights(log_p_x, log_p_z, log_q, bound, weights, effective, loss);
+}
+
+void Backend::score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
+                            Index samples, RunningMean* running_mean, View score) {
+  const Check check("score_weights", *this);
+  check_densities(check, log_p_x, log_p_z, log_q);
+  check.true_that(uses_score(estimator), std::string(to_string(estimator)) + " takes no scores");
+  check.true_that(samples >= least_samples(estimator), "samples is " + std::to_string(samples) + " but " +
+                                                           std::string(to_string(estimator)) + " needs at least " +
+                                                           std::to_string(least_samples(estimator)));
+  check.true_that(log_p_x.rows % samples == 0,
+                  "log_p_x is " + shape(log_p_x) + " but samples is " + std::to_string(samples));
+  check.matches("score", score, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+  if (estimator == Estimator::score_mean) check.pointer("running_mean", running_mean);
+  const bool joint = is_score_function(estimator) && cost == Cost::joint;
+  do_score_weights(estimator, log_p_x, log_p_z, joint ? ConstView{} : log_q, samples, running_mean, score);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {

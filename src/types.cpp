@@ -48,7 +48,23 @@ struct Names<Initialization> {
 template <>
 struct Names<Estimator> {
   static constexpr const char* what = "estimator";
-  static constexpr std::pair<Estimator, std::string_view> all[] = {{Estimator::pathwise, "pathwise"}};
+  static constexpr std::pair<Estimator, std::string_view> all[] = {{Estimator::pathwise, "pathwise"},
+                                                                   {Estimator::total, "total"},
+                                                                   {Estimator::stl, "stl"},
+                                                                   {Estimator::score, "score"},
+                                                                   {Estimator::score_mean, "score-mean"},
+                                                                   {Estimator::rloo, "rloo"},
+                                                                   {Estimator::iwae, "iwae"},
+                                                                   {Estimator::stl_iwae, "stl-iwae"},
+                                                                   {Estimator::dreg, "dreg"},
+                                                                   {Estimator::rws_dreg, "rws-dreg"},
+                                                                   {Estimator::vimco, "vimco"},
+                                                                   {Estimator::vimco_arithmetic, "vimco-arithmetic"}};
+};
+template <>
+struct Names<Cost> {
+  static constexpr const char* what = "cost";
+  static constexpr std::pair<Cost, std::string_view> all[] = {{Cost::elbo, "elbo"}, {Cost::joint, "joint"}};
 };
 template <>
 struct Names<Optimizer> {
@@ -88,6 +104,7 @@ std::string_view to_string(Activation v) { return name_of(v); }
 std::string_view to_string(Likelihood v) { return name_of(v); }
 std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
+std::string_view to_string(Cost v) { return name_of(v); }
 std::string_view to_string(Optimizer v) { return name_of(v); }
 std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
 
@@ -106,6 +123,7 @@ template Activation parse<Activation>(std::string_view);
 template Likelihood parse<Likelihood>(std::string_view);
 template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);
+template Cost parse<Cost>(std::string_view);
 template Optimizer parse<Optimizer>(std::string_view);
 template LearningRate::Kind parse<LearningRate::Kind>(std::string_view);
 

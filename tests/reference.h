@@ -94,6 +94,15 @@ LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeigh
 LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, const RowWeight& row_weight,
                           Index samples, Index width);
 
+// What the samples of a row count for, from their log-densities.
+
+struct ImportanceWeights {
+  Vector bound, weights, effective;
+};
+ImportanceWeights importance_weights(const Vector& log_w, Index samples);
+/// `costs` are log w, or for Cost::joint without log q.
+Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline);
+
 struct Loss {
   double loss, reconstruction, kl;
 };

@@ -153,6 +153,23 @@ class Backend {
   void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
                          View dmean, View dlog_scale, const ElboLoss* loss = nullptr);
 
+  /// What a bound over K = R/B samples a row makes of their log-densities [R, 1], log w = log p(x|z) + log p(z) - log
+  /// q(z|x): bound [B, 1] = log mean_k w (Burda et al. 2015, section 3), weights [R, 1] = w / sum_k w, and where given
+  /// the effective sample size [B, 1] = 1 / sum_k weights^2, from 1 to K (Kong 1992). The largest w is taken out, so
+  /// that nothing overflows. In the same pass, where given, the step's loss: -mean(bound), in place of the ELBO's.
+  void importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                          View effective, const ElboLoss* loss = nullptr);
+
+  /// score [R, 1], what each sample's score counts for (c times R, or B for VIMCO, see latent_backward), f being the
+  /// cost of a sample:
+  ///   score f;  score_mean f - running_mean, which then takes this batch in;  rloo f_k - mean_{j != k} f_j;
+  ///   vimco L - L_k - weights_k, L the bound and L_k the bound without sample k, in whose place comes the others'
+  ///   geometric or arithmetic mean.
+  /// Throws Error for other estimators, and for fewer `samples` K than least_samples(estimator). A batch whose mean
+  /// cost is not finite leaves the running mean as it was; only score_mean needs one.
+  void score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
+                     Index samples, RunningMean* running_mean, View score);
+
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
   /// norm to `sums` on an update.
@@ -193,6 +210,11 @@ class Backend {
                                      View dlogits, const ElboLoss* loss) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
                                     View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
+  virtual void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                                     View effective, const ElboLoss* loss) = 0;
+  /// Without log_q, f is the joint's.
+  virtual void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
+                                RunningMean*, View score) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
   virtual void do_round_to_bf16(ConstView /*from*/, View /*to*/) {}
   virtual void do_moments(ConstView x, double* acc) = 0;

@@ -37,10 +37,35 @@ enum class Initialization : std::uint8_t {
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
 };
 
-/// How the encoder's gradient is estimated.
+/// How the encoder's gradient is estimated. Every one but stl_iwae is unbiased: of the ELBO, then, from iwae on, of the
+/// bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too. See cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
-  pathwise,  ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
+  pathwise,          ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
+  total,             ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
+  stl,               ///< the same without the score of log q, "sticking the landing": Roeder et al. 2017
+  score,             ///< score function (REINFORCE): Williams 1992
+  score_mean,        ///< less a running mean of its cost over the batches before: Mnih and Gregor 2014
+  rloo,              ///< less the mean cost of the row's other samples, K >= 2: Kool et al. 2019
+  iwae,              ///< reparameterized gradient of the bound: Burda et al. 2015
+  stl_iwae,          ///< the same without the score of log q; biased for K > 1: Roeder et al. 2017
+  dreg,              ///< doubly reparameterized: Tucker et al. 2018
+  rws_dreg,          ///< doubly reparameterized wake-phase update of reweighted wake-sleep, K >= 2: Tucker et al. 2018
+  vimco,             ///< score function, the other samples' geometric mean as baseline, K >= 2: Mnih and Rezende 2016
+  vimco_arithmetic,  ///< with their arithmetic mean, K >= 2: Mnih and Rezende 2016
 };
+
+/// What the score function of the ELBO weighs a sample by. Both are unbiased, their variances differ.
+enum class Cost : std::uint8_t {
+  elbo,   ///< log p(x|z) + log p(z) - log q(z|x), log q frozen
+  joint,  ///< log p(x|z) + log p(z); the entropy of q in closed form besides
+};
+
+/// The score function's baseline: sum / weight, the mean of all batches' means with weights decaying by kBaselineDecay
+/// (Mnih and Gregor 2014). Zero before the first batch. Lies in the backend's memory.
+struct RunningMean {
+  double sum = 0.0, weight = 0.0;
+};
+inline constexpr double kBaselineDecay = 0.9;
 
 enum class Optimizer : std::uint8_t {
   adam,   ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
@@ -175,6 +200,7 @@ std::string_view to_string(Activation);
 std::string_view to_string(Likelihood);
 std::string_view to_string(Initialization);
 std::string_view to_string(Estimator);
+std::string_view to_string(Cost);
 std::string_view to_string(Optimizer);
 std::string_view to_string(LearningRate::Kind);
 template <class Enum>

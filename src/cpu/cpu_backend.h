@@ -38,6 +38,10 @@ class CpuBackend final : public Backend {
                              const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
                             View dmean, View dlog_scale, const ElboLoss* loss) override;
+  void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                             View effective, const ElboLoss* loss) override;
+  void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples, RunningMean*,
+                        View score) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
   void do_moments(ConstView x, double* acc) override;
 
@@ -45,7 +49,8 @@ class CpuBackend final : public Backend {
   void chunks(Index n, Index chunk, F f) const {
     parallel_chunks(threads_, n, chunk, f);
   }
-  static void elbo_loss(ConstView log_p, const ElboLoss& loss);
+  /// With a bound, the loss is of that.
+  static void elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound = {});
   /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order.
   static void combine(const std::vector<float>& chunk_sums, Index width, float* out);
 

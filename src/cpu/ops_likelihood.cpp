@@ -13,7 +13,7 @@ double sum(ConstView v) {
 }
 }  // namespace
 
-void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss) {
+void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound) {
   const float* kl_dims = loss.kl_dims.f32();
   const Index latent = loss.kl_dims.cols;
   const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows),
@@ -24,7 +24,8 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss) {
     for (Index l = 0; l < latent; ++l) penalty += static_cast<double>(std::max(loss.weight.free_bits, kl_dims[l]));
     if (!std::isfinite(kl)) penalty = kl;  // max() may hide a NaN
   }
-  const double value = -reconstruction + static_cast<double>(math::kl_weight(loss.weight, *loss.step)) * penalty;
+  double value = -reconstruction + static_cast<double>(math::kl_weight(loss.weight, *loss.step)) * penalty;
+  if (bound) value = -sum(bound) / static_cast<double>(bound.rows);
   *loss.loss = static_cast<float>(value);
   if (!std::isfinite(*loss.loss)) return;
   loss.sums[metric::steps] += 1.0;

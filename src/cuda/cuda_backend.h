@@ -45,6 +45,10 @@ class CudaBackend final : public Backend {
                              const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
                             View dmean, View dlog_scale, const ElboLoss* loss) override;
+  void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                             View effective, const ElboLoss* loss) override;
+  void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples, RunningMean*,
+                        View score) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
   void do_round_to_bf16(ConstView from, View to) override;
   void do_moments(ConstView x, double* acc) override;

@@ -90,6 +90,19 @@ void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView lo
                    log_scale.cols, row_weight, log_p.f32(), dmean.data, dlog_scale.f32(), of(loss)});
 }
 
+void CudaBackend::do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
+                                        View effective, const ElboLoss* loss) {
+  enqueue("importance_weights",
+          ImportanceWeights{log_p_x.f32(), log_p_z.f32(), log_q.f32(), bound.rows, log_p_x.rows / bound.rows,
+                            bound.f32(), weights.f32(), effective.f32(), of(loss)});
+}
+
+void CudaBackend::do_score_weights(Estimator estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
+                                   Index samples, RunningMean* running_mean, View score) {
+  enqueue("score_weights", ScoreWeights{estimator, log_p_x.f32(), log_p_z.f32(), log_q.f32(), score.rows / samples,
+                                        samples, running_mean, score.f32()});
+}
+
 void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
                           double* sums) {
   enqueue("adam", Adam{arena, step, loss, state, sums});

@@ -1,0 +1,32 @@
+// Which estimators of the encoder's gradient need what, and the terms that make latent_backward compute them.
+#pragma once
+#include "cuvae/types.h"
+
+namespace cuvae {
+
+/// Bounds over K samples, sharper than the ELBO: log-mean-exp of log w, w = p(x|z) p(z) / q(z|x).
+constexpr bool is_importance_weighted(Estimator e) { return e >= Estimator::iwae; }
+constexpr bool is_vimco(Estimator e) { return e == Estimator::vimco || e == Estimator::vimco_arithmetic; }
+/// The ELBO by the score of q and a Cost.
+constexpr bool is_score_function(Estimator e) {
+  return e == Estimator::score || e == Estimator::score_mean || e == Estimator::rloo;
+}
+/// Whether score_weights makes an array for it.
+constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco(e); }
+/// Whether it differentiates through the samples, and so needs the decoder's dz.
+constexpr bool uses_path(Estimator e) { return !uses_score(e); }
+/// Whether log p(z) and log q(z|x) of each sample are needed.
+constexpr bool uses_log_densities(Estimator e) { return is_importance_weighted(e) || is_score_function(e); }
+/// The fewest samples K that it is defined for.
+constexpr Index least_samples(Estimator e) {
+  return e == Estimator::rloo || e == Estimator::rws_dreg || is_vimco(e) ? 2 : 1;
+}
+
+/// The terms of an estimator over a batch of `batch` rows with K samples each, for the loss -mean(ELBO) or
+/// -mean(bound). dz must come from a decoder whose rows have the weight -1/R or, for importance-weighted ones,
+/// -weights/B. `weights` and `score` [R, 1] are those of importance_weights and score_weights; an estimator that needs
+/// none ignores them.
+LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samples, ConstView weights,
+                         ConstView score);
+
+}  // namespace cuvae

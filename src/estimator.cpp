@@ -1,0 +1,52 @@
+#include "cuvae/estimator.h"
+
+namespace cuvae {
+
+LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samples, ConstView weights,
+                         ConstView score) {
+  const float per_batch_row = 1.0f / static_cast<float>(batch), per_row = 1.0f / static_cast<float>(batch * samples);
+  LatentTerms t;
+  switch (estimator) {
+    case Estimator::pathwise:
+      break;
+    case Estimator::total:
+      t.density = per_row;
+      break;
+    case Estimator::stl:
+      t.density = per_row;
+      t.stick_the_landing = true;
+      break;
+    case Estimator::score:
+    case Estimator::score_mean:
+    case Estimator::rloo:
+      t.path = 0.0f;
+      t.score = {per_row, score};
+      t.entropy = cost == Cost::joint ? per_batch_row : 0.0f;
+      break;
+    case Estimator::iwae:
+      t.density = {per_batch_row, weights};
+      break;
+    case Estimator::stl_iwae:
+      t.density = {per_batch_row, weights};
+      t.stick_the_landing = true;
+      break;
+    case Estimator::dreg:
+      t.path = {1.0f, weights};
+      t.density = {per_batch_row, weights};
+      t.stick_the_landing = true;
+      break;
+    case Estimator::rws_dreg:
+      t.path = {-1.0f, weights, 1.0f};
+      t.density = {per_batch_row, weights};
+      t.stick_the_landing = true;
+      break;
+    case Estimator::vimco:
+    case Estimator::vimco_arithmetic:
+      t.path = 0.0f;
+      t.score = {per_batch_row, score};
+      break;
+  }
+  return t;
+}
+
+}  // namespace cuvae

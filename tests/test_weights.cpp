@@ -1,0 +1,177 @@
+// importance_weights and score_weights: what the samples of a row count for.
+#include <limits>
+
+#include "op_test.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+using reference::Vector;
+
+struct Shape {
+  Index batch, samples;
+  Index rows() const { return batch * samples; }
+};
+constexpr Shape kShapes[] = {{1, 1}, {2, 1}, {3, 2}, {7, 5}, {33, 31}, {9, 32}, {65, 33}, {300, 3}, {2, 1000}};
+
+std::string trace(Shape s) { return "B " + std::to_string(s.batch) + ", K " + std::to_string(s.samples); }
+
+/// Multiples of 1/64, so that float32 adds and subtracts them without rounding.
+std::vector<float> sixty_fourths(Index size, std::uint64_t seed, float low, float high) {
+  std::vector<float> v = random_vector(size, seed, low, high);
+  for (float& f : v) f = std::round(f * 64) / 64;
+  return v;
+}
+
+/// Log-densities of samples whose log-weights in a row lie within `spread` nats or so, 500 nats below zero.
+struct Densities {
+  Densities(Backend& backend, Shape s, float spread)
+      : p_x(backend, s.rows(), 1, sixty_fourths(s.rows(), 31, -500 - spread, -500)),
+        p_z(backend, s.rows(), 1, sixty_fourths(s.rows(), 32, -30 - spread / 4, -30)),
+        q(backend, s.rows(), 1, sixty_fourths(s.rows(), 33, -20 - spread / 4, -20)) {}
+  Vector log_w(Cost cost = Cost::elbo) const {
+    Vector sum = reference::widen(p_x.get());
+    const auto of_z = p_z.get(), of_q = q.get();
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += double{of_z[i]} - (cost == Cost::elbo ? of_q[i] : 0.0f);
+    return sum;
+  }
+  Matrix p_x, p_z, q;
+};
+
+class Weights : public OpTest {
+ protected:
+  std::vector<float> scores(Estimator e, Shape s, const Densities& d, Cost cost = Cost::elbo,
+                            RunningMean* mean = nullptr) {
+    const Matrix score(backend_, s.rows(), 1);
+    backend_.score_weights(e, cost, d.p_x, d.p_z, d.q, s.samples, mean, score);
+    return score.get();
+  }
+};
+CUVAE_ON_EVERY_BACKEND(Weights);
+
+// A weight is an exponential (2.5 ulp, and e^-87 at the least) over a sum of them; the bound's logarithm has the sum's
+// relative error.
+TEST_P(Weights, ImportanceWeightsMatchTheReference) {
+  for (const Shape s : kShapes)
+    for (const float spread : {2.0f, 100.0f}) {
+      SCOPED_TRACE(trace(s) + ", spread " + std::to_string(spread));
+      const Densities d(backend_, s, spread);
+      const Matrix bound(backend_, s.batch, 1), weights(backend_, s.rows(), 1), effective(backend_, s.batch, 1);
+      backend_.importance_weights(d.p_x, d.p_z, d.q, bound, weights, effective);
+      const auto want = reference::importance_weights(d.log_w(), s.samples);
+      const double error = sum_error(s.samples);
+      expect_close(bound.get(), want.bound, error, 0x1p-23, "bound");
+      expect_close(weights.get(), want.weights, 2e-38, 2 * error, "weights");
+      expect_close(effective.get(), want.effective, 0, 5 * error, "effective");
+      const Matrix bound_alone(backend_, s.batch, 1);
+      backend_.importance_weights(d.p_x, d.p_z, d.q, bound_alone, weights, {});
+      expect_same_bits(bound_alone.get(), bound.get(), "bound without the effective sample size");
+    }
+}
+
+TEST_P(Weights, EqualSamplesHaveEqualWeights) {
+  const Matrix same(backend_, 12, 1, std::vector<float>(12, -700)), zero(backend_, 12, 1, std::vector<float>(12, 0)),
+      bound(backend_, 3, 1), weights(backend_, 12, 1), effective(backend_, 3, 1);
+  backend_.importance_weights(same, zero, zero, bound, weights, effective);
+  EXPECT_EQ(bound.get(), std::vector<float>(3, -700));
+  EXPECT_EQ(weights.get(), std::vector<float>(12, 0.25f));
+  EXPECT_EQ(effective.get(), std::vector<float>(3, 4));
+}
+
+TEST_P(Weights, NothingOverflowsWhateverTheLogWeights) {
+  for (const float far : {1e4f, 1e30f}) {
+    const Matrix p_x(backend_, 2, 1, {-far, far}), zero(backend_, 2, 1, {0, 0}), bound(backend_, 1, 1),
+        weights(backend_, 2, 1), effective(backend_, 1, 1), score(backend_, 2, 1);
+    backend_.importance_weights(p_x, zero, zero, bound, weights, effective);
+    expect_close(bound.get(), {far - std::log(2.0)}, 0, 0x1p-23, "bound");
+    expect_close(weights.get(), {0, 1}, 2e-38, 0, "weights");
+    EXPECT_EQ(effective.get(), std::vector<float>{1});
+    backend_.score_weights(Estimator::vimco, Cost::elbo, p_x, zero, zero, 2, nullptr, score);
+    // Without the large sample both are the small one: the bound falls by far - (-far), less log 2.
+    expect_close(score.get(), {-std::log(2.0), 2.0 * far - std::log(2.0) - 1}, 1e-6, 1e-6, "score");
+  }
+}
+
+TEST_P(Weights, TheLossIsTheBoundsMean) {
+  for (const Shape s : kShapes) {
+    SCOPED_TRACE(trace(s));
+    const Densities d(backend_, s, 10);
+    const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{5});
+    const Matrix bound(backend_, s.batch, 1), weights(backend_, s.rows(), 1), loss(backend_, 1, 1),
+        kl(backend_, s.batch, 1, random_vector(s.batch, 34, 0, 30)), kl_dims(backend_, 1, 2, {1, 2});
+    const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 2, 3.0));
+    const ElboLoss out{kl, kl_dims, {}, step.data(), loss.data(), sums.data()};
+    backend_.importance_weights(d.p_x, d.p_z, d.q, bound, weights, {}, &out);
+    const Vector of_bound = reference::moments(reference::widen(bound.get()), 1),
+                 of_p_x = reference::moments(reference::widen(d.p_x.get()), 1),
+                 of_kl = reference::moments(reference::widen(kl.get()), 1);
+    expect_close(loss.get(), {-of_bound[1]}, 0, 0x1p-23, "loss");
+    expect_close(sums.get(), {4, 3 - of_bound[1], 3 + of_p_x[1], 3 + of_kl[1], 3, 3, 4, 5}, 0, 1e-12, "sums");
+  }
+}
+
+TEST_P(Weights, ABoundThatIsNotFiniteIsNotSummed) {
+  const Matrix p_x(backend_, 2, 1, {-1, NAN}), zero(backend_, 2, 1, {0, 0}), bound(backend_, 1, 1),
+      weights(backend_, 2, 1), loss(backend_, 1, 1), kl(backend_, 1, 1, {1}), kl_dims(backend_, 1, 1, {1});
+  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{5});
+  const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 1));
+  const ElboLoss out{kl, kl_dims, {}, step.data(), loss.data(), sums.data()};
+  backend_.importance_weights(p_x, zero, zero, bound, weights, {}, &out);
+  EXPECT_TRUE(std::isnan(loss.get()[0]));
+  EXPECT_EQ(sums.get(), std::vector<double>(metric::kl_dims + 1));
+}
+
+// Costs are exact. Leave-one-out: differences up to the spread, averaged. VIMCO: logarithms of sums up to the spread,
+// each with the sum's error.
+TEST_P(Weights, ScoreWeightsMatchTheReference) {
+  for (const Shape s : kShapes)
+    for (const float spread : {2.0f, 100.0f})
+      for (const Cost cost : {Cost::elbo, Cost::joint}) {
+        SCOPED_TRACE(trace(s) + ", spread " + std::to_string(spread) + ", " + std::string(to_string(cost)));
+        const Densities d(backend_, s, spread);
+        const Vector f = d.log_w(cost), log_w = d.log_w();
+        const double error = 4 * (1 + 2 * double{spread}) * sum_error(s.samples);
+        const auto expect = [&](Estimator e, const Vector& costs, double atol) {
+          expect_close(scores(e, s, d, cost), reference::score_weights(e, costs, s.samples, 0), atol, 0x1p-22,
+                       std::string(to_string(e)));
+        };
+        expect(Estimator::score, f, 0);
+        if (s.samples == 1) continue;
+        expect(Estimator::rloo, f, error);
+        expect(Estimator::vimco, log_w, error);
+        expect(Estimator::vimco_arithmetic, log_w, error);
+      }
+}
+
+// The mean of the batches before: each is off by one rounding.
+TEST_P(Weights, TheRunningMeanIsThatOfTheBatchesBefore) {
+  const Array<RunningMean> mean(backend_, std::vector<RunningMean>(1));
+  double sum = 0, weight = 0;
+  for (int batch = 0; batch < 5; ++batch)
+    for (const Shape s : kShapes) {
+      SCOPED_TRACE(trace(s) + ", batch " + std::to_string(batch));
+      const Densities d(backend_, s, static_cast<float>(10 * batch));
+      const Vector f = d.log_w();
+      const double baseline = weight > 0 ? sum / weight : 0;
+      expect_close(scores(Estimator::score_mean, s, d, Cost::elbo, mean.data()),
+                   reference::score_weights(Estimator::score_mean, f, s.samples, baseline), 0x1p-23 * 1000, 0, "score");
+      sum = 0.9 * sum + 0.1 * reference::moments(f, 1)[1], weight = 0.9 * weight + 0.1;
+    }
+  EXPECT_NEAR(mean.get()[0].sum, sum, 1e-10);
+  EXPECT_NEAR(mean.get()[0].weight, weight, 1e-12);
+}
+
+TEST_P(Weights, ACostThatIsNotFiniteLeavesTheRunningMean) {
+  const Matrix zero(backend_, 2, 1, {0, 0}), score(backend_, 2, 1);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    const Array<RunningMean> mean(backend_, std::vector<RunningMean>{{-3, 0.5}});
+    const Matrix p_x(backend_, 2, 1, {-1, bad});
+    backend_.score_weights(Estimator::score_mean, Cost::elbo, p_x, zero, zero, 1, mean.data(), score);
+    EXPECT_EQ(score.get()[0], 5);
+    EXPECT_EQ(mean.get()[0].sum, -3);
+    EXPECT_EQ(mean.get()[0].weight, 0.5);
+  }
+}
+
+}  // namespace
+}  // namespace cuvae
