@@ -1,6 +1,6 @@
 // Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
-// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments"; in the
-// metadata "format", "model", "training" and "progress".
+// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with the
+// estimator score-mean "running_mean" (RunningMean); in the metadata "format", "model", "training" and "progress".
 #include "cuvae/checkpoint.h"
 
 #include <algorithm>
@@ -157,6 +157,7 @@ void Trainer::save(const std::filesystem::path& path) {
   gather.whole("state", "U32", 4, state_);
   gather.whole("metrics.sums", "F64", 8, sums_);
   gather.whole("metrics.moments", "F64", 8, moments_);
+  if (running_mean_) gather.whole("running_mean", "F64", 8, running_mean_);
   const json progress = {{"examples", examples_},
                          {"data_crc32", data_crc32_},
                          {"best_elbo", std::isfinite(best_elbo_) ? json(best_elbo_) : json()},
@@ -183,6 +184,7 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     read_whole(file, "state", "U32", 4, backend, t.state_);
     read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
     read_whole(file, "metrics.moments", "F64", 8, backend, t.moments_);
+    if (t.running_mean_) read_whole(file, "running_mean", "F64", 8, backend, t.running_mean_);
     t.data_crc32_ = p.data_crc32;
     t.best_elbo_ = p.best_elbo;
     t.epochs_without_gain_ = p.epochs_without_gain;

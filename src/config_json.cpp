@@ -58,6 +58,8 @@ void visit_train(const Visit& v, Config& c) {
   v("batch", c.batch);
   v("samples", c.samples);
   v("epochs", c.epochs);
+  v("estimator", c.estimator);
+  v("cost", c.cost);
   v("binarize", c.binarize);
   v("beta", c.beta);
   v("kl_warmup_epochs", c.kl_warmup_epochs);

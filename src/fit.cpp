@@ -55,8 +55,7 @@ void Trainer::check_divergence() {
 
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   config_.validate();
-  if (config_.batch != activations_.batch || config_.samples != activations_.samples)
-    throw Error("fit: batch and samples cannot change once the trainer is made");
+  require_unchanged("fit");
   check_data_fits(data, vae_.config(), config_.binarize);
   if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
   const Index train_count = training_examples(config_, data.rows());

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "cuvae/estimator.h"
 #include "resident_data.h"
 #include "schedule.h"
 #include "text.h"
@@ -10,7 +11,7 @@
 namespace cuvae {
 
 void TrainConfig::validate() const {
-  const auto check = [](bool ok, const char* name, const std::string& value, const char* rule) {
+  const auto check = [](bool ok, const char* name, const std::string& value, const std::string& rule) {
     if (!ok) throw Error(std::string("training: ") + name + " is " + value + " but must be " + rule);
   };
   const auto whole = [&](const char* name, Index value, Index least) {
@@ -43,6 +44,16 @@ void TrainConfig::validate() const {
   fraction("validation", validation);
   check(patience == 0 || validation > 0, "patience", std::to_string(patience),
         "0 when no examples are held out for validation");
+  const std::string chosen = " with the estimator " + std::string(to_string(estimator));
+  check(samples >= least_samples(estimator), "samples", std::to_string(samples),
+        "at least " + std::to_string(least_samples(estimator)) + chosen);
+  check(cost == Cost::elbo || is_score_function(estimator), "cost", std::string(to_string(cost)),
+        "elbo" + chosen + ": only score, score-mean and rloo have another");
+  if (estimator != Estimator::pathwise) {  // there is no KL by dimension, nor one that a weight could reach
+    check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
+    check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
+    check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
+  }
   schedule.validate();
 }
 
@@ -65,10 +76,12 @@ Index count_steps(const TrainConfig& config, Index examples) {
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
     : backend_(backend),
       config_(validated(config)),
+      estimator_(config.estimator),
       examples_(examples),
       steps_per_epoch_(count_steps(config, examples)),
       vae_(backend, model, config.seed),
-      activations_(vae_.allocate(config.batch, config.samples)),
+      activations_(uses_log_densities(estimator_) ? vae_.allocate_with_log_densities(config.batch, config.samples)
+                                                  : vae_.allocate(config.batch, config.samples)),
       gradients_(vae_.allocate_gradients(config.batch, config.samples)),
       x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
                           size_of(backend.activation_type()))) {
@@ -87,6 +100,10 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   loss_ = backend.allocate(sizeof(float));
   sums_ = backend.allocate((metric::kl_dims + latent) * sizeof(double));
   moments_ = backend.allocate((1 + 4 * latent) * sizeof(double));
+  const auto floats = [&](Index n) { return backend.allocate(static_cast<std::size_t>(n) * sizeof(float)); };
+  if (is_importance_weighted(estimator_)) bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
+  if (uses_score(estimator_)) score_ = floats(config.batch * config.samples);
+  if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
 }
 
 void Trainer::update(ConstView x) {
@@ -98,26 +115,55 @@ void Trainer::update(ConstView x) {
   const Weights w = vae_.weights();
   const Index P = vae_.layout().size();
   const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), P, w.rounded};
-  const View dz = gradients_.dz.view(R, L), dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
+  const View dz = uses_path(estimator_) ? gradients_.dz.view(R, L) : View{}, dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
   const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
+  const float kl_scale = estimator_ == Estimator::pathwise ? 1.0f / static_cast<float>(B) : 0.0f;
   const auto& [a, g] = std::tie(activations_, gradients_);
 
   const View stats = vae_.encode(x, a);                                              // [B, 2L]
   const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());         // [R, L], kl
   const View output = vae_.decode(z, a);                                             // [R, D]
-  vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads, a, &loss);          // [1], doutput
+  const LatentTerms terms = estimate(output, x, loss);                               // [1], doutput
   vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
-  backend_.latent_backward({}, stats, noise, dz, weight, kl_dims, 1.0f / static_cast<float>(B),
-                           dstats);                                                  // [B, 2L]
+  backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
   vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
                 sums_.as<double>());  // [P]
 }
 
-void Trainer::step(ConstView x) {
+// The loss, its gradient in place of the decoder's output, and what the encoder's gradient is made of. The weights of a
+// K-sample bound come from all its log p(x|z), so that the gradient needs a second pass.
+LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
+  const Index B = x.rows, K = config_.samples, R = B * K;
+  const auto column = [&](const Buffer& b) { return b ? b.view(R, 1) : View{}; };
+  const View weights = column(weights_), score = column(score_);
+  const ConstView log_p_x = column(activations_.log_p), log_p_z = column(activations_.log_p_z),
+                  log_q = column(activations_.log_q);
+  const bool weighted = is_importance_weighted(estimator_);
+  if (weighted) {
+    vae_.log_prob(output, x, 0.0f, nullptr, activations_);                                            // [R, 1]
+    backend_.importance_weights(log_p_x, log_p_z, log_q, bound_.view(B, 1), weights, {}, &loss);  // [1], [R, 1]
+  } else {
+    vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, &loss);  // [1], doutput
+  }
+  if (uses_score(estimator_))
+    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, running_mean_.as<RunningMean>(),
+                           score);  // [R, 1]
+  if (weighted)
+    vae_.log_prob(output, x, {-1.0f / static_cast<float>(B), weights}, grads_.as<float>(), activations_);  // doutput
+  return latent_terms(estimator_, config_.cost, B, K, weights, score);
+}
+
+void Trainer::require_unchanged(const char* op) const {
   if (config_.batch != activations_.batch || config_.samples != activations_.samples)
-    throw Error("step: batch and samples cannot change once the trainer is made");
+    throw Error(std::string(op) + ": batch and samples cannot change once the trainer is made");
+  if (config_.estimator != estimator_)
+    throw Error(std::string(op) + ": the estimator cannot change once the trainer is made");
+}
+
+void Trainer::step(ConstView x) {
+  require_unchanged("step");
   if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
     throw Error("step: x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) + "] but the model takes [" +
                 std::to_string(config_.batch) + ", " + std::to_string(vae_.config().data_dim) + "]");

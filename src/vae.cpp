@@ -126,7 +126,16 @@ VaeActivations Vae::allocate(Index batch, Index samples) const {
           backend_->allocate(static_cast<std::size_t>(rows * config_.latent) * size_of(type)),
           floats(batch),
           floats(config_.latent),
-          floats(rows)};
+          floats(rows),
+          {},
+          {}};
+}
+
+VaeActivations Vae::allocate_with_log_densities(Index batch, Index samples) const {
+  VaeActivations a = allocate(batch, samples);
+  a.log_p_z = backend_->allocate(static_cast<std::size_t>(batch * samples) * sizeof(float));
+  a.log_q = backend_->allocate(static_cast<std::size_t>(batch * samples) * sizeof(float));
+  return a;
 }
 
 VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
@@ -150,7 +159,9 @@ View Vae::encode(ConstView x, const VaeActivations& a) const {
 
 View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
   const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
-  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments);
+  const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
+  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
+                          column(a.log_p_z), column(a.log_q));
   return z;
 }
 

@@ -114,27 +114,24 @@ struct ScoreWeights {
   RunningMean* mean;
   Estimator estimator = Estimator::score_mean;
   Index samples = 2;
-  void call(Backend& b) const {
-    b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, mean, score);
-  }
+  void call(Backend& b) const { b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, mean, score); }
 };
 
 TEST_P(LossChecks, ScoreWeights) {
   using S = ScoreWeights;
-  expect_checked<S>("score_weights", {view(6, 1), view(6, 1), view(6, 1), view(6, 1), memory<RunningMean>()},
-                    {{"log_p_x", &S::log_p_x, kShape},
-                     {"log_p_z", &S::log_p_z, kShape},
-                     {"log_q", &S::log_q, kShape},
-                     {"score", &S::score, kShape}},
-                    {{"running_mean is not given", [](S& s) { s.mean = nullptr; }},
-                     {"log_p_x is [6, 1] but samples is 4", [](S& s) { s.samples = 4; }},
-                     {"samples is 0 but score-mean needs at least 1", [](S& s) { s.samples = 0; }},
-                     {"samples is 1 but rloo needs at least 2",
-                      [](S& s) { s.samples = 1, s.estimator = Estimator::rloo; }},
-                     {"samples is 1 but vimco needs at least 2",
-                      [](S& s) { s.samples = 1, s.estimator = Estimator::vimco; }},
-                     {"pathwise takes no scores", [](S& s) { s.estimator = Estimator::pathwise; }},
-                     {"dreg takes no scores", [](S& s) { s.estimator = Estimator::dreg; }}});
+  expect_checked<S>(
+      "score_weights", {view(6, 1), view(6, 1), view(6, 1), view(6, 1), memory<RunningMean>()},
+      {{"log_p_x", &S::log_p_x, kShape},
+       {"log_p_z", &S::log_p_z, kShape},
+       {"log_q", &S::log_q, kShape},
+       {"score", &S::score, kShape}},
+      {{"running_mean is not given", [](S& s) { s.mean = nullptr; }},
+       {"log_p_x is [6, 1] but samples is 4", [](S& s) { s.samples = 4; }},
+       {"samples is 0 but score-mean needs at least 1", [](S& s) { s.samples = 0; }},
+       {"samples is 1 but rloo needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::rloo; }},
+       {"samples is 1 but vimco needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::vimco; }},
+       {"pathwise takes no scores", [](S& s) { s.estimator = Estimator::pathwise; }},
+       {"dreg takes no scores", [](S& s) { s.estimator = Estimator::dreg; }}});
 }
 
 struct Adam {

@@ -81,6 +81,18 @@ TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
     }
 }
 
+TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
+  for (const Estimator e : {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::dreg, Estimator::vimco}) {
+    SCOPED_TRACE(to_string(e));
+    TrainConfig config = small_training();
+    config.estimator = e;
+    config.samples = 3;
+    const std::string whole = trained(small_model(), config, never);
+    for (const std::uint64_t at : {1, 9, 17})
+      EXPECT_TRUE(whole == trained(small_model(), config, [at](std::uint64_t step) { return step == at; })) << at;
+  }
+}
+
 TEST_P(Resume, RareCheckpointsAreNoDifferent) {
   TrainConfig config = thorough_training();
   config.checkpoint_every = 2;

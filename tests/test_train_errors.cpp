@@ -70,6 +70,36 @@ TEST_P(TrainErrors, EverySettingOutOfRangeIsNamed) {
   expect_refused(&C::patience, {1}, "patience");  // without validation
 }
 
+TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
+  TrainConfig config = small_training();
+  for (const Estimator e : {Estimator::rloo, Estimator::rws_dreg, Estimator::vimco, Estimator::vimco_arithmetic}) {
+    config.estimator = e;
+    expect_error([&] { config.validate(); },
+                 "samples is 1 but must be at least 2 with the estimator " + std::string(to_string(e)));
+  }
+  config.samples = 2;
+  for (const Estimator e : {Estimator::total, Estimator::stl, Estimator::score, Estimator::iwae, Estimator::vimco}) {
+    config.estimator = e;
+    const std::string chosen = " with the estimator " + std::string(to_string(e));
+    TrainConfig bad = config;
+    bad.beta = 0.5f;
+    expect_error([&] { bad.validate(); }, "beta is 0.5 but must be 1" + chosen);
+    bad = config;
+    bad.kl_warmup_epochs = 2;
+    expect_error([&] { bad.validate(); }, "kl_warmup_epochs is 2 but must be 0" + chosen);
+    bad = config;
+    bad.free_bits = 0.25f;
+    expect_error([&] { bad.validate(); }, "free_bits is 0.25 but must be 0" + chosen);
+    bad = config;
+    bad.cost = Cost::joint;
+    if (e == Estimator::score) continue;
+    expect_error([&] { bad.validate(); }, "cost is joint but must be elbo" + chosen + ": only score,");
+  }
+  Trainer trainer(backend_, small_model(), config, kSmallRows);
+  trainer.mutable_config().estimator = Estimator::rloo;
+  expect_error([&] { trainer.fit(small_data()); }, "fit: the estimator cannot change");
+}
+
 TEST_P(TrainErrors, EveryPartOfAScheduleOutOfRangeIsNamed) {
   using Kind = LearningRate::Kind;
   expect_refused(&Schedule::rate, {0.0, -1.0, kNaN, kInfinity}, "schedule: the rate");

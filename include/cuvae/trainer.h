@@ -32,6 +32,10 @@ struct TrainConfig {
   Index batch = 128;  ///< B
   Index samples = 1;  ///< K latent samples per example
   Index epochs = 20;
+  /// How the encoder's gradient is estimated; from iwae on, the loss is the bound over the K samples in place of the
+  /// ELBO. Any but pathwise needs beta 1, no warm-up and no free bits: its KL is of samples, not by dimension.
+  Estimator estimator = Estimator::pathwise;
+  Cost cost = Cost::elbo;  ///< of score, score_mean and rloo
   Binarize binarize = Binarize::stochastic;
   float beta = 1.0f;
   double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these
@@ -54,7 +58,7 @@ struct TrainConfig {
 /// Means over the steps since the start of the epoch (or the last reset), in nats per example.
 struct Metrics {
   std::uint64_t steps = 0;              ///< steps that the means are over
-  double loss = 0, reconstruction = 0;  ///< reconstruction is E_q log p(x|z)
+  double loss = 0, reconstruction = 0;  ///< loss is -ELBO or -bound; reconstruction is E_q log p(x|z)
   double kl = 0;
   std::vector<double> kl_dims;  ///< per latent dimension
   Index active_units = 0;       ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
@@ -101,7 +105,7 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; seed, batch, samples and validation must stay for resumed runs to
+  /// For resuming with more epochs or another rate; seed, batch, samples, estimator and validation must stay for resumed runs to
   /// repeat.
   TrainConfig& mutable_config() { return config_; }
 
@@ -122,10 +126,13 @@ class Trainer {
 
  private:
   void update(ConstView x);
+  LatentTerms estimate(View output, ConstView x, const ElboLoss& loss);
+  void require_unchanged(const char* op) const;
   void check_divergence();
 
   Backend& backend_;
   TrainConfig config_;
+  Estimator estimator_;  // what the buffers are made for
   Index examples_, steps_per_epoch_;
   Vae vae_;
   VaeActivations activations_;
@@ -133,6 +140,8 @@ class Trainer {
   Buffer x_;                              // [B, D]
   Buffer grads_, m_, v_, ema_;            // arenas beside the model's parameters
   Buffer state_, loss_, sums_, moments_;  // StepState, one float, doubles (metric::Slot), moments of stats
+  Buffer bound_, weights_;                // [B, 1], [R, 1] for importance-weighted estimators
+  Buffer score_, running_mean_;           // [R, 1], RunningMean for score functions
 
   // Where fit() stands, kept in checkpoints.
   std::uint32_t data_crc32_ = 0;

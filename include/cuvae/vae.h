@@ -34,6 +34,7 @@ struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
   Buffer z, kl, kl_dims, log_p;  // [R, L], [B, 1], [1, L], [R, 1]
+  Buffer log_p_z, log_q;         // [R, 1], where they are asked for
 };
 
 /// The gradients' buffers besides: two scratch matrices, dz [R, L] and dstats [B, 2L].
@@ -62,11 +63,13 @@ class Vae {
   void set_output_bias(const std::vector<float>& mean);
 
   VaeActivations allocate(Index batch, Index samples) const;
+  /// The same, with room for the log-densities of each sample, which sample_latent then computes.
+  VaeActivations allocate_with_log_densities(Index batch, Index samples) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
-  /// z [R, L]; kl, kl_dims; stats merged into `moments` [1 + 4L] where given.
+  /// z [R, L]; kl, kl_dims; log_p_z, log_q where `a` has them; stats merged into `moments` [1 + 4L] where given.
   View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
   /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's
