@@ -1,6 +1,6 @@
 // Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
-// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with the
-// estimator score-mean "running_mean" (RunningMean); in the metadata "format", "model", "training" and "progress".
+// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with
+// the estimator score-mean "running_mean" (RunningMean); in the metadata "format", "model", "training" and "progress".
 #include "cuvae/checkpoint.h"
 
 #include <algorithm>

@@ -101,7 +101,8 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   sums_ = backend.allocate((metric::kl_dims + latent) * sizeof(double));
   moments_ = backend.allocate((1 + 4 * latent) * sizeof(double));
   const auto floats = [&](Index n) { return backend.allocate(static_cast<std::size_t>(n) * sizeof(float)); };
-  if (is_importance_weighted(estimator_)) bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
+  if (is_importance_weighted(estimator_))
+    bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
   if (uses_score(estimator_)) score_ = floats(config.batch * config.samples);
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
 }
@@ -115,19 +116,20 @@ void Trainer::update(ConstView x) {
   const Weights w = vae_.weights();
   const Index P = vae_.layout().size();
   const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), P, w.rounded};
-  const View dz = uses_path(estimator_) ? gradients_.dz.view(R, L) : View{}, dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
+  const View dz = uses_path(estimator_) ? gradients_.dz.view(R, L) : View{},
+             dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
   const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
   const float kl_scale = estimator_ == Estimator::pathwise ? 1.0f / static_cast<float>(B) : 0.0f;
   const auto& [a, g] = std::tie(activations_, gradients_);
 
-  const View stats = vae_.encode(x, a);                                              // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());         // [R, L], kl
-  const View output = vae_.decode(z, a);                                             // [R, D]
-  const LatentTerms terms = estimate(output, x, loss);                               // [1], doutput
-  vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
+  const View stats = vae_.encode(x, a);                                                  // [B, 2L]
+  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());             // [R, L], kl
+  const View output = vae_.decode(z, a);                                                 // [R, D]
+  const LatentTerms terms = estimate(output, x, loss);                                   // [1], doutput
+  vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);      // [R, L]
   backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
-  vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
+  vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});      // [P]
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
                 sums_.as<double>());  // [P]
 }
@@ -142,7 +144,7 @@ LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
                   log_q = column(activations_.log_q);
   const bool weighted = is_importance_weighted(estimator_);
   if (weighted) {
-    vae_.log_prob(output, x, 0.0f, nullptr, activations_);                                            // [R, 1]
+    vae_.log_prob(output, x, 0.0f, nullptr, activations_);                                        // [R, 1]
     backend_.importance_weights(log_p_x, log_p_z, log_q, bound_.view(B, 1), weights, {}, &loss);  // [1], [R, 1]
   } else {
     vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, &loss);  // [1], doutput

@@ -10,7 +10,7 @@
 namespace cuvae::reference {
 
 struct Elbo {
-  Vector stats, log_p, kl, kl_dims;
+  Vector stats, log_p, kl, kl_dims, z, log_p_z, log_q;
 };
 
 class Model {
@@ -22,11 +22,23 @@ class Model {
     const Index dim = config_.data_dim, latent = config_.latent;
     const Vector stats = mlp(arena, "encoder", x, dim, config_.encoder_hidden, 2 * latent);
     Latent sample = sample_latent(stats, noise, samples, latent);
-    const Vector out = mlp(arena, "decoder", sample.z, latent, config_.decoder_hidden, dim);
-    const LogProb p = config_.likelihood == Likelihood::bernoulli
-                          ? bernoulli_log_prob(out, x, 0, samples, dim)
-                          : gaussian_log_prob(out, x, log_scale(arena), 0, samples, dim);
-    return {stats, p.log_p, std::move(sample.kl), std::move(sample.kl_dims)};
+    Vector log_p = log_prob(arena, sample.z, x, samples);
+    return {stats,
+            std::move(log_p),
+            std::move(sample.kl),
+            std::move(sample.kl_dims),
+            std::move(sample.z),
+            std::move(sample.log_p_z),
+            std::move(sample.log_q)};
+  }
+
+  /// log p(x|z) of each row of z.
+  Vector log_prob(const Vector& arena, const Vector& z, const Vector& x, Index samples) const {
+    const Index dim = config_.data_dim;
+    const Vector out = mlp(arena, "decoder", z, config_.latent, config_.decoder_hidden, dim);
+    return config_.likelihood == Likelihood::bernoulli
+               ? bernoulli_log_prob(out, x, 0, samples, dim).log_p
+               : gaussian_log_prob(out, x, log_scale(arena), 0, samples, dim).log_p;
   }
 
  private:

@@ -29,7 +29,9 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   t.patience = 4, t.log_every = 13, t.checkpoint_every = 2, t.max_skipped = 5;
   const json kept = to_json(t), defaults = to_json(TrainConfig{});
   for (const auto& [key, value] : defaults.items())  // another estimator allows less: KeepsTheEstimator
-    if (key != "estimator" && key != "cost") EXPECT_NE(kept.at(key), value) << key;
+    if (key != "estimator" && key != "cost") {
+      EXPECT_NE(kept.at(key), value) << key;
+    }
   const json kept_model = to_json(model), default_model = to_json(VaeConfig{});
   for (const auto& [key, value] : default_model.items()) EXPECT_NE(kept_model.at(key), value) << key;
 

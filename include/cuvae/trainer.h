@@ -105,8 +105,8 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; seed, batch, samples, estimator and validation must stay for resumed runs to
-  /// repeat.
+  /// For resuming with more epochs or another rate; seed, batch, samples, estimator and validation must stay for
+  /// resumed runs to repeat.
   TrainConfig& mutable_config() { return config_; }
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured.
