@@ -131,14 +131,15 @@ template <class T, int N, bool terms>
 __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
-  const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
+  [[maybe_unused]] const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
   const Index L = op.latent, packs = L / N, size = op.batch * packs;
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (Index i = thread; i < size; i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index b = i / packs, l = (i - b * packs) * N;
     const float* stats = op.stats + b * 2 * L + l;
     const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(op.kl_dims + l);
-    Pack<N> sigma, dmu{}, dlogvar{}, of_density{};  // dlogvar: the sum that sigma multiplies; of_density: the rest
+    Pack<N> sigma, dmu{}, dlogvar{};        // dlogvar: the sum that sigma multiplies
+    [[maybe_unused]] Pack<N> of_density{};  // the rest of it
 #pragma unroll
     for (int j = 0; j < N; ++j) sigma.v[j] = math::exp(0.5f * math::clamp(logvar.v[j], kLogVarMin, kLogVarMax));
     for (Index k = 0; k < op.samples; ++k) {

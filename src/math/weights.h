@@ -10,26 +10,26 @@ namespace cuvae::math {
 /// A team of one. Lanes take samples first, first + stride, ...; sum and max are over the lanes, on each of them.
 struct OneLane {
   static constexpr Index first = 0, stride = 1;
-  CUVAE_FN float sum(float v) const { return v; }
-  CUVAE_FN float max(float v) const { return v; }
+  CUVAE_TEAM_FN float sum(float v) const { return v; }
+  CUVAE_TEAM_FN float max(float v) const { return v; }
 };
 
 /// log p(x|z) + log p(z) - log q(z|x) of row r; without log_q, the joint's.
 struct LogWeight {
   const float *log_p_x, *log_p_z, *log_q;
-  CUVAE_FN float operator()(Index r) const {
+  CUVAE_TEAM_FN float operator()(Index r) const {
     return log_p_x[r] + (log_q == nullptr ? log_p_z[r] : log_p_z[r] - log_q[r]);
   }
 };
 
-CUVAE_FN float log_add_exp(float a, float b) {
+CUVAE_TEAM_FN float log_add_exp(float a, float b) {
   const float low = a < b ? a : b, high = a < b ? b : a;
   return high + log1p_unit(exp(low - high));
 }
 
 /// The largest of n values f(k).
 template <class Team, class F>
-CUVAE_FN float team_max(const Team& team, Index n, F f) {
+CUVAE_TEAM_FN float team_max(const Team& team, Index n, F f) {
   float max = -INFINITY;
   for (Index k = team.first; k < n; k += team.stride) {
     const float v = f(k);
@@ -39,7 +39,7 @@ CUVAE_FN float team_max(const Team& team, Index n, F f) {
 }
 /// The sum of n values f(k).
 template <class Team, class F>
-CUVAE_FN float team_sum(const Team& team, Index n, F f) {
+CUVAE_TEAM_FN float team_sum(const Team& team, Index n, F f) {
   float sum = 0.0f;
   for (Index k = team.first; k < n; k += team.stride) sum += f(k);
   return team.sum(sum);
@@ -48,7 +48,7 @@ CUVAE_FN float team_sum(const Team& team, Index n, F f) {
 /// weights[k] = softmax; returns the bound log mean_k w_k (Burda et al. 2015, section 3), and the effective sample size
 /// 1 / sum_k weights[k]^2 (Kong 1992).
 template <class Team, class F>
-CUVAE_FN float importance_weights(const Team& team, Index samples, F log_w, float* weights, float& effective) {
+CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w, float* weights, float& effective) {
   const float max = team_max(team, samples, log_w);
   const float sum = team_sum(team, samples, [&](Index k) { return exp(log_w(k) - max); });
   const float squares = team_sum(team, samples, [&](Index k) {
@@ -62,7 +62,7 @@ CUVAE_FN float importance_weights(const Team& team, Index samples, F log_w, floa
 
 /// score[k] = f_k less the mean of the others (K >= 2).
 template <class Team, class F>
-CUVAE_FN void leave_one_out(const Team& team, Index samples, F f, float* score) {
+CUVAE_TEAM_FN void leave_one_out(const Team& team, Index samples, F f, float* score) {
   const auto n = static_cast<float>(samples);
   const float origin = f(0);  // differences of close numbers are exact
   const float mean = team_sum(team, samples, [&](Index k) { return f(k) - origin; }) / n;
@@ -72,7 +72,7 @@ CUVAE_FN void leave_one_out(const Team& team, Index samples, F f, float* score) 
 /// score[k] = L - L_without_k - weight_k, L_without_k the bound with the k-th log-weight replaced by the mean of the
 /// other log-weights, or (arithmetic) the k-th weight by the mean of the others (K >= 2): Mnih and Rezende 2016.
 template <class Team, class F>
-CUVAE_FN void vimco(const Team& team, Index samples, bool arithmetic, F log_w, float* score) {
+CUVAE_TEAM_FN void vimco(const Team& team, Index samples, bool arithmetic, F log_w, float* score) {
   const auto n = static_cast<float>(samples);
   const float max = team_max(team, samples, log_w);
   const auto below = [&](Index k) { return log_w(k) - max; };
@@ -92,7 +92,8 @@ CUVAE_FN void vimco(const Team& team, Index samples, bool arithmetic, F log_w, f
 
 /// The scores' weights: see Backend::score_weights.
 template <class Team, class F>
-CUVAE_FN void score_weights(Estimator estimator, const Team& team, Index samples, F f, float baseline, float* score) {
+CUVAE_TEAM_FN void score_weights(Estimator estimator, const Team& team, Index samples, F f, float baseline,
+                                 float* score) {
   if (estimator == Estimator::rloo) return leave_one_out(team, samples, f, score);
   if (estimator == Estimator::vimco || estimator == Estimator::vimco_arithmetic)
     return vimco(team, samples, estimator == Estimator::vimco_arithmetic, f, score);
@@ -100,9 +101,11 @@ CUVAE_FN void score_weights(Estimator estimator, const Team& team, Index samples
 }
 
 /// The mean so far, 0 before the first batch.
-CUVAE_FN float mean_of(const RunningMean& m) { return m.weight > 0.0 ? static_cast<float>(m.sum / m.weight) : 0.0f; }
+CUVAE_TEAM_FN float mean_of(const RunningMean& m) {
+  return m.weight > 0.0 ? static_cast<float>(m.sum / m.weight) : 0.0f;
+}
 /// With the mean of another batch, unless that is not finite.
-CUVAE_FN void update(RunningMean& m, double mean) {
+CUVAE_TEAM_FN void update(RunningMean& m, double mean) {
   if (!std::isfinite(mean)) return;
   m.sum = kBaselineDecay * m.sum + (1.0 - kBaselineDecay) * mean;
   m.weight = kBaselineDecay * m.weight + (1.0 - kBaselineDecay);
