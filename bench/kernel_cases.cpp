@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cuda/error.h"
+#include "cuvae/estimator.h"
 #include "kernels.h"
 #include "launch.h"
 
@@ -64,6 +65,38 @@ KernelCase latent_backward(Backend& b, Index batch, Index latent) {
                        dstats = a.output(batch, 2 * latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
             return [=, &b] { b.latent_backward({}, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats); };
+          }};
+}
+
+// K = 1 here as above, so that the terms' own cost shows beside the pathwise gradient's.
+KernelCase latent_terms_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
+  return {"latent_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
+            const View stats = a.input(batch, 2 * latent), kl_dims = a.input(1, latent),
+                       dz = uses_path(estimator) ? a.input(batch, latent) : View{},
+                       score = uses_score(estimator) ? a.input(batch, 1) : View{},
+                       dstats = a.output(batch, 2 * latent, a.type());
+            const auto* step = a.state<std::uint32_t>(1);
+            const LatentTerms terms = latent_terms(estimator, Cost::elbo, batch, 1, {}, score);
+            return [=, &b] {
+              b.latent_backward(terms, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.0f, dstats);
+            };
+          }};
+}
+
+KernelCase importance_weights(Backend& b, Index batch, Index samples) {
+  return {"importance_weights", text(batch, samples), 0, [=, &b](Arrays& a) {
+            const Index rows = batch * samples;
+            const View p_x = a.input(rows, 1), p_z = a.input(rows, 1), q = a.input(rows, 1), bound = a.output(batch, 1),
+                       weights = a.output(rows, 1);
+            return [=, &b] { b.importance_weights(p_x, p_z, q, bound, weights, {}); };
+          }};
+}
+
+KernelCase score_weights(Backend& b, Estimator estimator, Index batch, Index samples) {
+  return {"score_weights, " + std::string(to_string(estimator)), text(batch, samples), 0, [=, &b](Arrays& a) {
+            const Index rows = batch * samples;
+            const View p_x = a.input(rows, 1), p_z = a.input(rows, 1), q = a.input(rows, 1), score = a.output(rows, 1);
+            return [=, &b] { b.score_weights(estimator, Cost::elbo, p_x, p_z, q, samples, nullptr, score); };
           }};
 }
 
@@ -161,6 +194,9 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(bernoulli(b, batch, D));
   cases.push_back(gaussian(b, batch, D));
   cases.push_back(latent_backward(b, batch, L));
+  for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
+  cases.push_back(importance_weights(b, batch, 5));
+  for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   cases.push_back(moments(b, batch, 2 * L));
   for (const auto& [in, out] : kLayers)
     cases.push_back(linear_backward(b, batch, in, out, in == H ? Activation::relu : Activation::identity, in != D));

@@ -4,6 +4,7 @@
 #include "cuvae/checkpoint.h"
 #include "cuvae/dataset.h"
 #include "cuvae/error.h"
+#include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
 #include "cuvae/trainer.h"
 #include "cuvae/vae.h"

@@ -1,0 +1,50 @@
+// What the tests of sample_latent and latent_backward share.
+#pragma once
+#include "op_test.h"
+
+namespace cuvae::test {
+
+struct Shape {
+  Index batch, samples, latent;
+};
+constexpr Shape kShapes[] = {{1, 1, 1},  {2, 1, 2},  {3, 2, 3},    {7, 5, 31},  {31, 1, 33},
+                             {33, 2, 7}, {65, 1, 2}, {128, 1, 20}, {5, 5, 129}, {257, 2, 3}};
+constexpr std::uint32_t kStep = 6;
+constexpr std::uint64_t kSeed = 0x123456789abcdefull;
+
+/// mu on [-2, 2], logvar on [-4, 3].
+inline std::vector<float> random_stats(Index batch, Index latent) {
+  std::vector<float> stats, mu = random_vector(batch * latent, 11, -2, 2),
+                            logvar = random_vector(batch * latent, 12, -4, 3);
+  for (Index b = 0; b < batch; ++b) {
+    stats.insert(stats.end(), mu.begin() + b * latent, mu.begin() + (b + 1) * latent);
+    stats.insert(stats.end(), logvar.begin() + b * latent, logvar.begin() + (b + 1) * latent);
+  }
+  return stats;
+}
+
+class LatentTest : public OpTest {
+ protected:
+  Noise noise(Index first_row = 0) const { return {kSeed, Stream::latent, step_.data(), first_row}; }
+  reference::NoiseKey key(Index first_row = 0) const { return {kSeed, Stream::latent, kStep, first_row}; }
+
+  /// dstats, by the op; kl_dims by the op before it.
+  std::vector<float> gradient(Shape s, const std::vector<float>& stats, const std::vector<float>& dz,
+                              const KlWeight& weight, float kl_scale, Index first_row = 0) {
+    const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
+    const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
+        kl_dims(backend_, 1, s.latent);
+    const Matrix dstats(backend_, s.batch, 2 * s.latent, type_);
+    backend_.sample_latent(in, noise(first_row), z, kl, kl_dims);
+    backend_.latent_backward({}, in, noise(first_row), dout, weight, kl_dims, kl_scale, dstats);
+    return dstats.get();
+  }
+
+  Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
+};
+
+inline std::string trace(Shape s) {
+  return "B " + std::to_string(s.batch) + ", K " + std::to_string(s.samples) + ", L " + std::to_string(s.latent);
+}
+
+}  // namespace cuvae::test
