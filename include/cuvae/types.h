@@ -37,8 +37,9 @@ enum class Initialization : std::uint8_t {
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
 };
 
-/// How the encoder's gradient is estimated. Every one but stl_iwae is unbiased: of the ELBO, then, from iwae on, of the
-/// bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too. See cuvae/estimator.h.
+/// How the encoder's gradient is estimated. All but stl_iwae and rws_dreg are unbiased: of the ELBO, then, from iwae
+/// on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too. See
+/// cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
   pathwise,          ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
   total,             ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
@@ -47,7 +48,7 @@ enum class Estimator : std::uint8_t {
   score_mean,        ///< less a running mean of its cost over the batches before: Mnih and Gregor 2014
   rloo,              ///< less the mean cost of the row's other samples, K >= 2: Kool et al. 2019
   iwae,              ///< reparameterized gradient of the bound: Burda et al. 2015
-  stl_iwae,          ///< the same without the score of log q; biased for K > 1: Roeder et al. 2017
+  stl_iwae,          ///< the same without the score of log q, Roeder et al. 2017; biased for K > 1, Tucker et al. 2018
   dreg,              ///< doubly reparameterized: Tucker et al. 2018
   rws_dreg,          ///< doubly reparameterized wake-phase update of reweighted wake-sleep, K >= 2: Tucker et al. 2018
   vimco,             ///< score function, the other samples' geometric mean as baseline, K >= 2: Mnih and Rezende 2016
