@@ -57,7 +57,8 @@ CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w,
     return w * w;
   });
   effective = 1.0f / squares;
-  return max + log(sum / static_cast<float>(samples));
+  const float mean = sum / static_cast<float>(samples);
+  return max + (mean > 0.0f ? log(mean) : mean);  // log() is for numbers: a NaN stays one
 }
 
 /// score[k] = f_k less the mean of the others (K >= 2).
