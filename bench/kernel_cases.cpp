@@ -9,14 +9,15 @@
 namespace cuvae::bench {
 namespace {
 
-constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000;
+constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64;
 constexpr std::pair<Index, Index> kLayers[] = {{D, H}, {H, 2 * L}, {L, H}, {H, D}};  // inputs, outputs
 
 std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
 std::string text(Index batch, Index in, Index out) { return text(batch, in) + " -> " + std::to_string(out); }
 
 KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, Index cols) {
-  const auto pixels = std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), DType::f32, Randoms::bytes));
+  const auto pixels =
+      std::make_shared<Buffer>(randoms.make(static_cast<std::size_t>(rows * cols), DType::f32, Randoms::bytes));
   return {"gather_batch, u8, stochastic", text(batch, cols), 0, [=, &b](Arrays& a) {
             const View x = a.output(batch, cols, a.type());
             a.count(static_cast<double>(batch * cols));
@@ -172,8 +173,8 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
 std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStream_t stream, Index elements) {
   const Index cols = 1024, rows = elements / cols;
   return {gather(b, randoms, rows, rows, cols),
-          sample(b, rows, cols),
-          latent_backward(b, rows, cols),
+          sample(b, elements / kWideLatent, kWideLatent),
+          latent_backward(b, elements / kWideLatent, kWideLatent),
           bernoulli(b, rows, cols),
           gaussian(b, rows, cols),
           bias_activation(stream, rows, cols),
