@@ -10,7 +10,7 @@ namespace {
 
 // Rows along x, several to a block when they are short.
 template <class T, Activation A, int N>
-__global__ void __launch_bounds__(kThreads) bias_activation(const BiasActivation op) {
+__global__ void __launch_bounds__(kThreads, 4) bias_activation(const BiasActivation op) {
   for (Index r = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; r < op.rows;
        r += static_cast<Index>(gridDim.x) * blockDim.y)
     for (Index c = static_cast<Index>(threadIdx.x) * N; c < op.cols; c += static_cast<Index>(blockDim.x) * N) {
