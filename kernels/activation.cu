@@ -62,7 +62,7 @@ cudaError_t launch(const BiasActivation& op, cudaStream_t stream) {
     constexpr int N = kPack<T>;
     const bool packs = op.cols % N == 0 && aligned(op.y, op.pre, op.b);
     const RowBlocks shape(op.rows, op.cols / (packs ? N : 1));
-    return dispatch(op.activation, [&]<Activation A>() {
+    return math::with_activation(op.activation, [&]<Activation A>() {
       return start(packs ? bias_activation<T, A, N> : bias_activation<T, A, 1>, shape.grid, shape.block, stream, op);
     });
   });
@@ -73,7 +73,7 @@ cudaError_t launch(const ActivationBackward& op, cudaStream_t stream) {
   return with_type(op.type, [&]<class T>() {
     constexpr int N = kPack<T>;
     const bool packs = aligned(op.dx, source);
-    return dispatch(op.activation, [&]<Activation A>() {
+    return math::with_activation(op.activation, [&]<Activation A>() {
       return start(packs ? activation_backward<T, A, N> : activation_backward<T, A, 1>,
                    grid_for(op.size, kThreads * (packs ? N : 1)), kThreads, stream, op, source);
     });
