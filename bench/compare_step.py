@@ -49,7 +49,7 @@ def provenance(device="cpu"):
     """What a reader needs to run the same again."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return {"machine": machine(device), "date": now.isoformat(timespec="seconds"),
-            "commit": run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
+            "commit": os.environ.get("CUVAE_COMMIT") or run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
             "command": shlex.join(["python", *sys.argv])}
 
 
@@ -83,35 +83,37 @@ class Server:
             raise Ended(f"{self.name} ended with code {self.process.wait()}: {shlex.join(self.command)}")
         return json.loads(answer)
 
-    def ask(self, batch, seconds):
-        self.send(batch, seconds)
-        return self.receive()
-
     def close(self):
         self.process.communicate()  # closes its stdin and waits; does not mind if it has ended
 
 
 def measure(servers, batches, rounds, seconds, left_out):
-    """batch -> name -> answers, one for each round. Peers that end are removed from `servers` and named in left_out."""
+    """Yields, after each batch, batch -> name -> answers, one for each round. Peers that end are removed from `servers`
+    and named in left_out."""
     answers = {}
+
+    def receive(server):
+        try:
+            return server.receive()
+        except Ended as error:
+            if server is servers[0]:
+                raise
+            print(error, file=sys.stderr)
+            left_out.append(server.name)
+            servers.remove(server)
+
     for batch in batches:
         for server in servers:
             server.send(batch, 0.0)  # compiles, allocates, warms the caches: all at once, since compilers take long
         for server in list(servers):
-            try:
-                server.receive()
-            except Ended as error:
-                if server is servers[0]:
-                    raise
-                print(error, file=sys.stderr)
-                left_out.append(server.name)
-                servers.remove(server)
+            receive(server)
         answers[batch] = {server.name: [] for server in servers}
         for _ in range(rounds):
-            for server in servers:
-                answers[batch][server.name].append(server.ask(batch, seconds))
+            for server in list(servers):
+                server.send(batch, seconds)
+                answers[batch][server.name].append(receive(server))
         print(f"batch {batch}: {rounds} rounds done", file=sys.stderr)
-    return {batch: {server.name: by_name[server.name] for server in servers} for batch, by_name in answers.items()}
+        yield {b: {server.name: by_name[server.name] for server in servers} for b, by_name in answers.items()}
 
 
 def spread(values, digits=2):
@@ -148,6 +150,22 @@ def commands(args):
     return result
 
 
+def write(args, started, answers, left_out):
+    result = {**started, "device": args.device, "precision": args.precision, "threads": args.threads,
+              "seconds": args.seconds, "left_out": left_out, "answers": answers}
+    first = answers[args.batch[0]]
+    result["versions"] = {name: a[0].get("version", result["commit"]) for name, a in first.items()}
+    processor = result["machine"]["cpu"] if args.device == "cpu" else f"{result['machine']['gpu']}, {args.precision}"
+    by_framework = {name.split()[0]: version for name, version in result["versions"].items() if name != "cuvae"}
+    versions = "".join(f"{framework} {version}, " for framework, version in by_framework.items())
+    text = (f"{processor}, {args.threads} threads, {versions}{result['date'][:10]}. Medians over {args.rounds} rounds; "
+            f"ratios are medians within a round (smallest to largest).\n\n{table(answers)}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    args.out.with_suffix(".md").write_text(text)
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuvae", required=True, help="the program cuvae-bench")
@@ -174,25 +192,14 @@ def main():
     started_servers = [Server(name, command, environment) for name, command in commands(args).items()]
     servers, left_out = list(started_servers), []
     try:
-        answers = measure(servers, args.batch, args.rounds, args.seconds, left_out)
+        for answers in measure(servers, args.batch, args.rounds, args.seconds, left_out):
+            text = write(args, started, answers, left_out)  # what is cut short keeps what it has
     except Ended as error:
         sys.exit(f"compare_step.py: {error}")
     finally:
         for server in started_servers:
             server.close()
 
-    result = {**started, "device": args.device, "precision": args.precision, "threads": args.threads,
-              "seconds": args.seconds, "left_out": left_out, "answers": answers}
-    first = answers[args.batch[0]]
-    result["versions"] = {name: a[0].get("version", result["commit"]) for name, a in first.items()}
-    processor = result["machine"]["cpu"] if args.device == "cpu" else f"{result['machine']['gpu']}, {args.precision}"
-    by_framework = {name.split()[0]: version for name, version in result["versions"].items() if name != "cuvae"}
-    versions = "".join(f"{framework} {version}, " for framework, version in by_framework.items())
-    text = (f"{processor}, {args.threads} threads, {versions}{result['date'][:10]}. Medians over {args.rounds} rounds; "
-            f"ratios are medians within a round (smallest to largest).\n\n{table(answers)}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(text)
     print(text, end="")
     if left_out:
         sys.exit(f"compare_step.py: left out, since they ended: {', '.join(left_out)}")

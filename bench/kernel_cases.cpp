@@ -10,7 +10,7 @@
 namespace cuvae::bench {
 namespace {
 
-constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000;
+constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64;
 constexpr std::pair<Index, Index> kLayers[] = {{D, H}, {H, 2 * L}, {L, H}, {H, D}};  // inputs, outputs
 
 std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
@@ -207,8 +207,8 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
 std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStream_t stream, Index elements) {
   const Index cols = 1024, rows = elements / cols;
   return {gather(b, randoms, rows, rows, cols),
-          sample(b, rows, cols),
-          latent_backward(b, rows, cols),
+          sample(b, elements / kWideLatent, kWideLatent),
+          latent_backward(b, elements / kWideLatent, kWideLatent),
           bernoulli(b, rows, cols),
           gaussian(b, rows, cols),
           bias_activation(stream, rows, cols),

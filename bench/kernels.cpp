@@ -222,7 +222,7 @@ void add_kernels(CLI::App& app) {
   c->add_option("--device", o->device, "cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
   c->add_option("--batch", o->batches, "Batch sizes")->check(CLI::Range(1, 59999))->capture_default_str();
-  c->add_option("--elements", o->elements, "Elements of the large arrays, rows of 1024")
+  c->add_option("--elements", o->elements, "Elements of the large arrays, rows of 1024, latents of 64")
       ->check(CLI::Range(Index{1024}, Index{1} << 32))
       ->capture_default_str();
   c->add_option("--seconds", o->seconds, "Time for each operation")->check(CLI::PositiveNumber)->capture_default_str();

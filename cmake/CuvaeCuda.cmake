@@ -14,6 +14,7 @@ file(GLOB CUVAE_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cuda/*.
 function(cuvae_cuda_architectures nvcc out)
   execute_process(COMMAND ${nvcc} --list-gpu-code OUTPUT_VARIABLE known ERROR_QUIET)
   string(REGEX MATCHALL "sm_[0-9]+" known "${known}")
+  list(REMOVE_DUPLICATES known)
   list(TRANSFORM known REPLACE "sm_" "")
   list(SORT known COMPARE NATURAL)
   foreach(arch IN LISTS known)

@@ -10,7 +10,7 @@ namespace {
 
 // Rows along x, several to a block when they are short.
 template <class T, Activation A, int N>
-__global__ void __launch_bounds__(kThreads) bias_activation(const BiasActivation op) {
+__global__ void __launch_bounds__(kThreads, 4) bias_activation(const BiasActivation op) {
   for (Index r = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; r < op.rows;
        r += static_cast<Index>(gridDim.x) * blockDim.y)
     for (Index c = static_cast<Index>(threadIdx.x) * N; c < op.cols; c += static_cast<Index>(blockDim.x) * N) {
@@ -62,7 +62,7 @@ cudaError_t launch(const BiasActivation& op, cudaStream_t stream) {
     constexpr int N = kPack<T>;
     const bool packs = op.cols % N == 0 && aligned(op.y, op.pre, op.b);
     const RowBlocks shape(op.rows, op.cols / (packs ? N : 1));
-    return dispatch(op.activation, [&]<Activation A>() {
+    return math::with_activation(op.activation, [&]<Activation A>() {
       return start(packs ? bias_activation<T, A, N> : bias_activation<T, A, 1>, shape.grid, shape.block, stream, op);
     });
   });
@@ -73,7 +73,7 @@ cudaError_t launch(const ActivationBackward& op, cudaStream_t stream) {
   return with_type(op.type, [&]<class T>() {
     constexpr int N = kPack<T>;
     const bool packs = aligned(op.dx, source);
-    return dispatch(op.activation, [&]<Activation A>() {
+    return math::with_activation(op.activation, [&]<Activation A>() {
       return start(packs ? activation_backward<T, A, N> : activation_backward<T, A, 1>,
                    grid_for(op.size, kThreads * (packs ? N : 1)), kThreads, stream, op, source);
     });

@@ -42,28 +42,6 @@ cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stre
   return cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(args)...);
 }
 
-/// Calls f<A>() for the run-time value.
-template <class F>
-cudaError_t dispatch(Activation act, F f) {
-  switch (act) {
-    case Activation::identity:
-      break;
-    case Activation::relu:
-      return f.template operator()<Activation::relu>();
-    case Activation::tanh:
-      return f.template operator()<Activation::tanh>();
-    case Activation::softplus:
-      return f.template operator()<Activation::softplus>();
-    case Activation::silu:
-      return f.template operator()<Activation::silu>();
-    case Activation::gelu:
-      return f.template operator()<Activation::gelu>();
-    case Activation::elu:
-      return f.template operator()<Activation::elu>();
-  }
-  return f.template operator()<Activation::identity>();
-}
-
 using Bf16 = __nv_bfloat16;
 /// Calls f<T>() for the type of a matrix that is float32 or bf16.
 template <class F>

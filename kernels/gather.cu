@@ -27,7 +27,10 @@ __device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
       }
   }
   if constexpr (bytes)
-    for (float& v : p.v) v /= 255.0f;  // a true quotient: the bits agree with the host's
+    for (float& v : p.v) {  // v / 255 to the bit for all 256 values, which a product with the reciprocal alone is not
+      const float quotient = v * (1.0f / 255.0f);
+      v = fmaf(fmaf(-quotient, 255.0f, v), 1.0f / 255.0f, quotient);
+    }
   return p;
 }
 

@@ -11,8 +11,9 @@
 namespace cuvae::cuda {
 namespace {
 
-constexpr Index kLeastRows = 4, kMostChunks = 128;  // of the KL's partial sums
-Index kl_chunk(Index batch) { return chunk_rows(batch, kLeastRows, kMostChunks); }
+// Of the KL's partial sums: more chunks read faster, but the last block adds them up alone.
+constexpr Index kLeastRows = 4, kManyRows = 65536;
+Index kl_chunk(Index batch) { return chunk_rows(batch, kLeastRows, batch < kManyRows ? 128 : 512); }
 
 // Row c is chunk c's.
 struct Partials {
@@ -20,27 +21,41 @@ struct Partials {
   float* kl;      // [chunks, latent]
 };
 
-// One Philox evaluation gives four neighbouring elements of z; the whole grid shares them.
-template <class T>
+// One Philox evaluation gives four neighbouring elements of z; the whole grid shares them. With `packs` they are
+// neighbours in a row, too.
+template <class T, bool packs>
 __device__ __forceinline__ void sample(const SampleLatent& op) {
   const Index L = op.latent, size = op.batch * op.samples * L, number = op.noise.first_row * op.samples * L;
   const Index shift = number % 4;  // z begins inside a group of four numbers
   const std::uint32_t step = *op.noise.step;
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (Index group = thread; group * 4 - shift < size; group += static_cast<Index>(gridDim.x) * blockDim.x) {
-    const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(number / 4 + group));
     Index i = group * 4 - shift, row = i < 0 ? 0 : i / L, l = i - row * L;
+    if constexpr (packs) {
+      const float* at = op.stats + (op.samples == 1 ? row : row / op.samples) * 2 * L + l;
+      const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(number / 4 + group));
+      Pack<4> z = load<4>(at);
+      const Pack<4> logvar = load<4>(at + L);
 #pragma unroll
-    for (int j = 0; j < 4; ++j, ++i) {
-      if (0 <= i && i < size) {
-        const float* mu = op.stats + (op.samples == 1 ? row : row / op.samples) * 2 * L + l;
-        const float sigma = math::exp(0.5f * math::clamp(mu[L], kLogVarMin, kLogVarMax));
-        store(static_cast<T*>(op.z) + i, Pack<1>{mu[0] + sigma * eps.v[j]});
+      for (int j = 0; j < 4; ++j)
+        z.v[j] += math::exp(0.5f * math::clamp(logvar.v[j], kLogVarMin, kLogVarMax)) * eps.v[j];
+      store(static_cast<T*>(op.z) + i, z);
+    } else {
+      const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(number / 4 + group));
+#pragma unroll
+      for (int j = 0; j < 4; ++j, ++i) {
+        if (0 <= i && i < size) {
+          const float* mu = op.stats + (op.samples == 1 ? row : row / op.samples) * 2 * L + l;
+          const float sigma = math::exp(0.5f * math::clamp(mu[L], kLogVarMin, kLogVarMax));
+          store(static_cast<T*>(op.z) + i, Pack<1>{mu[0] + sigma * eps.v[j]});
+        }
+        if (++l == L) l = 0, ++row;
       }
-      if (++l == L) l = 0, ++row;
     }
   }
 }
+
+enum class Sampling { packs, numbers, rows };
 
 // The lanes of a warp that share a sample row when its log-densities are asked for: one for each of its groups of four.
 unsigned lanes_of_row(Index latent) {
@@ -89,13 +104,14 @@ __device__ __forceinline__ void sample_rows(const SampleLatent& op, unsigned lan
 
 // Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
 // which the last block to finish adds up.
-template <class T, bool densities>
-__global__ void __launch_bounds__(kThreads) sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks,
-                                                          Index rows_per_chunk, Partials partials, unsigned* ticket) {
-  if constexpr (densities) {
+template <class T, Sampling sampling>
+__global__ void __launch_bounds__(kThreads, 4) sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks,
+                                                             Index rows_per_chunk, Partials partials,
+                                                             unsigned* ticket) {
+  if constexpr (sampling == Sampling::rows) {
     sample_rows<T>(op, lanes);
   } else {
-    sample<T>(op);
+    sample<T, sampling == Sampling::packs>(op);
   }
   if (blockIdx.x >= chunks) return;
   const Index L = op.latent, begin = blockIdx.x * rows_per_chunk,
@@ -105,8 +121,8 @@ __global__ void __launch_bounds__(kThreads) sample_latent(const SampleLatent op,
     const float sum = column_sum<float>(begin, end, [&](Index b) {
       float kl = 0.0f;
       if (l < L) {
-        const float mu = op.stats[b * 2 * L + l];
-        const float lv = math::clamp(op.stats[b * 2 * L + L + l], kLogVarMin, kLogVarMax);
+        const float mu = __ldg(op.stats + b * 2 * L + l);
+        const float lv = math::clamp(__ldg(op.stats + b * 2 * L + L + l), kLogVarMin, kLogVarMax);
         kl = 0.5f * (mu * mu + (math::exp(lv) - lv - 1.0f));
       }
       const float of_row = warp_sum(kl);
@@ -194,14 +210,16 @@ cudaError_t launch(const SampleLatent& op, Scratch scratch, cudaStream_t stream)
   const auto chunks = static_cast<unsigned>(ceil_div(op.batch, rows));
   const Index samples = op.batch * op.samples;
   const unsigned lanes = lanes_of_row(op.latent);
-  const bool densities = op.log_q != nullptr;
+  const bool densities = op.log_q != nullptr, packs = op.latent % 4 == 0 && aligned(op.stats, op.z);
   const unsigned blocks = std::max(
       chunks, densities ? grid_for(samples, kThreads / lanes) : grid_for(samples * op.latent / 4 + 2, kThreads));
   auto* moments = static_cast<Sums*>(scratch.partials);
   const Partials partials{moments, reinterpret_cast<float*>(moments + chunks * 2 * op.latent)};
   return with_type(op.type, [&]<class T>() {
-    return start(densities ? sample_latent<T, true> : sample_latent<T, false>, blocks, kThreads, stream, op, lanes,
-                 chunks, rows, partials, scratch.ticket);
+    const auto kernel = densities ? sample_latent<T, Sampling::rows>
+                        : packs   ? sample_latent<T, Sampling::packs>
+                                  : sample_latent<T, Sampling::numbers>;
+    return start(kernel, blocks, kThreads, stream, op, lanes, chunks, rows, partials, scratch.ticket);
   });
 }
 

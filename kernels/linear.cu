@@ -135,7 +135,7 @@ cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
   const unsigned dw_tiles = tiles(op.outputs) * tiles(op.inputs + 1),
                  dx_tiles = op.dx != nullptr ? tiles(op.batch) * tiles(op.inputs) : 0;
   return with_type(op.type, [&]<class T>() {
-    return dispatch(op.below, [&]<Activation A>() {
+    return math::with_activation(op.below, [&]<Activation A>() {
       return start(packs ? linear_backward<A, T, 4> : linear_backward<A, T, 1>, dw_tiles + dx_tiles, kThreads, stream,
                    op, static_cast<const T*>(source));
     });

@@ -15,7 +15,7 @@ template <class F>
 __device__ double sum_of(Index n, F f) {
   const unsigned threads = blockDim.x * blockDim.y;
   double sum = 0.0;
-#pragma unroll 4
+#pragma unroll 16
   for (Index i = threadIdx.y * blockDim.x + threadIdx.x; i < n; i += threads) sum += static_cast<double>(f(i));
   return block_sum(sum);
 }

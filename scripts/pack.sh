@@ -13,7 +13,7 @@ strip -o "$work/bench/cuvae-bench" "$build/bench/cuvae-bench"
 [ ! -x "$build/cuvae" ] || strip -o "$work/cuvae" "$build/cuvae"
 for program in "$build"/tests/test_*; do
   [ -f "$program" ] || continue
-  CUVAE_REQUIRE_CUDA=1 "$program" --gtest_list_tests --gtest_filter='*cuda*:*Cuda*' 2>/dev/null | grep -qi cuda || continue
+  CUVAE_REQUIRE_CUDA=1 "$program" --gtest_list_tests --gtest_filter='*cuda*:*Cuda*-CliTest.*' 2>/dev/null | grep -qi cuda || continue
   strip -o "$work/tests/$(basename "$program")" "$program"
 done
 ldd "$build/bench/cuvae-bench" | awk '/=> \// { print $3 }' |

@@ -51,7 +51,7 @@ Index Batches::prepare(std::uint64_t step) {
   const std::uint64_t epoch = step / per_epoch_, left = (epoch + 1) * per_epoch_ - step;
   if (data_.whole()) {
     if (epoch_ != epoch) {
-      orders_.clear();
+      orders_.erase(orders_.begin(), orders_.lower_bound(epoch));
       backend_.upload(order_.data(), order_of(epoch).data(), order_.bytes());
       epoch_ = epoch;
     }
@@ -66,6 +66,11 @@ Index Batches::prepare(std::uint64_t step) {
     orders_.erase(orders_.begin(), orders_.lower_bound(epoch));
   }
   return static_cast<Index>(std::min(left, (chunk + 1) * chunk_steps_ - step));
+}
+
+void Batches::look_ahead(std::uint64_t step) {
+  const std::uint64_t next = step / per_epoch_ + 1;
+  if (next * per_epoch_ < total_) order_of(next);
 }
 
 // The batches of a chunk from step `from` on, in the order of the steps.

@@ -26,6 +26,8 @@ class Batches {
 
   /// Gets ready for steps from `step` on; returns how many may follow before the next call. They stay in one epoch.
   Index prepare(std::uint64_t step);
+  /// While the device computes: the order of the epoch after that of `step`.
+  void look_ahead(std::uint64_t step);
   /// The batch of the device's step counter, x [batch, D].
   void gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x) const;
 

@@ -11,7 +11,7 @@
 namespace cuvae {
 namespace {
 
-constexpr std::uint64_t kStepsAtOnce = 512;  // a stop request waits for as many
+constexpr std::uint64_t kStepsAtOnce = 512;
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -135,6 +135,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       std::uint64_t steps = std::min(at_once, static_cast<std::uint64_t>(batches.prepare(step)));
       if (log_every > 0) steps = std::min(steps, log_every - step % log_every);
       backend_.replay(recording, one_step, static_cast<Index>(steps));
+      batches.look_ahead(step);
       step += steps;
       const bool report = log_every > 0 && step % log_every == 0 && step % per_epoch != 0;
       if (step % watch_every == 0 || step % per_epoch == 0 || report) check_divergence();

@@ -74,8 +74,10 @@ TEST_F(CliResumeTest, StopsAtASignalWithACheckpoint) {
     const std::string name = signal == SIGINT ? "interrupted" : "terminated";
     Program program(cuvae(long_arguments(name)));
     wait_for_reports(name, 9);
+    program.send(SIGSTOP);  // held still, it cannot come to its end while the second program starts
     expect_failure(run({"resume", path(name)}), 1, "another process is training in this folder");
     program.send(signal);
+    program.send(SIGCONT);
     const ProgramResult result = program.wait();
     EXPECT_EQ(result.code, 128 + signal);
     EXPECT_TRUE(result.err.starts_with("stopped at step ")) << result.err;

@@ -219,7 +219,8 @@ TEST_P(Linear, SameBitsEveryTime) {
     std::vector<std::vector<float>> first;
     for (int run = 0; run < 3; ++run) {
       const Matrix pre(backend_, s.batch, s.outputs, type_), y(backend_, s.batch, s.outputs, type_);
-      const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs, type_);
+      const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs),
+          dx(backend_, s.batch, s.inputs, type_);
       backend_.linear(a.x, a.w, a.b, Activation::gelu, pre, y);
       backend_.linear_backward(a.x, a.w, a.dy, Activation::tanh, {}, dw, db, dx);
       const std::vector<std::vector<float>> results{pre.get(), y.get(), dw.get(), db.get(), dx.get()};

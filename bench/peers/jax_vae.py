@@ -134,7 +134,7 @@ def main():
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 512, 2048, 8192])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rows", type=int, default=60000, help="rows of random pixels to train on")
-    parser.add_argument("--scan", type=int, default=16, help="steps in one compiled call")
+    parser.add_argument("--scan", type=int, default=64, help="steps in one compiled call")
     parser.add_argument("--serve", action="store_true", help='read "batch seconds" from stdin, one request a line')
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32", help="of matrix products")

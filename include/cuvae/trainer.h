@@ -83,7 +83,8 @@ enum class Outcome { finished, early_stopped, interrupted };
 struct FitOptions {
   std::filesystem::path checkpoints;  ///< folder for last.safetensors and best.safetensors; empty: none
   std::function<void(const Progress&)> on_progress;
-  /// Set from a signal handler: stop with a checkpoint, on the CPU after this step, on a GPU after those it was given.
+  /// Set from a signal handler: stop with a checkpoint, on the CPU after this step, on a GPU after those that it was
+  /// given: up to an epoch.
   const std::atomic<bool>* stop = nullptr;
   /// Bytes of a GPU's memory that the data set may take; a larger one is streamed. 0: what is free.
   std::size_t data_memory = 0;

@@ -9,29 +9,8 @@ namespace {
 
 namespace m = cuvae::math;
 
-// Calls f<A>() for the run-time value: the switch stays outside the loops.
-template <class F>
-void dispatch(Activation act, F f) {
-  switch (act) {
-    case Activation::identity:
-      return f.template operator()<Activation::identity>();
-    case Activation::relu:
-      return f.template operator()<Activation::relu>();
-    case Activation::tanh:
-      return f.template operator()<Activation::tanh>();
-    case Activation::softplus:
-      return f.template operator()<Activation::softplus>();
-    case Activation::silu:
-      return f.template operator()<Activation::silu>();
-    case Activation::gelu:
-      return f.template operator()<Activation::gelu>();
-    case Activation::elu:
-      return f.template operator()<Activation::elu>();
-  }
-}
-
 void bias_activation(float* y, float* pre, const float* b, Index rows, Index cols, Activation act) {
-  dispatch(act, [&]<Activation A>() {
+  m::with_activation(act, [&]<Activation A>() {
     for (Index r = 0; r < rows; ++r) {
       float* row = y + r * cols;
       if (pre != nullptr) {
@@ -47,7 +26,7 @@ void bias_activation(float* y, float* pre, const float* b, Index rows, Index col
 
 void activation_backward(float* dx, const float* y, const float* pre, Index n, Activation act) {
   const float* before = pre != nullptr ? pre : y;
-  dispatch(act, [&]<Activation A>() {
+  m::with_activation(act, [&]<Activation A>() {
 #pragma omp simd
     for (Index i = 0; i < n; ++i) dx[i] *= m::activation_derivative<A>(y[i], before[i]);
   });

@@ -42,7 +42,9 @@ void CudaBackend::bind() const { check(cudaSetDevice(device_.ordinal), "cudaSetD
 void CudaBackend::done(const char* op, cudaError_t code) const {
   check(code, op);
 #ifndef NDEBUG
-  if (!recording_) check(cudaStreamSynchronize(stream_), op);
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // which allows no waiting
+  check(cudaStreamIsCapturing(stream_, &capture), op);
+  if (capture == cudaStreamCaptureStatusNone) check(cudaStreamSynchronize(stream_), op);
 #endif
 }
 

@@ -2,6 +2,7 @@
 #include <cublasLt.h>
 
 #include <map>
+#include <span>
 #include <string>
 #include <tuple>
 
@@ -51,7 +52,7 @@ Layout layout(DType type, Index rows, Index cols) {
   return Layout(raw);
 }
 
-// The largest power of two up to 256 that divides an address; parameters in the arena have 64.
+// The largest power of two up to 256 that divides an address; parameters in the arena have 64, their bf16 copies 32.
 std::uint32_t alignment(const void* p) {
   const auto address = reinterpret_cast<std::uintptr_t>(p) | 256;
   return static_cast<std::uint32_t>(address & (~address + 1));
@@ -124,15 +125,19 @@ struct Gemm::State {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
-    cublasLtMatmulHeuristicResult_t best = {};
+    cublasLtMatmulHeuristicResult_t candidates[8] = {};  // best first; one that does not suit is passed over
     int count = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(),
-                                       plan.result.get(), raw, 1, &best, &count);
+                                       plan.result.get(), raw, 8, candidates, &count);
     // An epilogue may be refused in several ways; a kernel then stands in for it.
     if (p.epilogue == Epilogue::none) check(status, "cublasLtMatmulAlgoGetHeuristic");
-    plan.found = status == CUBLAS_STATUS_SUCCESS && count == 1 && best.state == CUBLAS_STATUS_SUCCESS;
-    plan.algorithm = best.algo;
+    if (status != CUBLAS_STATUS_SUCCESS) return plan;
+    for (const auto& candidate : std::span(candidates, static_cast<std::size_t>(count)))
+      if (!plan.found && candidate.state == CUBLAS_STATUS_SUCCESS) {
+        plan.algorithm = candidate.algo;
+        plan.found = true;
+      }
     return plan;
   }
 

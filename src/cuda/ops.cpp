@@ -10,6 +10,7 @@ namespace {
 // measured. At batch 128 the layers 400 -> 40 and 20 -> 400 are below (2.0 and 1.0 million), 784 -> 400 is far above
 // (40 million).
 constexpr Index kSmallProduct = Index{1} << 22;
+constexpr Index kFewRows = 1024;  // one block sums over all of them
 
 }  // namespace
 
@@ -39,7 +40,7 @@ void CudaBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation ac
 
 void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                      View dw, View db, View dx) {
-  if (dy.rows * w.size() <= kSmallProduct)
+  if (dy.rows <= kFewRows && dy.rows * w.size() <= kSmallProduct)
     return enqueue("linear_backward", LinearBackward{x.data, w.data, dy.data, below_pre.data, x.dtype, dx.dtype, x.rows,
                                                      x.cols, dy.cols, below, dw.f32(), db.f32(), dx.data});
   bind();

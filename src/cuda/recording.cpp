@@ -1,4 +1,6 @@
 // Work recorded as a CUDA graph: one launch in place of the dozens of a step, or the thousands of an epoch.
+#include <algorithm>
+#include <bit>
 #include <map>
 
 #include "cuda/cuda_backend.h"
@@ -14,8 +16,8 @@ struct DestroyGraph {
 using Graph = std::unique_ptr<CUgraph_st, DestroyGraph>;
 using ReadyGraph = std::unique_ptr<CUgraphExec_st, DestroyGraph>;
 
-// A run asks for few different numbers of steps: an epoch, the way to the next report, and what is left of them.
-constexpr std::size_t kMostGraphs = 16;
+// Graphs do the work 1, 2, 4, ... times up to this: any number is a few launches, and each graph is recorded once.
+constexpr Index kLongest = 64;
 
 struct Recorded final : Recording::Content {
   std::map<Index, ReadyGraph> graphs;  // by how often they do the work
@@ -31,18 +33,17 @@ void CudaBackend::do_replay(std::unique_ptr<Recording::Content>& content, const 
     content = std::make_unique<Recorded>();
     --times;
   }
-  if (times < 1) return;
   bind();
-  auto& graphs = static_cast<Recorded&>(*content).graphs;
-  auto found = graphs.find(times);
-  if (found == graphs.end()) {
-    if (graphs.size() == kMostGraphs) graphs.clear();
-    found = graphs.emplace(times, record(work, times)).first;
-  }
-  if (found->second != nullptr) {
-    check(cudaGraphLaunch(found->second.get(), stream_), "cudaGraphLaunch");
-  } else {
-    for (Index i = 0; i < times; ++i) work();
+  for (Index n = 0; times > 0; times -= n) {
+    n = static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(std::min(times, kLongest))));
+    auto& graphs = static_cast<Recorded&>(*content).graphs;
+    auto found = graphs.find(n);
+    if (found == graphs.end()) found = graphs.emplace(n, record(work, n)).first;
+    if (found->second != nullptr) {
+      check(cudaGraphLaunch(found->second.get(), stream_), "cudaGraphLaunch");
+    } else {
+      for (Index i = 0; i < n; ++i) work();
+    }
   }
 }
 

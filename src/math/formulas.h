@@ -62,6 +62,28 @@ CUVAE_FN float activation_derivative(float y, float x) {
   return 1.0f;
 }
 
+/// f<A>() for the run-time value, which so stays outside of loops and kernels.
+template <class F>
+auto with_activation(Activation act, F f) {
+  switch (act) {
+    case Activation::identity:
+      break;
+    case Activation::relu:
+      return f.template operator()<Activation::relu>();
+    case Activation::tanh:
+      return f.template operator()<Activation::tanh>();
+    case Activation::softplus:
+      return f.template operator()<Activation::softplus>();
+    case Activation::silu:
+      return f.template operator()<Activation::silu>();
+    case Activation::gelu:
+      return f.template operator()<Activation::gelu>();
+    case Activation::elu:
+      return f.template operator()<Activation::elu>();
+  }
+  return f.template operator()<Activation::identity>();
+}
+
 /// beta(step): see KlWeight.
 CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {
   return step >= w.warmup_steps ? w.beta : w.beta * static_cast<float>(step) / static_cast<float>(w.warmup_steps);

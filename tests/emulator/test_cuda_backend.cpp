@@ -66,7 +66,7 @@ TEST_F(Replay, DoesTheWorkOnWhatIsThereNow) {
 TEST_F(Replay, AnyNumberOfTimes) {
   double want = 0;
   for (int round = 0; round < 2; ++round)
-    for (const Index times : {3, 1, 0, 20, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}) {
+    for (const Index times : {3, 1, 0, 20, 2, 64, 63, 65, 127, 128, 150}) {
       backend_->replay(recording_, std::ref(work_), times);
       EXPECT_EQ(work_.runs(), want += static_cast<double>(times));
     }

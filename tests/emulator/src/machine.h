@@ -49,8 +49,8 @@ struct Machine {
   std::vector<Thread> threads;
   std::vector<unsigned> order;  // of the first runs
   ReadyThreads ready;
-  unsigned priority[32] = {};   // of the warps
-  unsigned next_fresh = 0;      // index into order
+  unsigned priority[32] = {};  // of the warps
+  unsigned next_fresh = 0;     // index into order
   unsigned live = 0, waiting_at_barrier = 0;
   int barrier_true = 0, barrier_result = 0;
 
