@@ -278,8 +278,9 @@ void Backend::score_weights(Estimator estimator, Cost cost, ConstView log_p_x, C
                   "log_p_x is " + shape(log_p_x) + " but samples is " + std::to_string(samples));
   check.matches("score", score, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
   if (estimator == Estimator::score_mean) check.pointer("running_mean", running_mean);
-  const bool joint = is_score_function(estimator) && cost == Cost::joint;
-  do_score_weights(estimator, log_p_x, log_p_z, joint ? ConstView{} : log_q, samples, running_mean, score);
+  if (is_score_function(estimator) && cost != Cost::elbo) log_q = {};
+  if (is_score_function(estimator) && cost == Cost::likelihood) log_p_z = {};
+  do_score_weights(estimator, log_p_x, log_p_z, log_q, samples, running_mean, score);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {

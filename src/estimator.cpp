@@ -19,9 +19,18 @@ LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samp
     case Estimator::score:
     case Estimator::score_mean:
     case Estimator::rloo:
+    case Estimator::optimal:
+    case Estimator::optimal_shared:
+    case Estimator::nvil:
+    case Estimator::nvil_scaled:
       t.path = 0.0f;
       t.score = {per_row, score};
       t.entropy = cost == Cost::joint ? per_batch_row : 0.0f;
+      break;
+    case Estimator::delta:
+    case Estimator::measure_valued:
+    case Estimator::measure_valued_independent:
+      t.path = 0.0f;
       break;
     case Estimator::iwae:
       t.density = {per_batch_row, weights};

@@ -1,4 +1,4 @@
-// A training step reads as its mathematics: update(). The loop of epochs around it is in fit.cpp.
+// A training step reads as its mathematics: backward() and update(). The loop of epochs around it is in fit.cpp.
 #include "cuvae/trainer.h"
 
 #include <cmath>
@@ -48,8 +48,8 @@ void TrainConfig::validate() const {
   check(samples >= least_samples(estimator), "samples", std::to_string(samples),
         "at least " + std::to_string(least_samples(estimator)) + chosen);
   check(cost == Cost::elbo || is_score_function(estimator), "cost", std::string(to_string(cost)),
-        "elbo" + chosen + ": only score, score-mean and rloo have another");
-  if (estimator != Estimator::pathwise) {  // there is no KL by dimension, nor one that a weight could reach
+        "elbo" + chosen + ": only score functions have another");
+  if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
@@ -107,20 +107,18 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
 }
 
-void Trainer::update(ConstView x) {
+void Trainer::backward(ConstView x) {
   const std::uint32_t* step = &state_.as<StepState>()->step;
   const Noise noise{config_.seed, Stream::latent, step};
   const KlWeight weight = kl_weight(config_, steps_per_epoch_);
   const Index B = x.rows, R = B * config_.samples, L = vae_.config().latent;
   float* grads = grads_.as<float>();
   const Weights w = vae_.weights();
-  const Index P = vae_.layout().size();
-  const Arena arena{vae_.params(), grads, m_.as<float>(), v_.as<float>(), ema_.as<float>(), P, w.rounded};
   const View dz = uses_path(estimator_) ? gradients_.dz.view(R, L) : View{},
              dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
   const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
-  const float kl_scale = estimator_ == Estimator::pathwise ? 1.0f / static_cast<float>(B) : 0.0f;
+  const float kl_scale = has_closed_form_kl(estimator_, config_.cost) ? 1.0f / static_cast<float>(B) : 0.0f;
   const auto& [a, g] = std::tie(activations_, gradients_);
 
   const View stats = vae_.encode(x, a);                                                  // [B, 2L]
@@ -130,6 +128,12 @@ void Trainer::update(ConstView x) {
   vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);      // [R, L]
   backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
   vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});      // [P]
+}
+
+void Trainer::update(ConstView x) {
+  backward(x);
+  const Arena arena{vae_.params(),    grads_.as<float>(),   m_.as<float>(),        v_.as<float>(),
+                    ema_.as<float>(), vae_.layout().size(), vae_.weights().rounded};
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
                 sums_.as<double>());  // [P]
 }
@@ -164,19 +168,29 @@ void Trainer::require_unchanged(const char* op) const {
     throw Error(std::string(op) + ": the estimator cannot change once the trainer is made");
 }
 
-void Trainer::step(ConstView x) {
-  require_unchanged("step");
+ConstView Trainer::checked_batch(const char* op, ConstView x) {
+  require_unchanged(op);
   if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
-    throw Error("step: x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) + "] but the model takes [" +
-                std::to_string(config_.batch) + ", " + std::to_string(vae_.config().data_dim) + "]");
+    throw Error(std::string(op) + ": x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) +
+                "] but the model takes [" + std::to_string(config_.batch) + ", " +
+                std::to_string(vae_.config().data_dim) + "]");
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
     backend_.gather_batch(x, {nullptr, x.rows, nullptr, 0}, config_.binarize, noise, batch);
     x = batch;
   }
-  update(x);
+  return x;
 }
+
+void Trainer::step(ConstView x) { update(checked_batch("step", x)); }
+
+ConstView Trainer::gradient(ConstView x) {
+  backward(checked_batch("gradient", x));
+  return grads_.view(1, vae_.layout().size());
+}
+
+void Trainer::set_step(std::uint32_t step) { backend_.upload(&state_.as<StepState>()->step, &step, sizeof step); }
 
 Metrics Trainer::metrics() {
   const std::size_t latent = static_cast<std::size_t>(vae_.config().latent);

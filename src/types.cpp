@@ -48,23 +48,32 @@ struct Names<Initialization> {
 template <>
 struct Names<Estimator> {
   static constexpr const char* what = "estimator";
-  static constexpr std::pair<Estimator, std::string_view> all[] = {{Estimator::pathwise, "pathwise"},
-                                                                   {Estimator::total, "total"},
-                                                                   {Estimator::stl, "stl"},
-                                                                   {Estimator::score, "score"},
-                                                                   {Estimator::score_mean, "score-mean"},
-                                                                   {Estimator::rloo, "rloo"},
-                                                                   {Estimator::iwae, "iwae"},
-                                                                   {Estimator::stl_iwae, "stl-iwae"},
-                                                                   {Estimator::dreg, "dreg"},
-                                                                   {Estimator::rws_dreg, "rws-dreg"},
-                                                                   {Estimator::vimco, "vimco"},
-                                                                   {Estimator::vimco_arithmetic, "vimco-arithmetic"}};
+  static constexpr std::pair<Estimator, std::string_view> all[] = {
+      {Estimator::pathwise, "pathwise"},
+      {Estimator::total, "total"},
+      {Estimator::stl, "stl"},
+      {Estimator::score, "score"},
+      {Estimator::score_mean, "score-mean"},
+      {Estimator::rloo, "rloo"},
+      {Estimator::optimal, "optimal"},
+      {Estimator::optimal_shared, "optimal-shared"},
+      {Estimator::nvil, "nvil"},
+      {Estimator::nvil_scaled, "nvil-scaled"},
+      {Estimator::delta, "delta"},
+      {Estimator::measure_valued, "measure-valued"},
+      {Estimator::measure_valued_independent, "measure-valued-independent"},
+      {Estimator::iwae, "iwae"},
+      {Estimator::stl_iwae, "stl-iwae"},
+      {Estimator::dreg, "dreg"},
+      {Estimator::rws_dreg, "rws-dreg"},
+      {Estimator::vimco, "vimco"},
+      {Estimator::vimco_arithmetic, "vimco-arithmetic"}};
 };
 template <>
 struct Names<Cost> {
   static constexpr const char* what = "cost";
-  static constexpr std::pair<Cost, std::string_view> all[] = {{Cost::elbo, "elbo"}, {Cost::joint, "joint"}};
+  static constexpr std::pair<Cost, std::string_view> all[] = {
+      {Cost::elbo, "elbo"}, {Cost::joint, "joint"}, {Cost::likelihood, "likelihood"}};
 };
 template <>
 struct Names<Optimizer> {

@@ -212,7 +212,7 @@ class Backend {
                                     View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                                      View effective, const ElboLoss* loss) = 0;
-  /// Without log_q, f is the joint's.
+  /// Without log_q, f is the joint's; without log_p_z either, the likelihood's.
   virtual void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
                                 RunningMean*, View score) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;

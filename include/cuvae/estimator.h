@@ -8,18 +8,27 @@ namespace cuvae {
 constexpr bool is_importance_weighted(Estimator e) { return e >= Estimator::iwae; }
 constexpr bool is_vimco(Estimator e) { return e == Estimator::vimco || e == Estimator::vimco_arithmetic; }
 /// The ELBO by the score of q and a Cost.
-constexpr bool is_score_function(Estimator e) {
-  return e == Estimator::score || e == Estimator::score_mean || e == Estimator::rloo;
+constexpr bool is_score_function(Estimator e) { return e >= Estimator::score && e <= Estimator::nvil_scaled; }
+constexpr bool is_nvil(Estimator e) { return e == Estimator::nvil || e == Estimator::nvil_scaled; }
+constexpr bool is_measure_valued(Estimator e) {
+  return e == Estimator::measure_valued || e == Estimator::measure_valued_independent;
 }
+/// Whether it evaluates log p(x|z) at further points than the samples.
+constexpr bool uses_probes(Estimator e) { return e == Estimator::delta || is_measure_valued(e); }
 /// Whether score_weights makes an array for it.
 constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco(e); }
 /// Whether it differentiates through the samples, and so needs the decoder's dz.
-constexpr bool uses_path(Estimator e) { return !uses_score(e); }
+constexpr bool uses_path(Estimator e) { return !uses_score(e) && !uses_probes(e); }
 /// Whether log p(z) and log q(z|x) of each sample are needed.
 constexpr bool uses_log_densities(Estimator e) { return is_importance_weighted(e) || is_score_function(e); }
 /// The fewest samples K that it is defined for.
 constexpr Index least_samples(Estimator e) {
-  return e == Estimator::rloo || e == Estimator::rws_dreg || is_vimco(e) ? 2 : 1;
+  const bool others = e == Estimator::rloo || e == Estimator::optimal || e == Estimator::optimal_shared;
+  return others || e == Estimator::rws_dreg || is_vimco(e) ? 2 : 1;
+}
+/// Whether the KL's gradient is in closed form, so that it can be weighted.
+constexpr bool has_closed_form_kl(Estimator e, Cost cost) {
+  return e == Estimator::pathwise || uses_probes(e) || (is_score_function(e) && cost == Cost::likelihood);
 }
 
 /// The terms of an estimator over a batch of `batch` rows with K samples each, for the loss -mean(ELBO) or

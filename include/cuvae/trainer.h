@@ -113,6 +113,12 @@ class Trainer {
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured.
   void step(ConstView x);
 
+  /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch: changes none.
+  /// Asynchronous; the next call or step overwrites it.
+  ConstView gradient(ConstView x);
+  /// Names the noise of the next step or gradient, and its place in the schedules.
+  void set_step(std::uint32_t step);
+
   /// Epochs until config().epochs, early stopping, or a stop request. Holds out config().validation of the examples.
   /// Throws Error when max_skipped steps in a row were not finite; the last good checkpoint stays.
   Outcome fit(const Dataset& data, const FitOptions& options = {});
@@ -126,6 +132,8 @@ class Trainer {
   void save(const std::filesystem::path& path);
 
  private:
+  ConstView checked_batch(const char* op, ConstView x);
+  void backward(ConstView x);
   void update(ConstView x);
   LatentTerms estimate(View output, ConstView x, const ElboLoss& loss);
   void require_unchanged(const char* op) const;

@@ -41,13 +41,21 @@ enum class Initialization : std::uint8_t {
 /// on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too. See
 /// cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
-  pathwise,          ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
-  total,             ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
-  stl,               ///< the same without the score of log q, "sticking the landing": Roeder et al. 2017
-  score,             ///< score function (REINFORCE): Williams 1992
-  score_mean,        ///< less a running mean of its cost over the batches before: Mnih and Gregor 2014
-  rloo,              ///< less the mean cost of the row's other samples, K >= 2: Kool et al. 2019
-  iwae,              ///< reparameterized gradient of the bound: Burda et al. 2015
+  pathwise,        ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
+  total,           ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
+  stl,             ///< the same without the score of log q, "sticking the landing": Roeder et al. 2017
+  score,           ///< score function (REINFORCE): Williams 1992
+  score_mean,      ///< less a running mean of its cost over the batches before: Mnih and Gregor 2014
+  rloo,            ///< less the mean cost of the row's other samples, K >= 2: Kool et al. 2019
+  optimal,         ///< less the constant of least variance of each coordinate, from the row's other samples, K >= 2:
+                   ///< Ranganath et al. 2014; Mohamed et al. 2020, section 7.4.1
+  optimal_shared,  ///< less one such constant for all coordinates of a row, K >= 2
+  nvil,            ///< less a network of x and a running mean: Mnih and Gregor 2014
+  nvil_scaled,     ///< the same over the running standard deviation, where that is above 1; scales the gradient
+  delta,           ///< less a quadratic around the posterior's mean, its expectation added: Mohamed et al. 2020, 7.4.2
+  measure_valued,  ///< differences of log p(x|z) at coupled pairs of points: Mohamed et al. 2020, section 6
+  measure_valued_independent,  ///< the same at independent points
+  iwae,                        ///< reparameterized gradient of the bound: Burda et al. 2015
   stl_iwae,          ///< the same without the score of log q, Roeder et al. 2017; biased for K > 1, Tucker et al. 2018
   dreg,              ///< doubly reparameterized: Tucker et al. 2018
   rws_dreg,          ///< doubly reparameterized wake-phase update of reweighted wake-sleep, K >= 2: Tucker et al. 2018
@@ -55,10 +63,11 @@ enum class Estimator : std::uint8_t {
   vimco_arithmetic,  ///< with their arithmetic mean, K >= 2: Mnih and Rezende 2016
 };
 
-/// What the score function of the ELBO weighs a sample by. Both are unbiased, their variances differ.
+/// What the score function of the ELBO weighs a sample by. All are unbiased, their variances differ.
 enum class Cost : std::uint8_t {
-  elbo,   ///< log p(x|z) + log p(z) - log q(z|x), log q frozen
-  joint,  ///< log p(x|z) + log p(z); the entropy of q in closed form besides
+  elbo,        ///< log p(x|z) + log p(z) - log q(z|x), log q frozen
+  joint,       ///< log p(x|z) + log p(z); the entropy of q in closed form besides
+  likelihood,  ///< log p(x|z); the KL in closed form besides
 };
 
 /// The score function's baseline: sum / weight, the mean of all batches' means with weights decaying by kBaselineDecay

@@ -14,10 +14,11 @@ struct OneLane {
   CUVAE_TEAM_FN float max(float v) const { return v; }
 };
 
-/// log p(x|z) + log p(z) - log q(z|x) of row r; without log_q, the joint's.
+/// log p(x|z) + log p(z) - log q(z|x) of row r, or as much of it as there are arrays for.
 struct LogWeight {
   const float *log_p_x, *log_p_z, *log_q;
   CUVAE_TEAM_FN float operator()(Index r) const {
+    if (log_p_z == nullptr) return log_p_x[r];
     return log_p_x[r] + (log_q == nullptr ? log_p_z[r] : log_p_z[r] - log_q[r]);
   }
 };
