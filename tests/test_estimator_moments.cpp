@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "cuvae/estimator.h"
+#include "moments_of.h"
 #include "op_test.h"
 
 namespace cuvae {
@@ -11,12 +12,13 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-#if defined(CUVAE_EMULATED)
-constexpr std::uint32_t kSteps = 4;
+#if defined(CUVAE_EMULATED)  // where a row costs a thousand times as much
+constexpr std::uint32_t kSteps = 8;
+constexpr Index kBatch = 256;
 #else
 constexpr std::uint32_t kSteps = 32;
-#endif
 constexpr Index kBatch = 4096;
+#endif
 constexpr double kPi = 3.14159265358979323846;
 
 struct Posterior {
@@ -28,22 +30,11 @@ struct Decoder {
   std::vector<float> w, b, x;
 };
 
-struct Moments {
-  double mean = 0, variance = 0, fourth = 0, count = 0;
-  explicit Moments(const Vector& v) : count(static_cast<double>(v.size())) {
-    for (const double x : v) mean += x / count;
-    for (const double x : v) variance += std::pow(x - mean, 2) / count, fourth += std::pow(x - mean, 4) / count;
-  }
-  /// Standard errors of the mean, and of the variance by the estimated fourth moment.
-  double mean_error() const { return std::sqrt(variance / count); }
-  double variance_error() const { return std::sqrt((fourth - variance * variance) / count); }
-};
-
 class EstimatorMoments : public OpTest {
  protected:
   /// The moments of dmu and dlogvar of the loss of one row.
-  std::array<Moments, 2> draw(Estimator e, Cost cost, Index K, Posterior posterior, const Decoder* decoder,
-                              std::uint32_t first_step = 0) {
+  std::array<MomentsOf, 2> draw(Estimator e, Cost cost, Index K, Posterior posterior, const Decoder* decoder,
+                                std::uint32_t first_step = 0) {
     const Index R = kBatch * K, D = 3;
     std::vector<float> all_stats, all_x;
     for (Index b = 0; b < kBatch; ++b) {
@@ -88,7 +79,7 @@ class EstimatorMoments : public OpTest {
       for (std::size_t i = 0; i < got.size(); i += 2)
         dmu.push_back(double{got[i]} * kBatch), dlogvar.push_back(double{got[i + 1]} * kBatch);
     }
-    return {Moments(dmu), Moments(dlogvar)};
+    return {MomentsOf(dmu), MomentsOf(dlogvar)};
   }
 };
 CUVAE_ON_EVERY_BACKEND(EstimatorMoments);
@@ -175,8 +166,9 @@ TEST_P(EstimatorMoments, MeansAreTheGradients) {
         const double bias = e == Estimator::stl_iwae ? -exact.wake[i] : 0;
         // Two components of 15 estimators: at 5.5 standard errors a right one fails once in a million seeds.
         EXPECT_NEAR(got[i].mean, want + bias, 5.5 * got[i].mean_error() + 1e-6) << i;
-        // STL-IWAE leaves out the score of the weighted samples, so that it leans to where those are.
-        if (e == Estimator::stl_iwae && i == 0) {
+        // STL-IWAE leaves out the score of the weighted samples, so that it leans to where those are; few draws do not
+        // show it.
+        if (e == Estimator::stl_iwae && i == 0 && got[i].count > 1e5) {
           EXPECT_GT((got[i].mean - want) * (bias > 0 ? 1 : -1), 5.5 * got[i].mean_error());
         }
       }
@@ -219,7 +211,8 @@ TEST_P(EstimatorMoments, VariancesOfTheToyAreExact) {
       SCOPED_TRACE(std::string(to_string(c.estimator)) + ", " + std::string(to_string(c.cost)) + ", K " +
                    std::to_string(c.samples) + ", delta " + std::to_string(delta));
       // The running mean has twenty batches to come to rest: 4096 costs each, so that it is off by well under 1%.
-      const auto got = draw(c.estimator, c.cost, c.samples, {delta, 0}, nullptr, 20)[0];
+      const std::uint32_t first = c.estimator == Estimator::score_mean ? 20 : 0;
+      const auto got = draw(c.estimator, c.cost, c.samples, {delta, 0}, nullptr, first)[0];
       // 1e-6: the samples' rounding, where the variance is none.
       EXPECT_NEAR(got.mean, delta, 5.5 * got.mean_error() + 1e-6);
       EXPECT_NEAR(got.variance, c.variance, 5.5 * got.variance_error() + 1e-12 + 1e-3 * c.variance);

@@ -1,0 +1,19 @@
+// Mean and variance of draws, and how far to trust them.
+#pragma once
+#include <cmath>
+#include <vector>
+
+namespace cuvae::test {
+
+struct MomentsOf {
+  double mean = 0, variance = 0, fourth = 0, count = 0;
+  explicit MomentsOf(const std::vector<double>& draws) : count(static_cast<double>(draws.size())) {
+    for (const double x : draws) mean += x / count;
+    for (const double x : draws) variance += std::pow(x - mean, 2) / count, fourth += std::pow(x - mean, 4) / count;
+  }
+  /// Standard errors of the mean, and of the variance by the estimated fourth moment.
+  double mean_error() const { return std::sqrt(variance / count); }
+  double variance_error() const { return std::sqrt((fourth - variance * variance) / count); }
+};
+
+}  // namespace cuvae::test
