@@ -148,6 +148,7 @@ class Backend {
   ///   the stream `estimator`, i the index of the sample's normal: for W, W', U and the sign (positive from 1/2 on),
   ///   then four normals.
   ///   delta: mu, then for each latent l mu + sigma_l e_l and mu - sigma_l e_l.
+  /// As bf16 a point is off by up to 2^-9 of itself: where a sigma is not well above that, float32 is for these.
   void place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes);
 
   /// dstats [B, 2L] [A] of the loss -mean(log p(x|z)) + KL, from log_p_probes [B * n, 1], log p(x|z) at the probes
