@@ -100,6 +100,29 @@ KernelCase score_weights(Backend& b, Estimator estimator, Index batch, Index sam
           }};
 }
 
+KernelCase place_probes(Backend& b, Estimator estimator, Index batch, Index latent) {
+  const Index rows = batch * probes_of_example(estimator, 1, latent);
+  return {"place_probes, " + std::string(to_string(estimator)), text(rows, latent), 0, [=, &b](Arrays& a) {
+            const View stats = a.input(batch, 2 * latent), probes = a.output(rows, latent, a.type());
+            const auto* step = a.state<std::uint32_t>(1);
+            return [=, &b] { b.place_probes(estimator, stats, {1, Stream::latent, step}, probes); };
+          }};
+}
+
+KernelCase probe_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
+  const Index rows = batch * probes_of_example(estimator, 1, latent);
+  return {
+      "probe_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
+        const View stats = a.input(batch, 2 * latent),
+                   log_p = estimator == Estimator::delta ? a.input(batch, 1) : View{}, at_probes = a.input(rows, 1),
+                   kl_dims = a.input(1, latent), dstats = a.output(batch, 2 * latent, a.type());
+        const auto* step = a.state<std::uint32_t>(1);
+        return [=, &b] {
+          b.probe_backward(estimator, stats, {1, Stream::latent, step}, log_p, at_probes, {}, kl_dims, 0.01f, dstats);
+        };
+      }};
+}
+
 KernelCase bernoulli(Backend& b, Index rows, Index cols) {
   return {"bernoulli_log_prob", text(rows, cols), 0, [=, &b](Arrays& a) {
             const View logits = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type(), Randoms::bits),
@@ -197,6 +220,10 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
+  for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
+    cases.push_back(place_probes(b, e, batch, L));
+    cases.push_back(probe_backward(b, e, batch, L));
+  }
   cases.push_back(moments(b, batch, 2 * L));
   for (const auto& [in, out] : kLayers)
     cases.push_back(linear_backward(b, batch, in, out, in == H ? Activation::relu : Activation::identity, in != D));

@@ -52,6 +52,28 @@ struct LatentBackward {
 };
 cudaError_t launch(const LatentBackward&, cudaStream_t);
 
+struct PlaceProbes {
+  bool delta, coupled;  // around the posterior's mean, else around the samples, there coupled or not
+  const float* stats;   // [batch, 2 * latent]
+  Noise noise;
+  Index points, samples, latent;  // points are samples of such an estimator, or rows
+  void* probes;                   // [points * (delta ? 2 * latent + 1 : 4 * latent), latent]
+  DType type;
+};
+cudaError_t launch(const PlaceProbes&, cudaStream_t);
+
+struct ProbeBackward {
+  bool delta;
+  const float *stats, *log_p, *log_p_probes, *kl_dims;  // log_p [batch * samples] for delta
+  Noise noise;
+  KlWeight weight;
+  float kl_scale;
+  Index batch, samples, latent;
+  void* dstats;  // [batch, 2 * latent]
+  DType type;
+};
+cudaError_t launch(const ProbeBackward&, cudaStream_t);
+
 /// ElboLoss for a kernel; without `loss` there is none.
 struct Loss {
   const float *kl, *kl_dims;  // [batch], [latent]

@@ -35,5 +35,14 @@ __device__ Pack<4> normals(const Noise& noise, std::uint32_t step, Group group) 
   return n;
 }
 
+/// Normal number `index` alone.
+__device__ inline float normal(const Noise& noise, std::uint32_t step, std::uint64_t index) {
+  const uint4 w = draw(noise, step, index / 4);
+  const bool second = index % 4 >= 2;
+  float even, odd;
+  math::normal_pair(math::uniform(second ? w.z : w.x), math::uniform(second ? w.w : w.y), even, odd);
+  return index % 2 == 0 ? even : odd;
+}
+
 }  // namespace
 }  // namespace cuvae::cuda

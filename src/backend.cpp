@@ -95,6 +95,17 @@ void check_kl_weight(const Check& check, const KlWeight& w) {
                                                        number(w.free_bits) + " but neither may be negative");
 }
 
+// Probes or their log-densities: for each row of stats, those of K samples.
+void check_probes(const Check& check, Estimator estimator, const char* name, ConstView v, bool width_fits,
+                  ConstView stats) {
+  check.true_that(uses_probes(estimator), std::string(to_string(estimator)) + " has no probes");
+  const Index rows = stats.rows * probes_of_example(estimator, 1, stats.cols / 2);
+  const bool rows_fit = estimator == Estimator::delta ? v.rows == rows : v.rows % rows == 0;
+  check.true_that(width_fits && rows_fit, "stats is " + shape(stats) + " but " + name + " is " + shape(v) + ", not " +
+                                              (estimator == Estimator::delta ? "" : "K * ") + std::to_string(rows) +
+                                              " rows as " + std::string(to_string(estimator)) + " has them");
+}
+
 // The loss's arrays for a batch as large as `batch`.
 void check_loss(const Check& check, const ElboLoss& loss, const char* name, ConstView batch) {
   check.matches("kl", loss.kl, DType::f32, batch.rows, 1, name, batch);
@@ -233,6 +244,36 @@ void Backend::latent_backward(const LatentTerms& terms, ConstView stats, const N
   check_noise(check, noise);
   check_kl_weight(check, weight);
   do_latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
+}
+
+void Backend::place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes) {
+  const Check check("place_probes", *this);
+  check_stats(check, stats);
+  check.activation("probes", probes);
+  check_probes(check, estimator, "probes", probes, probes.cols * 2 == stats.cols, stats);
+  check_noise(check, noise);
+  do_place_probes(estimator, stats, noise, probes);
+}
+
+void Backend::probe_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView log_p,
+                             ConstView log_p_probes, const KlWeight& weight, ConstView kl_dims, float kl_scale,
+                             View dstats) {
+  const Check check("probe_backward", *this);
+  check_stats(check, stats);
+  check.f32("log_p_probes", log_p_probes);
+  check_probes(check, estimator, "log_p_probes", log_p_probes, log_p_probes.cols == 1, stats);
+  if (estimator == Estimator::delta) {
+    check.f32("log_p", log_p);
+    check.true_that(log_p.cols == 1 && log_p.rows % stats.rows == 0, "stats is " + shape(stats) + " but log_p is " +
+                                                                         shape(log_p) + ", not [K * " +
+                                                                         std::to_string(stats.rows) + ", 1]");
+  }
+  check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
+  check.activation("dstats", dstats);
+  check.matches("dstats", dstats, dstats.dtype, stats.rows, stats.cols, "stats", stats);
+  check_noise(check, noise);
+  check_kl_weight(check, weight);
+  do_probe_backward(estimator, stats, noise, log_p, log_p_probes, weight, kl_dims, kl_scale, dstats);
 }
 
 void Backend::bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,

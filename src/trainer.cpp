@@ -104,6 +104,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   if (is_importance_weighted(estimator_))
     bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
   if (uses_score(estimator_)) score_ = floats(config.batch * config.samples);
+  if (uses_probes(estimator_)) probes_ = Probes(vae_, estimator_, config.batch, config.samples);
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
 }
 
@@ -121,13 +122,18 @@ void Trainer::backward(ConstView x) {
   const float kl_scale = has_closed_form_kl(estimator_, config_.cost) ? 1.0f / static_cast<float>(B) : 0.0f;
   const auto& [a, g] = std::tie(activations_, gradients_);
 
-  const View stats = vae_.encode(x, a);                                                  // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());             // [R, L], kl
-  const View output = vae_.decode(z, a);                                                 // [R, D]
-  const LatentTerms terms = estimate(output, x, loss);                                   // [1], doutput
-  vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);      // [R, L]
-  backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
-  vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});      // [P]
+  const View stats = vae_.encode(x, a);                                              // [B, 2L]
+  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());         // [R, L], kl
+  const View output = vae_.decode(z, a);                                             // [R, D]
+  const LatentTerms terms = estimate(output, x, loss);                               // [1], doutput
+  vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
+  if (uses_probes(estimator_)) {
+    const ConstView log_p = a.log_p.view(R, 1), at_probes = probes_.log_prob(vae_, stats, x, noise);  // [B * n, 1]
+    backend_.probe_backward(estimator_, stats, noise, log_p, at_probes, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
+  } else {
+    backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
+  }
+  vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
 }
 
 void Trainer::update(ConstView x) {

@@ -182,6 +182,11 @@ View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float*
   return log_p;
 }
 
+void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
+  if (config_.likelihood == Likelihood::bernoulli) return backend_->bernoulli_log_prob(output, x, 0.0f, log_p, {});
+  backend_->gaussian_log_prob(output, x, log_scale(), 0.0f, log_p, {}, {});
+}
+
 namespace {
 
 // y [n] in host memory as floats.

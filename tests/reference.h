@@ -103,6 +103,17 @@ ImportanceWeights importance_weights(const Vector& log_w, Index samples);
 /// `costs` are log w, or for Cost::joint without log q.
 Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline);
 
+// Probes of the measure-valued estimators and of the delta method.
+
+struct Probes {
+  Vector z, error;  // and how far float32 may lie from each value: derived at the definition
+};
+/// `noise` is the samples'.
+Probes place_probes(Estimator estimator, const Vector& stats, const NoiseKey& noise, Index samples, Index latent);
+/// dstats of -mean(log p(x|z)), without the KL.
+Vector probe_backward(Estimator estimator, const Vector& stats, const NoiseKey& noise, const Vector& log_p,
+                      const Vector& log_p_probes, Index samples, Index latent);
+
 struct Loss {
   double loss, reconstruction, kl;
 };

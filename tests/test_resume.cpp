@@ -82,8 +82,8 @@ TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
 }
 
 TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
-  for (const Estimator e :
-       {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::dreg, Estimator::vimco}) {
+  for (const Estimator e : {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::delta,
+                            Estimator::measure_valued, Estimator::dreg, Estimator::vimco}) {
     SCOPED_TRACE(to_string(e));
     TrainConfig config = small_training();
     config.estimator = e;

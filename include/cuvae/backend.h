@@ -140,6 +140,30 @@ class Backend {
   void latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
                        const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats);
 
+  /// The points, besides the samples, at which an estimator evaluates log p(x|z): probes [B * n, L] [A], n =
+  /// probes_of_example(estimator, K, L), rows of an example together. `noise` is that of sample_latent.
+  ///   measure-valued: four for each sample and latent l, the sample as it was drawn with its coordinate l replaced by
+  ///   mu + sigma {W, -W', m, v}: W and W' Rayleigh(1), m a random sign times the norm of three normals, v normal; both
+  ///   W are one and v = m U where coupled (Mohamed et al. 2020, section 6). The numbers are words 8 i to 8 i + 7 of
+  ///   the stream `estimator`, i the index of the sample's normal: for W, W', U and the sign (positive from 1/2 on),
+  ///   then four normals.
+  ///   delta: mu, then for each latent l mu + sigma_l e_l and mu - sigma_l e_l.
+  /// As bf16 a point is off by up to 2^-9 of itself: where a sigma is not well above that, float32 is for these.
+  void place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes);
+
+  /// dstats [B, 2L] [A] of the loss -mean(log p(x|z)) + KL, from log_p_probes [B * n, 1], log p(x|z) at the probes
+  /// (f with a subscript), and for delta log_p [R, 1], that of the samples (f):
+  ///   dmu     =     -(1/R) sum_k shift / sigma + s mu
+  ///   dlogvar = 1/2 (-(1/R) sum_k scale + s (sigma^2 - 1)), 0 outside the clamp, s as in latent_backward;
+  ///   measure-valued: shift = (f_1 - f_2) / sqrt(2 pi), scale = f_3 - f_4;
+  ///   delta: shift = (f - h) eps + a, scale = (f - h) (eps^2 - 1) + c, h = f_0 + sum_l a eps + c eps^2 / 2,
+  ///   a = (f_+ - f_-) / 2, c = f_+ - 2 f_0 + f_-.
+  /// The quadratic h goes through values a standard deviation apart rather than following the derivatives at mu: its
+  /// expectation is known whatever its coefficients are, so that the estimate is unbiased, and this one fits over the
+  /// width of the posterior. Curvature across latents is left to the score.
+  void probe_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView log_p, ConstView log_p_probes,
+                      const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats);
+
   /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1]; in the same pass, where
   /// given, dlogits [R, D] [A] = row_weight[r] * (x - sigmoid(l)), which may be the logits themselves, and the step's
   /// loss. (Rows of a K-sample bound are weighted by their normalized importance weights, those of an ELBO alike.)
@@ -206,6 +230,9 @@ class Backend {
                                 View log_p_z, View log_q) = 0;
   virtual void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
+  virtual void do_place_probes(Estimator, ConstView stats, const Noise&, View probes) = 0;
+  virtual void do_probe_backward(Estimator, ConstView stats, const Noise&, ConstView log_p, ConstView log_p_probes,
+                                 const KlWeight&, ConstView kl_dims, float kl_scale, View dstats) = 0;
   virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
                                      View dlogits, const ElboLoss* loss) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,

@@ -15,6 +15,11 @@ constexpr bool is_measure_valued(Estimator e) {
 }
 /// Whether it evaluates log p(x|z) at further points than the samples.
 constexpr bool uses_probes(Estimator e) { return e == Estimator::delta || is_measure_valued(e); }
+/// The points at which it does for each example: for delta the posterior's mean and two for each latent, else four for
+/// each latent of each sample.
+constexpr Index probes_of_example(Estimator e, Index samples, Index latent) {
+  return e == Estimator::delta ? 2 * latent + 1 : samples * 4 * latent;
+}
 /// Whether score_weights makes an array for it.
 constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco(e); }
 /// Whether it differentiates through the samples, and so needs the decoder's dz.

@@ -12,6 +12,7 @@
 
 #include "cuvae/dataset.h"
 #include "cuvae/evaluate.h"
+#include "cuvae/probes.h"
 #include "cuvae/vae.h"
 
 namespace cuvae {
@@ -33,7 +34,8 @@ struct TrainConfig {
   Index samples = 1;  ///< K latent samples per example
   Index epochs = 20;
   /// How the encoder's gradient is estimated; from iwae on, the loss is the bound over the K samples in place of the
-  /// ELBO. Any but pathwise needs beta 1, no warm-up and no free bits: its KL is of samples, not by dimension.
+  /// ELBO. Where the KL is not in closed form (has_closed_form_kl), beta must be 1, without warm-up and free bits: it
+  /// is of samples, not by dimension.
   Estimator estimator = Estimator::pathwise;
   Cost cost = Cost::elbo;  ///< of score, score_mean and rloo
   Binarize binarize = Binarize::stochastic;
@@ -151,6 +153,7 @@ class Trainer {
   Buffer state_, loss_, sums_, moments_;  // StepState, one float, doubles (metric::Slot), moments of stats
   Buffer bound_, weights_;                // [B, 1], [R, 1] for importance-weighted estimators
   Buffer score_, running_mean_;           // [R, 1], RunningMean for score functions
+  Probes probes_;                         // of estimators that use them
 
   // Where fit() stands, kept in checkpoints.
   std::uint32_t data_crc32_ = 0;

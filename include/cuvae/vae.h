@@ -76,6 +76,8 @@ class Vae {
   /// gradient.
   View log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                 const ElboLoss* loss = nullptr) const;
+  /// log p(x|z) alone, into log_p [R, 1].
+  void log_prob(ConstView output, ConstView x, View log_p) const;
 
   // The same for callers with host memory; any number of rows, computed in batches.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).

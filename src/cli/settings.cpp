@@ -30,8 +30,9 @@ void visit_training(Training& t, Visitor&& visit) {
   visit.group("Objective");
   visit("samples", t.samples, "Latent samples per example", 1, kMaxCount);
   visit("estimator", t.estimator,
-        "Of the encoder's gradient. Of the ELBO: pathwise, total, stl, score, score-mean, rloo; of a bound over the "
-        "samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
+        "Of the encoder's gradient. Of the ELBO: pathwise, total, stl, score, score-mean, rloo, delta, "
+        "measure-valued, measure-valued-independent; of a bound over the samples: iwae, stl-iwae, dreg, rws-dreg, "
+        "vimco, vimco-arithmetic");
   visit("cost", t.cost, "score, score-mean, rloo: elbo, or joint, without log q(z|x)");
   visit("binarize", t.binarize, "none, threshold or stochastic (default: stochastic for bernoulli, else none)");
   visit("beta", t.beta, "Weight of the KL", 0, kInfinity);

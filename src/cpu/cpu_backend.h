@@ -34,6 +34,9 @@ class CpuBackend final : public Backend {
                         View log_q) override;
   void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                           ConstView kl_dims, float kl_scale, View dstats) override;
+  void do_place_probes(Estimator, ConstView stats, const Noise&, View probes) override;
+  void do_probe_backward(Estimator, ConstView stats, const Noise&, ConstView log_p, ConstView log_p_probes,
+                         const KlWeight&, ConstView kl_dims, float kl_scale, View dstats) override;
   void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                              const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,

@@ -1,6 +1,7 @@
 // The ops of the CUDA backend: each is one product, one kernel, or both.
 #include "cuda/cuda_backend.h"
 #include "cuda/error.h"
+#include "cuvae/estimator.h"
 
 namespace cuvae::cuda {
 namespace {
@@ -69,6 +70,23 @@ void CudaBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, 
   const Index rows = dz ? dz.rows : terms.score.rows.rows;
   enqueue("latent_backward", LatentBackward{terms, stats.f32(), dz.f32(), kl_dims.f32(), noise, weight, kl_scale,
                                             stats.rows, rows / stats.rows, stats.cols / 2, dstats.data, dstats.dtype});
+}
+
+void CudaBackend::do_place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes) {
+  const Index points = probes.rows / probes_of_example(estimator, 1, probes.cols);
+  enqueue("place_probes",
+          PlaceProbes{estimator == Estimator::delta, estimator == Estimator::measure_valued, stats.f32(), noise, points,
+                      points / stats.rows, probes.cols, probes.data, probes.dtype});
+}
+
+void CudaBackend::do_probe_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView log_p,
+                                    ConstView log_p_probes, const KlWeight& weight, ConstView kl_dims, float kl_scale,
+                                    View dstats) {
+  const bool delta = estimator == Estimator::delta;
+  const Index batch = stats.rows, latent = stats.cols / 2,
+              samples = delta ? log_p.rows / batch : log_p_probes.rows / (4 * latent * batch);
+  enqueue("probe_backward", ProbeBackward{delta, stats.f32(), log_p.f32(), log_p_probes.f32(), kl_dims.f32(), noise,
+                                          weight, kl_scale, batch, samples, latent, dstats.data, dstats.dtype});
 }
 
 namespace {
