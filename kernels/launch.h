@@ -33,9 +33,9 @@ struct SampleLatent {
   Index batch, samples, latent;
   void* z;  // [batch * samples, latent]
   DType type;
-  float *kl, *kl_dims;     // [batch], [latent]
-  double* moments;         // [1 + 4 * latent] or null
-  float *log_p_z, *log_q;  // [batch * samples], or both null
+  float *kl, *kl_dims;                  // [batch], [latent]
+  double* moments;                      // [1 + 4 * latent] or null
+  float *log_p_z, *log_q, *score_norm;  // [batch * samples], or all null, or the last
 };
 std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
@@ -102,6 +102,7 @@ struct ScoreWeights {
   const float *log_p_x, *log_p_z, *log_q;  // [batch * samples]; log_q is null where the cost leaves it out
   Index batch, samples;
   RunningMean* running_mean;  // for score_mean
+  const float* score_norm;    // [batch * samples], for optimal_shared
   float* score;               // [batch * samples]
 };
 std::size_t scratch_bytes(const ScoreWeights&);

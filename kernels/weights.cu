@@ -13,7 +13,10 @@ namespace {
 struct Warp {
   Index first;
   static constexpr Index stride = kWarp;
-  __device__ float sum(float v) const { return warp_sum(v); }
+  template <class T>
+  __device__ T sum(T v) const {
+    return warp_sum(v);
+  }
   __device__ float max(float v) const {
 #pragma unroll
     for (int offset = kWarp / 2; offset > 0; offset /= 2) {
@@ -54,8 +57,9 @@ __global__ void __launch_bounds__(kThreads) score_weights(const ScoreWeights op,
   const float baseline = running ? math::mean_of(*op.running_mean) : 0.0f;
   for_each_row(op.batch, [&](Index b, const Warp& team) {
     const Index row = b * op.samples;
+    const float* norm = op.score_norm == nullptr ? nullptr : op.score_norm + row;
     math::score_weights(
-        op.estimator, team, op.samples, [&](Index k) { return log_w(row + k); }, baseline, op.score + row);
+        op.estimator, team, op.samples, [&](Index k) { return log_w(row + k); }, {baseline, norm}, op.score + row);
   });
   // Every block has read the mean before the last one comes here.
   if (!running || !is_last_block(ticket, gridDim.x)) return;

@@ -49,6 +49,9 @@ void TrainConfig::validate() const {
         "at least " + std::to_string(least_samples(estimator)) + chosen);
   check(cost == Cost::elbo || is_score_function(estimator), "cost", std::string(to_string(cost)),
         "elbo" + chosen + ": only score functions have another");
+  check(!antithetic || allows_antithetic(estimator), "antithetic", "true",
+        "false" + chosen + ", whose samples must be independent");
+  check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
   if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
@@ -104,12 +107,13 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   if (is_importance_weighted(estimator_))
     bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
   if (uses_score(estimator_)) score_ = floats(config.batch * config.samples);
+  if (estimator_ == Estimator::optimal_shared) activations_.score_norm = floats(config.batch * config.samples);
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
 }
 
 void Trainer::backward(ConstView x) {
   const std::uint32_t* step = &state_.as<StepState>()->step;
-  const Noise noise{config_.seed, Stream::latent, step};
+  const Noise noise{config_.seed, Stream::latent, step, 0, config_.antithetic};
   const KlWeight weight = kl_weight(config_, steps_per_epoch_);
   const Index B = x.rows, R = B * config_.samples, L = vae_.config().latent;
   float* grads = grads_.as<float>();
@@ -154,8 +158,8 @@ LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
     vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, &loss);  // [1], doutput
   }
   if (uses_score(estimator_))
-    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, running_mean_.as<RunningMean>(),
-                           score);  // [R, 1]
+    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K,
+                           {running_mean_.as<RunningMean>(), column(activations_.score_norm)}, score);  // [R, 1]
   if (weighted)
     vae_.log_prob(output, x, {-1.0f / static_cast<float>(B), weights}, grads_.as<float>(), activations_);  // doutput
   return latent_terms(estimator_, config_.cost, B, K, weights, score);

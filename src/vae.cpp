@@ -128,6 +128,7 @@ VaeActivations Vae::allocate(Index batch, Index samples) const {
           floats(config_.latent),
           floats(rows),
           {},
+          {},
           {}};
 }
 
@@ -161,7 +162,7 @@ View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivation
   const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
   const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
   backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
-                          column(a.log_p_z), column(a.log_q));
+                          column(a.log_p_z), column(a.log_q), column(a.score_norm));
   return z;
 }
 

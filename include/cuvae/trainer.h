@@ -35,7 +35,8 @@ struct TrainConfig {
   /// How the encoder's gradient is estimated; from iwae on, the loss is the bound over the K samples in place of the
   /// ELBO. Any but pathwise needs beta 1, no warm-up and no free bits: its KL is of samples, not by dimension.
   Estimator estimator = Estimator::pathwise;
-  Cost cost = Cost::elbo;  ///< of score, score_mean and rloo
+  Cost cost = Cost::elbo;   ///< of score functions
+  bool antithetic = false;  ///< samples in pairs at eps and -eps: K even, and an estimator that allows_antithetic()
   Binarize binarize = Binarize::stochastic;
   float beta = 1.0f;
   double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these

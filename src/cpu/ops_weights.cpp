@@ -24,20 +24,23 @@ void CpuBackend::do_importance_weights(ConstView log_p_x, ConstView log_p_z, Con
 }
 
 void CpuBackend::do_score_weights(Estimator estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
-                                  Index samples, RunningMean* running_mean, View score) {
+                                  Index samples, const ScoreBaseline& baseline, View score) {
   const math::LogWeight log_w{log_p_x.f32(), log_p_z.f32(), log_q.f32()};
   const bool running = estimator == Estimator::score_mean;
-  const float baseline = running ? math::mean_of(*running_mean) : 0.0f;
+  const float mean = running ? math::mean_of(*baseline.mean) : 0.0f;
   const Index batch = score.rows / samples;
   chunks(batch, std::max<Index>(1, kSamplesOfAChunk / samples), [&](Index, Index begin, Index end) {
-    for (Index row = begin * samples; row < end * samples; row += samples)
+    for (Index row = begin * samples; row < end * samples; row += samples) {
+      const float* norm = baseline.score_norm.f32();
       math::score_weights(
-          estimator, math::OneLane{}, samples, [&](Index k) { return log_w(row + k); }, baseline, score.f32() + row);
+          estimator, math::OneLane{}, samples, [&](Index k) { return log_w(row + k); },
+          {mean, norm == nullptr ? nullptr : norm + row}, score.f32() + row);
+    }
   });
   if (!running) return;
   double sum = 0.0;
   for (Index r = 0; r < score.rows; ++r) sum += static_cast<double>(log_w(r));
-  math::update(*running_mean, sum / static_cast<double>(score.rows));
+  math::update(*baseline.mean, sum / static_cast<double>(score.rows));
 }
 
 }  // namespace cuvae::cpu
