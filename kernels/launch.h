@@ -101,9 +101,11 @@ struct ScoreWeights {
   Estimator estimator;
   const float *log_p_x, *log_p_z, *log_q;  // [batch * samples]; log_q is null where the cost leaves it out
   Index batch, samples;
-  RunningMean* running_mean;  // for score_mean
-  const float* score_norm;    // [batch * samples], for optimal_shared
-  float* score;               // [batch * samples]
+  RunningMean *mean, *variance;       // or null
+  const float *score_norm, *network;  // [batch * samples], [batch], or null
+  void* dnetwork;                     // [batch] or null
+  DType type;                         // of dnetwork
+  float* score;                       // [batch * samples]
 };
 std::size_t scratch_bytes(const ScoreWeights&);
 cudaError_t launch(const ScoreWeights&, Scratch, cudaStream_t);

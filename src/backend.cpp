@@ -291,12 +291,26 @@ void Backend::score_weights(Estimator estimator, Cost cost, ConstView log_p_x, C
   check.true_that(log_p_x.rows % samples == 0,
                   "log_p_x is " + shape(log_p_x) + " but samples is " + std::to_string(samples));
   check.matches("score", score, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
-  if (estimator == Estimator::score_mean) check.pointer("the running mean", baseline.mean);
-  if (estimator == Estimator::optimal_shared)
+  ScoreBaseline used;
+  if (estimator == Estimator::score_mean || is_nvil(estimator)) {
+    check.pointer("the running mean", baseline.mean);
+    used.mean = baseline.mean;
+  }
+  if (estimator == Estimator::optimal_shared) {
     check.matches("score_norm", baseline.score_norm, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+    used.score_norm = baseline.score_norm;
+  }
+  if (is_nvil(estimator)) {
+    const Index batch = log_p_x.rows / samples;
+    check.pointer("the running variance", baseline.variance);
+    check.matches("network", baseline.network, DType::f32, batch, 1, "log_p_x", log_p_x);
+    if (baseline.dnetwork)
+      check.matches("dnetwork", baseline.dnetwork, activation_type(), batch, 1, "log_p_x", log_p_x);
+    used.variance = baseline.variance, used.network = baseline.network, used.dnetwork = baseline.dnetwork;
+  }
   if (is_score_function(estimator) && cost != Cost::elbo) log_q = {};
   if (is_score_function(estimator) && cost == Cost::likelihood) log_p_z = {};
-  do_score_weights(estimator, log_p_x, log_p_z, log_q, samples, baseline, score);
+  do_score_weights(estimator, log_p_x, log_p_z, log_q, samples, used, score);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {

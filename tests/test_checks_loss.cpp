@@ -114,9 +114,11 @@ struct ScoreWeights {
   RunningMean* mean;
   Estimator estimator = Estimator::score_mean;
   Index samples = 2;
-  View norm;
+  View norm = {}, network = {}, dnetwork = {};
+  RunningMean* variance = nullptr;
   void call(Backend& b) const {
-    b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, {mean, norm}, score);
+    b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, {mean, norm, variance, network, dnetwork},
+                    score);
   }
 };
 
@@ -139,6 +141,18 @@ TEST_P(LossChecks, ScoreWeights) {
        {"samples is 1 but vimco needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::vimco; }},
        {"pathwise takes no scores", [](S& s) { s.estimator = Estimator::pathwise; }},
        {"dreg takes no scores", [](S& s) { s.estimator = Estimator::dreg; }}});
+}
+
+TEST_P(LossChecks, ScoreWeightsOfANetwork) {
+  using S = ScoreWeights;
+  S good{view(6, 1), view(6, 1), view(6, 1), view(6, 1), memory<RunningMean>()};
+  good.estimator = Estimator::nvil;
+  good.network = view(3, 1), good.dnetwork = activation(3, 1);
+  good.variance = memory<RunningMean>();
+  expect_checked<S>("score_weights", good,
+                    {{"network", &S::network, kShape}, {"dnetwork", &S::dnetwork, kShape | kOptional}},
+                    {{"the running mean is not given", [](S& s) { s.mean = nullptr; }},
+                     {"the running variance is not given", [](S& s) { s.variance = nullptr; }}});
 }
 
 struct Adam {

@@ -170,10 +170,14 @@ class Backend {
   ///   score f;  score_mean f - baseline.mean, which then takes this batch in;  rloo f_k - mean_{j != k} f_j;
   ///   optimal f_k - f_0 of the row, for latent_backward with optimal_baseline;
   ///   optimal_shared f_k - sum_{j != k} f_j n_j / sum_{j != k} n_j, n = baseline.score_norm, or as rloo where all
-  ///   those n are 0; vimco L - L_k - weights_k, L the bound and L_k the bound without sample k, in whose place comes
-  ///   the others' geometric or arithmetic mean.
+  ///   those n are 0;
+  ///   nvil l = f - baseline.network of the row - baseline.mean;  nvil_scaled l / max(1, sqrt(baseline.variance));
+  ///   vimco L - L_k - weights_k, L the bound and L_k the bound without sample k, in whose place comes the others'
+  ///   geometric or arithmetic mean.
+  /// After nvil and nvil_scaled the running mean and variance take in those of f - network over this batch, and where
+  /// given baseline.dnetwork [B, 1] = -2/R sum_k l_k, the gradient of mean(l^2) by the network.
   /// Throws Error for other estimators, and for fewer `samples` K than least_samples(estimator). A batch whose mean
-  /// cost is not finite leaves the running mean as it was.
+  /// cost is not finite leaves the running means as they were.
   void score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
                      Index samples, const ScoreBaseline& baseline, View score);
 
@@ -219,7 +223,8 @@ class Backend {
                                     View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                                      View effective, const ElboLoss* loss) = 0;
-  /// Without log_q, f is the joint's; without log_p_z either, the likelihood's.
+  /// Without log_q, f is the joint's; without log_p_z either, the likelihood's. Of the baseline only what the estimator
+  /// takes is given.
   virtual void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
                                 const ScoreBaseline&, View score) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;

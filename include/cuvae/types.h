@@ -79,8 +79,11 @@ inline constexpr double kBaselineDecay = 0.9;
 
 /// What score_weights takes besides log-densities, each for the estimators that it names.
 struct ScoreBaseline {
-  RunningMean* mean = nullptr;  ///< score_mean
-  ConstView score_norm = {};    ///< [R, 1] optimal_shared: of sample_latent
+  RunningMean* mean = nullptr;      ///< score_mean, nvil, nvil_scaled
+  ConstView score_norm = {};        ///< [R, 1] optimal_shared: of sample_latent
+  RunningMean* variance = nullptr;  ///< nvil, nvil_scaled, as all that follows
+  ConstView network = {};           ///< [B, 1] C(x)
+  View dnetwork = {};               ///< [B, 1] [A], may be empty: gradient by C(x) of what the network minimises
 };
 
 enum class Optimizer : std::uint8_t {

@@ -101,8 +101,10 @@ void CudaBackend::do_importance_weights(ConstView log_p_x, ConstView log_p_z, Co
 
 void CudaBackend::do_score_weights(Estimator estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
                                    Index samples, const ScoreBaseline& baseline, View score) {
-  enqueue("score_weights", ScoreWeights{estimator, log_p_x.f32(), log_p_z.f32(), log_q.f32(), score.rows / samples,
-                                        samples, baseline.mean, baseline.score_norm.f32(), score.f32()});
+  enqueue("score_weights",
+          ScoreWeights{estimator, log_p_x.f32(), log_p_z.f32(), log_q.f32(), score.rows / samples, samples,
+                       baseline.mean, baseline.variance, baseline.score_norm.f32(), baseline.network.f32(),
+                       baseline.dnetwork.data, baseline.dnetwork.dtype, score.f32()});
 }
 
 void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,

@@ -110,9 +110,10 @@ CUVAE_TEAM_FN void vimco(const Team& team, Index samples, bool arithmetic, F log
   }
 }
 
-/// A row's baseline: what its costs are less, and the scores' squared norms where the estimator takes them.
+/// A row's baseline: what its costs are less, what the rest is multiplied by, and the scores' squared norms where the
+/// estimator takes them.
 struct RowBaseline {
-  float less = 0.0f;
+  float less = 0.0f, scale = 1.0f;
   const float* score_norm = nullptr;
 };
 
@@ -125,7 +126,7 @@ CUVAE_TEAM_FN void score_weights(Estimator estimator, const Team& team, Index sa
   if (estimator == Estimator::vimco || estimator == Estimator::vimco_arithmetic)
     return vimco(team, samples, estimator == Estimator::vimco_arithmetic, f, score);
   const float less = estimator == Estimator::optimal ? f(0) : baseline.less;
-  for (Index k = team.first; k < samples; k += team.stride) score[k] = f(k) - less;
+  for (Index k = team.first; k < samples; k += team.stride) score[k] = (f(k) - less) * baseline.scale;
 }
 
 /// The mean so far, 0 before the first batch.
@@ -137,6 +138,23 @@ CUVAE_TEAM_FN void update(RunningMean& m, double mean) {
   if (!std::isfinite(mean)) return;
   m.sum = kBaselineDecay * m.sum + (1.0 - kBaselineDecay) * mean;
   m.weight = kBaselineDecay * m.weight + (1.0 - kBaselineDecay);
+}
+
+/// Likewise with the mean and the variance of another batch.
+CUVAE_TEAM_FN void update(RunningMean& m, RunningMean& v, double mean, double variance) {
+  if (!std::isfinite(mean) || !std::isfinite(variance)) return;
+  update(m, mean);
+  update(v, variance);
+}
+/// 1 / max(1, the standard deviation).
+CUVAE_TEAM_FN float inverse_scale(const RunningMean& variance) {
+  const float v = mean_of(variance);
+  return v > 1.0f ? 1.0f / sqrt(v) : 1.0f;
+}
+/// -2/R sum_k (f_k - less), R = `rows`: the gradient of the mean of all (f - less)^2 by this row's `less`.
+template <class Team, class F>
+CUVAE_TEAM_FN float squares_gradient(const Team& team, Index samples, F f, float less, Index rows) {
+  return -2.0f / static_cast<float>(rows) * team_sum(team, samples, [&](Index k) { return f(k) - less; });
 }
 
 }  // namespace cuvae::math
