@@ -1,8 +1,8 @@
 // sample_latent: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension,
-// and the moments of stats; where asked for, log q(z|x) and log p(z) of each sample.
-// latent_backward: draws eps again, so that no noise is stored, and writes dstats once.
-// Moved per latent of a row: sampling reads 8 bytes and writes 4 K; backward reads 8 + 4 K and writes 8.
-// As bf16, z takes 2 K and dstats 4.
+// and the moments of stats; where asked for, log q(z|x), log p(z) and the squared norm of q's score of each sample.
+// latent_backward: draws eps again (with an optimal baseline twice), so that no noise is stored, and writes dstats
+// once. Moved per latent of a row: sampling reads 8 bytes and writes 4 K; backward reads 8 + 4 K and writes 8. As bf16,
+// z takes 2 K and dstats 4.
 #include "launch.h"
 #include "math/formulas.h"
 #include "moments.cuh"
@@ -64,6 +64,9 @@ unsigned lanes_of_row(Index latent) {
   return lanes;
 }
 
+/// Whether sample row r takes minus the normals of the row before it.
+__device__ __forceinline__ bool is_mirrored(const Noise& noise, Index r) { return noise.antithetic && r % 2 != 0; }
+
 // The same z a row at a time. Where rows do not begin with a group, two rows evaluate the group that they share.
 template <class T>
 __device__ __forceinline__ void sample_rows(const SampleLatent& op, unsigned lanes) {
@@ -73,41 +76,47 @@ __device__ __forceinline__ void sample_rows(const SampleLatent& op, unsigned lan
   // All threads take each turn, for the shuffles.
   for (Index base = blockIdx.x * rows_per_block; base < rows; base += gridDim.x * rows_per_block) {
     const Index r = base + threadIdx.x / lanes;
-    float p = 0.0f, q = 0.0f;
+    float p = 0.0f, q = 0.0f, norm = 0.0f;
     if (r < rows) {
       const float* mu = op.stats + r / op.samples * 2 * L;
-      const Index number = (op.noise.first_row * op.samples + r) * L;  // of the row's first normal
+      const bool mirrored = is_mirrored(op.noise, r);
+      const Index number = (op.noise.first_row * op.samples + r - mirrored) * L;  // of the row's first normal
       for (Index group = number / 4 + lane; group * 4 < number + L; group += lanes) {
-        const Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(group));
+        Pack<4> eps = normals(op.noise, step, static_cast<std::uint64_t>(group));
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           const Index l = group * 4 + j - number;
           if (l < 0 || l >= L) continue;
+          if (mirrored) eps.v[j] = -eps.v[j];
           const float lv = math::clamp(mu[L + l], kLogVarMin, kLogVarMax);
           const float z = mu[l] + math::exp(0.5f * lv) * eps.v[j];
           store(static_cast<T*>(op.z) + r * L + l, Pack<1>{z});
           p += z * z;
-          q += lv + eps.v[j] * eps.v[j];
+          const float square = eps.v[j] * eps.v[j], by_logvar = 0.5f * (square - 1.0f);
+          q += lv + square;
+          if (op.score_norm != nullptr) norm += square * math::exp(-lv) + by_logvar * by_logvar;
         }
       }
     }
     for (unsigned offset = lanes / 2; offset > 0; offset /= 2) {
       p += __shfl_xor_sync(kFullWarp, p, offset);
       q += __shfl_xor_sync(kFullWarp, q, offset);
+      if (op.score_norm != nullptr) norm += __shfl_xor_sync(kFullWarp, norm, offset);
     }
-    if (r >= rows || lane != 0) continue;
+    if (r >= rows || lane != 0 || op.log_q == nullptr) continue;
     const float constant = static_cast<float>(L) * math::kLog2Pi;
     op.log_p_z[r] = -0.5f * (p + constant);
     op.log_q[r] = -0.5f * (q + constant);
+    if (op.score_norm != nullptr) op.score_norm[r] = norm;
   }
 }
 
 // Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
 // which the last block to finish adds up.
 template <class T, Sampling sampling>
-__global__ void __launch_bounds__(kThreads, 4) sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks,
-                                                             Index rows_per_chunk, Partials partials,
-                                                             unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads, 4)
+    sample_latent(const SampleLatent op, unsigned lanes, unsigned chunks, Index rows_per_chunk, Partials partials,
+                  unsigned* ticket) {
   if constexpr (sampling == Sampling::rows) {
     sample_rows<T>(op, lanes);
   } else {
@@ -142,9 +151,26 @@ __global__ void __launch_bounds__(kThreads, 4) sample_latent(const SampleLatent 
   if (op.moments != nullptr) merge_moments(op.stats, op.batch, 2 * L, partials.moments, chunks, op.moments);
 }
 
-// A thread takes N neighbouring latents of a row, all K samples of them. Without `terms` they are the pathwise ones.
-template <class T, int N, bool terms>
+/// N of the normals from `number` on: four that one evaluation gives, or one of them.
+template <int N>
+__device__ __forceinline__ Pack<N> drawn(const Noise& noise, std::uint32_t step, std::uint64_t number) {
+  const Pack<4> four = normals(noise, step, number / 4);
+  Pack<N> eps;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const unsigned word = N == 4 ? j : static_cast<unsigned>(number % 4);
+    const float low = word % 2 ? four.v[1] : four.v[0], high = word % 2 ? four.v[3] : four.v[2];
+    eps.v[j] = word < 2 ? low : high;
+  }
+  return eps;
+}
+
+enum class Terms { pathwise, by_row, optimal };
+
+// A thread takes N neighbouring latents of a row, all K samples of them.
+template <class T, int N, Terms which>
 __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
+  constexpr bool terms = which != Terms::pathwise;
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
   [[maybe_unused]] const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
@@ -158,25 +184,49 @@ __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward
     [[maybe_unused]] Pack<N> of_density{};  // the rest of it
 #pragma unroll
     for (int j = 0; j < N; ++j) sigma.v[j] = math::exp(0.5f * math::clamp(logvar.v[j], kLogVarMin, kLogVarMax));
+    const auto noise_of = [&](Index r) {
+      const bool mirrored = terms && is_mirrored(op.noise, r);
+      const Index number = (op.noise.first_row * op.samples + r - mirrored) * L + l;
+      Pack<N> eps = drawn<N>(op.noise, step, static_cast<std::uint64_t>(number));
+      if (mirrored)
+        for (float& e : eps.v) e = -e;
+      return eps;
+    };
+    [[maybe_unused]] math::OthersConstant of_mu[N], of_logvar[N];
+    if constexpr (which == Terms::optimal) {
+      for (Index r = b * op.samples; r < (b + 1) * op.samples; ++r) {
+        const Pack<N> eps = noise_of(r);
+        const auto c = static_cast<double>(math::at(op.terms.score, r));
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const double square = static_cast<double>(eps.v[j]) * static_cast<double>(eps.v[j]);
+          of_mu[j].add(c, square);
+          of_logvar[j].add(c, (square - 1.0) * (square - 1.0));
+        }
+      }
+    }
     for (Index k = 0; k < op.samples; ++k) {
       const Index r = b * op.samples + k, at = r * L + l;
-      const auto number = static_cast<std::uint64_t>(op.noise.first_row * op.samples * L + at);
-      const Pack<4> four = normals(op.noise, step, number / 4);
+      const Pack<N> noise = noise_of(r);
       const Pack<N> dz = terms && op.dz == nullptr ? Pack<N>{} : load<N>(op.dz + at);
       [[maybe_unused]] const float t = terms ? math::at(op.terms.path, r) : 1.0f,
                                    w = terms ? math::at(op.terms.density, r) : 0.0f,
                                    c = terms ? math::at(op.terms.score, r) : 0.0f;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const unsigned word = N == 4 ? j : static_cast<unsigned>(number % 4);
-        const float low = word % 2 ? four.v[1] : four.v[0], high = word % 2 ? four.v[3] : four.v[2];
-        const float eps = word < 2 ? low : high;
+        const float eps = noise.v[j];
         if constexpr (terms) {
+          float c_mu = c, c_logvar = c;
+          if constexpr (which == Terms::optimal) {
+            const double own = static_cast<double>(c), square = static_cast<double>(eps) * static_cast<double>(eps);
+            c_mu = static_cast<float>(own - of_mu[j].without(own, square, op.samples));
+            c_logvar = static_cast<float>(own - of_logvar[j].without(own, (square - 1.0) * (square - 1.0), op.samples));
+          }
           const float pull = eps / sigma.v[j], z = mu.v[j] + sigma.v[j] * eps;
           const float path = t * (dz.v[j] + w * (z - stick * pull));
-          dmu.v[j] += path - c * pull;
+          dmu.v[j] += path - c_mu * pull;
           dlogvar.v[j] += path * eps;
-          of_density.v[j] += (1.0f - stick) * t * w + c * (eps * eps - 1.0f);
+          of_density.v[j] += (1.0f - stick) * t * w + c_logvar * (eps * eps - 1.0f);
         } else {
           dmu.v[j] += dz.v[j];
           dlogvar.v[j] += dz.v[j] * eps;
@@ -210,15 +260,15 @@ cudaError_t launch(const SampleLatent& op, Scratch scratch, cudaStream_t stream)
   const auto chunks = static_cast<unsigned>(ceil_div(op.batch, rows));
   const Index samples = op.batch * op.samples;
   const unsigned lanes = lanes_of_row(op.latent);
-  const bool densities = op.log_q != nullptr, packs = op.latent % 4 == 0 && aligned(op.stats, op.z);
-  const unsigned blocks = std::max(
-      chunks, densities ? grid_for(samples, kThreads / lanes) : grid_for(samples * op.latent / 4 + 2, kThreads));
+  const bool by_row = op.log_q != nullptr || op.noise.antithetic, packs = op.latent % 4 == 0 && aligned(op.stats, op.z);
+  const unsigned blocks =
+      std::max(chunks, by_row ? grid_for(samples, kThreads / lanes) : grid_for(samples * op.latent / 4 + 2, kThreads));
   auto* moments = static_cast<Sums*>(scratch.partials);
   const Partials partials{moments, reinterpret_cast<float*>(moments + chunks * 2 * op.latent)};
   return with_type(op.type, [&]<class T>() {
-    const auto kernel = densities ? sample_latent<T, Sampling::rows>
-                        : packs   ? sample_latent<T, Sampling::packs>
-                                  : sample_latent<T, Sampling::numbers>;
+    const auto kernel = by_row  ? sample_latent<T, Sampling::rows>
+                        : packs ? sample_latent<T, Sampling::packs>
+                                : sample_latent<T, Sampling::numbers>;
     return start(kernel, blocks, kThreads, stream, op, lanes, chunks, rows, partials, scratch.ticket);
   });
 }
@@ -228,9 +278,14 @@ cudaError_t launch(const LatentBackward& op, cudaStream_t stream) {
   const bool packs = op.latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
   const Index items = op.batch * op.latent / (packs ? 4 : 1);
   return with_type(op.type, [&]<class T>() {
-    const auto kernel = op.terms.pathwise() ? (packs ? latent_backward<T, 4, false> : latent_backward<T, 1, false>)
-                                            : (packs ? latent_backward<T, 4, true> : latent_backward<T, 1, true>);
-    return start(kernel, grid_for(items, kThreads), kThreads, stream, op);
+    const auto run = [&](auto four, auto one) {
+      return start(packs ? four : one, grid_for(items, kThreads), kThreads, stream, op);
+    };
+    if (op.terms.pathwise() && !op.noise.antithetic)
+      return run(latent_backward<T, 4, Terms::pathwise>, latent_backward<T, 1, Terms::pathwise>);
+    if (!op.terms.optimal_baseline)
+      return run(latent_backward<T, 4, Terms::by_row>, latent_backward<T, 1, Terms::by_row>);
+    return run(latent_backward<T, 4, Terms::optimal>, latent_backward<T, 1, Terms::optimal>);
   });
 }
 

@@ -33,9 +33,9 @@ struct SampleLatent {
   Index batch, samples, latent;
   void* z;  // [batch * samples, latent]
   DType type;
-  float *kl, *kl_dims;     // [batch], [latent]
-  double* moments;         // [1 + 4 * latent] or null
-  float *log_p_z, *log_q;  // [batch * samples], or both null
+  float *kl, *kl_dims;                  // [batch], [latent]
+  double* moments;                      // [1 + 4 * latent] or null
+  float *log_p_z, *log_q, *score_norm;  // [batch * samples], or all null, or the last
 };
 std::size_t scratch_bytes(const SampleLatent&);
 cudaError_t launch(const SampleLatent&, Scratch, cudaStream_t);
@@ -123,8 +123,11 @@ struct ScoreWeights {
   Estimator estimator;
   const float *log_p_x, *log_p_z, *log_q;  // [batch * samples]; log_q is null where the cost leaves it out
   Index batch, samples;
-  RunningMean* running_mean;  // for score_mean
-  float* score;               // [batch * samples]
+  RunningMean *mean, *variance;       // or null
+  const float *score_norm, *network;  // [batch * samples], [batch], or null
+  void* dnetwork;                     // [batch] or null
+  DType type;                         // of dnetwork
+  float* score;                       // [batch * samples]
 };
 std::size_t scratch_bytes(const ScoreWeights&);
 cudaError_t launch(const ScoreWeights&, Scratch, cudaStream_t);

@@ -1,6 +1,6 @@
 // importance_weights and score_weights: what the K samples of a row count for. A warp takes a row, its lanes the row's
-// samples, which it reads from the cache a few times; the last block computes the loss, or the running mean.
-// Moved per sample row: 12 bytes read, 4 written; per row of the batch 4 or 8 written.
+// samples, which it reads from the cache a few times; the last block computes the loss, or the running means.
+// Moved per sample row: 12 bytes read (16 with the scores' norms), 4 written; per row of the batch up to 8 of each.
 #include "math/weights.h"
 
 #include "common.cuh"
@@ -13,7 +13,10 @@ namespace {
 struct Warp {
   Index first;
   static constexpr Index stride = kWarp;
-  __device__ float sum(float v) const { return warp_sum(v); }
+  template <class T>
+  __device__ T sum(T v) const {
+    return warp_sum(v);
+  }
   __device__ float max(float v) const {
 #pragma unroll
     for (int offset = kWarp / 2; offset > 0; offset /= 2) {
@@ -48,20 +51,42 @@ __global__ void __launch_bounds__(kThreads) importance_weights(const ImportanceW
     elbo_loss(op.loss, op.log_p_x, op.batch * op.samples, op.bound);
 }
 
+__device__ void store_as(DType type, void* at, Index i, float value) {
+  if (type == DType::bf16) {
+    store(static_cast<Bf16*>(at) + i, Pack<1>{value});
+  } else {
+    store(static_cast<float*>(at) + i, Pack<1>{value});
+  }
+}
+
 __global__ void __launch_bounds__(kThreads) score_weights(const ScoreWeights op, unsigned* ticket) {
   const math::LogWeight log_w{op.log_p_x, op.log_p_z, op.log_q};
-  const bool running = op.estimator == Estimator::score_mean;
-  const float baseline = running ? math::mean_of(*op.running_mean) : 0.0f;
+  const Index rows = op.batch * op.samples;
+  const float running = op.mean != nullptr ? math::mean_of(*op.mean) : 0.0f,
+              scale = op.estimator == Estimator::nvil_scaled ? math::inverse_scale(*op.variance) : 1.0f;
   for_each_row(op.batch, [&](Index b, const Warp& team) {
     const Index row = b * op.samples;
-    math::score_weights(
-        op.estimator, team, op.samples, [&](Index k) { return log_w(row + k); }, baseline, op.score + row);
+    const auto f = [&](Index k) { return log_w(row + k); };
+    const float less = op.network != nullptr ? op.network[b] + running : running;
+    const float* norm = op.score_norm == nullptr ? nullptr : op.score_norm + row;
+    math::score_weights(op.estimator, team, op.samples, f, {less, scale, norm}, op.score + row);
+    if (op.dnetwork == nullptr) return;
+    const float gradient = math::squares_gradient(team, op.samples, f, less, rows);
+    if (team.first == 0) store_as(op.type, op.dnetwork, b, gradient);
   });
   // Every block has read the mean before the last one comes here.
-  if (!running || !is_last_block(ticket, gridDim.x)) return;
-  const Index rows = op.batch * op.samples;
-  const double mean = sum_of(rows, log_w) / static_cast<double>(rows);
-  if (threadIdx.x == 0) math::update(*op.running_mean, mean);
+  if (op.mean == nullptr || !is_last_block(ticket, gridDim.x)) return;
+  const auto rest = [&](Index r) {
+    const double of_row = op.network != nullptr ? static_cast<double>(op.network[r / op.samples]) : 0.0;
+    return static_cast<double>(log_w(r)) - of_row;
+  };
+  const double mean = sum_of(rows, rest) / static_cast<double>(rows);
+  if (op.variance == nullptr) {
+    if (threadIdx.x == 0) math::update(*op.mean, mean);
+    return;
+  }
+  const double squares = sum_of(rows, [&](Index r) { return (rest(r) - mean) * (rest(r) - mean); });
+  if (threadIdx.x == 0) math::update(*op.mean, *op.variance, mean, squares / static_cast<double>(rows));
 }
 
 }  // namespace

@@ -90,6 +90,13 @@ void check_noise(const Check& check, const Noise& noise) {
                   "the noise's first row is " + std::to_string(noise.first_row) + " but must not be negative");
 }
 
+// The noise of K samples a row.
+void check_sample_noise(const Check& check, const Noise& noise, Index samples) {
+  check_noise(check, noise);
+  check.true_that(!noise.antithetic || samples % 2 == 0,
+                  "samples is " + std::to_string(samples) + " but must be even for antithetic pairs");
+}
+
 void check_kl_weight(const Check& check, const KlWeight& w) {
   check.true_that(w.beta >= 0 && w.free_bits >= 0, "beta is " + number(w.beta) + " and free bits " +
                                                        number(w.free_bits) + " but neither may be negative");
@@ -207,18 +214,20 @@ void Backend::linear_backward(ConstView x, ConstView w, ConstView dy, Activation
 }
 
 void Backend::sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
-                            View log_p_z, View log_q) {
+                            View log_p_z, View log_q, View score_norm) {
   const Check check("sample_latent", *this);
   check_stats(check, stats);
   check.activation("z", z);
   check_samples(check, "z", z, stats);
   check.matches("kl", kl, DType::f32, stats.rows, 1, "stats", stats);
   check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
-  check_noise(check, noise);
+  check_sample_noise(check, noise, z.rows / stats.rows);
   check.true_that(!log_p_z == !log_q, "log_p_z and log_q are given both or neither");
   if (log_p_z) check.matches("log_p_z", log_p_z, DType::f32, z.rows, 1, "z", z);
   if (log_q) check.matches("log_q", log_q, DType::f32, z.rows, 1, "z", z);
-  do_sample_latent(stats, noise, z, kl, kl_dims, moments, log_p_z, log_q);
+  if (score_norm) check.matches("score_norm", score_norm, DType::f32, z.rows, 1, "z", z);
+  check.true_that(!score_norm || log_q, "score_norm is given but log_q is not");
+  do_sample_latent(stats, noise, z, kl, kl_dims, moments, log_p_z, log_q, score_norm);
 }
 
 void Backend::latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
@@ -238,10 +247,15 @@ void Backend::latent_backward(const LatentTerms& terms, ConstView stats, const N
   for (const auto& [name, factor] :
        {std::pair{"path", &terms.path}, {"density", &terms.density}, {"score", &terms.score}})
     if (factor->rows) check.matches(name, factor->rows, DType::f32, rows, 1, "stats", stats);
+  if (terms.optimal_baseline) {
+    check.f32("score", terms.score.rows);
+    check.true_that(rows > stats.rows, "stats is " + shape(stats) + " but score is " + shape(terms.score.rows) +
+                                           ": an optimal baseline needs at least 2 samples");
+  }
   check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check.activation("dstats", dstats);
   check.matches("dstats", dstats, dstats.dtype, stats.rows, stats.cols, "stats", stats);
-  check_noise(check, noise);
+  check_sample_noise(check, noise, rows / stats.rows);
   check_kl_weight(check, weight);
   do_latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);
 }
@@ -308,7 +322,7 @@ void Backend::importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView
 }
 
 void Backend::score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
-                            Index samples, RunningMean* running_mean, View score) {
+                            Index samples, const ScoreBaseline& baseline, View score) {
   const Check check("score_weights", *this);
   check_densities(check, log_p_x, log_p_z, log_q);
   check.true_that(uses_score(estimator), std::string(to_string(estimator)) + " takes no scores");
@@ -318,10 +332,26 @@ void Backend::score_weights(Estimator estimator, Cost cost, ConstView log_p_x, C
   check.true_that(log_p_x.rows % samples == 0,
                   "log_p_x is " + shape(log_p_x) + " but samples is " + std::to_string(samples));
   check.matches("score", score, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
-  if (estimator == Estimator::score_mean) check.pointer("running_mean", running_mean);
+  ScoreBaseline used;
+  if (estimator == Estimator::score_mean || is_nvil(estimator)) {
+    check.pointer("the running mean", baseline.mean);
+    used.mean = baseline.mean;
+  }
+  if (estimator == Estimator::optimal_shared) {
+    check.matches("score_norm", baseline.score_norm, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+    used.score_norm = baseline.score_norm;
+  }
+  if (is_nvil(estimator)) {
+    const Index batch = log_p_x.rows / samples;
+    check.pointer("the running variance", baseline.variance);
+    check.matches("network", baseline.network, DType::f32, batch, 1, "log_p_x", log_p_x);
+    if (baseline.dnetwork)
+      check.matches("dnetwork", baseline.dnetwork, activation_type(), batch, 1, "log_p_x", log_p_x);
+    used.variance = baseline.variance, used.network = baseline.network, used.dnetwork = baseline.dnetwork;
+  }
   if (is_score_function(estimator) && cost != Cost::elbo) log_q = {};
   if (is_score_function(estimator) && cost == Cost::likelihood) log_p_z = {};
-  do_score_weights(estimator, log_p_x, log_p_z, log_q, samples, running_mean, score);
+  do_score_weights(estimator, log_p_x, log_p_z, log_q, samples, used, score);
 }
 
 void Backend::adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums) {

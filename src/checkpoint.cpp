@@ -1,6 +1,8 @@
 // Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
 // and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with
-// the estimator score-mean "running_mean" (RunningMean); in the metadata "format", "model", "training" and "progress".
+// the estimator score-mean "running_mean" (RunningMean), with nvil and nvil-scaled the network's parameters and
+// optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance); in the
+// metadata "format", "model", "training" and "progress".
 #include "cuvae/checkpoint.h"
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config_json.h"
+#include "input_baseline.h"
 #include "safetensors.h"
 
 namespace cuvae {
@@ -158,6 +161,13 @@ void Trainer::save(const std::filesystem::path& path) {
   gather.whole("metrics.sums", "F64", 8, sums_);
   gather.whole("metrics.moments", "F64", 8, moments_);
   if (running_mean_) gather.whole("running_mean", "F64", 8, running_mean_);
+  if (baseline_) {
+    gather.arena("baseline.", baseline_->layout(), baseline_->params);
+    gather.arena("baseline.optimizer.m.", baseline_->layout(), baseline_->m);
+    gather.arena("baseline.optimizer.v.", baseline_->layout(), baseline_->v);
+    gather.whole("baseline.state", "U32", 4, baseline_->state);
+    gather.whole("baseline.running", "F64", 8, baseline_->running);
+  }
   const json progress = {{"examples", examples_},
                          {"data_crc32", data_crc32_},
                          {"best_elbo", std::isfinite(best_elbo_) ? json(best_elbo_) : json()},
@@ -185,6 +195,14 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
     read_whole(file, "metrics.moments", "F64", 8, backend, t.moments_);
     if (t.running_mean_) read_whole(file, "running_mean", "F64", 8, backend, t.running_mean_);
+    if (InputBaseline* b = t.baseline_.get()) {
+      read_arena(file, "baseline.", b->layout(), backend, b->params.data());
+      read_arena(file, "baseline.optimizer.m.", b->layout(), backend, b->m.data());
+      read_arena(file, "baseline.optimizer.v.", b->layout(), backend, b->v.data());
+      b->refresh_weights();
+      read_whole(file, "baseline.state", "U32", 4, backend, b->state);
+      read_whole(file, "baseline.running", "F64", 8, backend, b->running);
+    }
     t.data_crc32_ = p.data_crc32;
     t.best_elbo_ = p.best_elbo;
     t.epochs_without_gain_ = p.epochs_without_gain;

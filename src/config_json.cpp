@@ -60,6 +60,7 @@ void visit_train(const Visit& v, Config& c) {
   v("epochs", c.epochs);
   v("estimator", c.estimator);
   v("cost", c.cost);
+  v("antithetic", c.antithetic);
   v("binarize", c.binarize);
   v("beta", c.beta);
   v("kl_warmup_epochs", c.kl_warmup_epochs);

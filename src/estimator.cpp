@@ -26,6 +26,7 @@ LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samp
       t.path = 0.0f;
       t.score = {per_row, score};
       t.entropy = cost == Cost::joint ? per_batch_row : 0.0f;
+      t.optimal_baseline = estimator == Estimator::optimal;
       break;
     case Estimator::delta:
     case Estimator::measure_valued:

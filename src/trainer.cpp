@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cuvae/estimator.h"
+#include "input_baseline.h"
 #include "resident_data.h"
 #include "schedule.h"
 #include "text.h"
@@ -49,6 +50,9 @@ void TrainConfig::validate() const {
         "at least " + std::to_string(least_samples(estimator)) + chosen);
   check(cost == Cost::elbo || is_score_function(estimator), "cost", std::string(to_string(cost)),
         "elbo" + chosen + ": only score functions have another");
+  check(!antithetic || allows_antithetic(estimator), "antithetic", "true",
+        "false" + chosen + ", whose samples must be independent");
+  check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
   if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
@@ -105,12 +109,18 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
     bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
   if (uses_score(estimator_)) score_ = floats(config.batch * config.samples);
   if (uses_probes(estimator_)) probes_ = Probes(vae_, estimator_, config.batch, config.samples);
+  if (estimator_ == Estimator::optimal_shared) activations_.score_norm = floats(config.batch * config.samples);
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
+  if (is_nvil(estimator_))
+    baseline_ = std::make_unique<InputBaseline>(backend, config.batch, model.data_dim, config.seed);
 }
+
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer::~Trainer() = default;
 
 void Trainer::backward(ConstView x) {
   const std::uint32_t* step = &state_.as<StepState>()->step;
-  const Noise noise{config_.seed, Stream::latent, step};
+  const Noise noise{config_.seed, Stream::latent, step, 0, config_.antithetic};
   const KlWeight weight = kl_weight(config_, steps_per_epoch_);
   const Index B = x.rows, R = B * config_.samples, L = vae_.config().latent;
   float* grads = grads_.as<float>();
@@ -142,6 +152,11 @@ void Trainer::update(ConstView x) {
                     ema_.as<float>(), vae_.layout().size(), vae_.weights().rounded};
   backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
                 sums_.as<double>());  // [P]
+  learn_baseline(x);
+}
+
+void Trainer::learn_baseline(ConstView x) {
+  if (baseline_) baseline_->learn(x, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>());
 }
 
 // The loss, its gradient in place of the decoder's output, and what the encoder's gradient is made of. The weights of a
@@ -159,9 +174,11 @@ LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
   } else {
     vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, &loss);  // [1], doutput
   }
-  if (uses_score(estimator_))
-    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, running_mean_.as<RunningMean>(),
-                           score);  // [R, 1]
+  if (uses_score(estimator_)) {
+    ScoreBaseline baseline{running_mean_.as<RunningMean>(), column(activations_.score_norm)};
+    if (baseline_) baseline = baseline_->forward(x);                                                // [B, 1]
+    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, baseline, score);  // [R, 1]
+  }
   if (weighted)
     vae_.log_prob(output, x, {-1.0f / static_cast<float>(B), weights}, grads_.as<float>(), activations_);  // doutput
   return latent_terms(estimator_, config_.cost, B, K, weights, score);
@@ -194,6 +211,12 @@ void Trainer::step(ConstView x) { update(checked_batch("step", x)); }
 ConstView Trainer::gradient(ConstView x) {
   backward(checked_batch("gradient", x));
   return grads_.view(1, vae_.layout().size());
+}
+
+void Trainer::fit_baseline(ConstView x) {
+  x = checked_batch("fit_baseline", x);
+  backward(x);
+  learn_baseline(x);
 }
 
 void Trainer::set_step(std::uint32_t step) { backend_.upload(&state_.as<StepState>()->step, &step, sizeof step); }

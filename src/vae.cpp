@@ -4,8 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "initialization.h"
 #include "math/formulas.h"
-#include "math/philox.h"
 #include "text.h"
 
 namespace cuvae {
@@ -75,17 +75,7 @@ Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
 
   std::vector<float> host(static_cast<std::size_t>(layout_.size()), 0.0f);
   for (const Mlp* mlp : {&encoder_, &decoder_})
-    for (const Parameter& w : mlp->weights()) {
-      const double fan =
-          static_cast<double>(config.initialization == Initialization::glorot ? w.rows + w.cols : w.cols);
-      const double bound = std::sqrt(6.0 / fan);
-      for (Index i = w.offset; i < w.offset + w.size(); ++i) {
-        const auto index = static_cast<std::uint64_t>(i);
-        const std::uint32_t word =
-            math::philox_word(seed, static_cast<std::uint32_t>(Stream::initialization), 0, index);
-        host[static_cast<std::size_t>(i)] = static_cast<float>(((word + 0.5) * 0x1p-31 - 1.0) * bound);
-      }
-    }
+    draw_weights(*mlp, config.initialization, seed, InitialNetwork::vae, host);
   if (log_scale_) std::fill_n(host.begin() + log_scale_->offset, log_scale_->size(), log_scale);
 
   params_ = backend.allocate(host.size() * sizeof(float));
@@ -128,6 +118,7 @@ VaeActivations Vae::allocate(Index batch, Index samples) const {
           floats(config_.latent),
           floats(rows),
           {},
+          {},
           {}};
 }
 
@@ -161,7 +152,7 @@ View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivation
   const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
   const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
   backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
-                          column(a.log_p_z), column(a.log_q));
+                          column(a.log_p_z), column(a.log_q), column(a.score_norm));
   return z;
 }
 

@@ -15,9 +15,6 @@ double mean(const Vector& v) {
   return sum / static_cast<double>(v.size());
 }
 Index count(const Vector& v) { return static_cast<Index>(v.size()); }
-double log_normal(double x, double mean, double scale) {
-  return -std::pow((x - mean) / scale, 2) / 2 - std::log(scale) - std::log(2 * std::numbers::pi) / 2;
-}
 bool outside(double x, double low, double high) { return x < low || x > high; }
 
 }  // namespace
@@ -154,82 +151,6 @@ LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& 
       }
     }
   return g;
-}
-
-Latent sample_latent(const Vector& stats, const NoiseKey& noise, Index samples, Index latent) {
-  const Index batch = count(stats) / (2 * latent);
-  Latent out{Vector(batch * samples * latent), Vector(batch), Vector(latent), Vector(batch * samples),
-             Vector(batch * samples)};
-  for (Index b = 0; b < batch; ++b)
-    for (Index l = 0; l < latent; ++l) {
-      const double mu = stats[b * 2 * latent + l];
-      const double logvar = std::clamp<double>(stats[b * 2 * latent + latent + l], kLogVarMin, kLogVarMax);
-      for (Index k = 0; k < samples; ++k) {
-        const Index r = b * samples + k;
-        const double sigma = std::exp(logvar / 2);
-        const double z = mu + sigma * normal(noise, (noise.first_row * samples + r) * latent + l);
-        out.z[r * latent + l] = z;
-        out.log_p_z[r] += log_normal(z, 0, 1);
-        out.log_q[r] += log_normal(z, mu, sigma);
-      }
-      const double kl = (mu * mu + std::expm1(logvar) - logvar) / 2;
-      out.kl[b] += kl;
-      out.kl_dims[l] += kl / static_cast<double>(batch);
-    }
-  return out;
-}
-
-double beta(const KlWeight& weight, std::uint32_t step) {
-  return weight.beta *
-         (weight.warmup_steps == 0 ? 1.0 : std::min(1.0, static_cast<double>(step) / weight.warmup_steps));
-}
-
-Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector& dz, const KlWeight& weight,
-                       const Vector& kl_dims, double kl_scale, Index samples, Index latent) {
-  Vector dstats(stats.size());
-  for (Index b = 0; b < count(stats) / (2 * latent); ++b)
-    for (Index l = 0; l < latent; ++l) {
-      const double mu = stats[b * 2 * latent + l], logvar = stats[b * 2 * latent + latent + l];
-      const double s = kl_dims[l] < weight.free_bits ? 0 : kl_scale * beta(weight, noise.step);
-      double dmu = s * mu, dlogvar = s * std::expm1(logvar) / 2;
-      for (Index k = 0; k < samples; ++k) {
-        const double d = dz[(b * samples + k) * latent + l];
-        dmu += d;
-        dlogvar += d * std::exp(logvar / 2) / 2 * normal(noise, ((noise.first_row + b) * samples + k) * latent + l);
-      }
-      dstats[b * 2 * latent + l] = dmu;
-      dstats[b * 2 * latent + latent + l] = outside(logvar, kLogVarMin, kLogVarMax) ? 0 : dlogvar;
-    }
-  return dstats;
-}
-
-Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
-                             Index samples, Index latent) {
-  Vector dstats(stats.size());
-  for (Index b = 0; b < count(stats) / (2 * latent); ++b)
-    for (Index l = 0; l < latent; ++l) {
-      const double mu = stats[b * 2 * latent + l], raw = stats[b * 2 * latent + latent + l];
-      const double sigma = std::exp(std::clamp<double>(raw, kLogVarMin, kLogVarMax) / 2);
-      double dmu = 0, dlogvar = -terms.entropy / 2;
-      for (Index k = 0; k < samples; ++k) {
-        const Index r = b * samples + k;
-        const double eps = normal(noise, (noise.first_row * samples + r) * latent + l), z = mu + sigma * eps;
-        const auto through_z = [&](double slope) { dmu += slope, dlogvar += slope * sigma * eps / 2; };
-        through_z(terms.path[r] * dz[r * latent + l]);
-        const double weight = terms.path[r] * terms.density[r];
-        through_z(weight * z);             // -log p(z)
-        through_z(weight * -eps / sigma);  // log q by z
-        if (!terms.stick_the_landing) {    // and by its own parameters
-          dmu += weight * eps / sigma;
-          dlogvar += weight * (eps * eps - 1) / 2;
-        }
-        dmu -= terms.score[r] * eps / sigma;
-        dlogvar -= terms.score[r] * (eps * eps - 1) / 2;
-      }
-      dstats[b * 2 * latent + l] = dmu;
-      dstats[b * 2 * latent + latent + l] = outside(raw, kLogVarMin, kLogVarMax) ? 0 : dlogvar;
-    }
-  return dstats;
 }
 
 LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeight& row_weight, Index samples,

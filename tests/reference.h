@@ -26,6 +26,7 @@ struct NoiseKey {
   Stream stream = Stream::latent;
   std::uint32_t step = 0;
   Index first_row = 0;
+  bool antithetic = false;
 };
 
 std::uint32_t word(const NoiseKey& noise, std::uint64_t index);
@@ -59,8 +60,11 @@ LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& 
 
 // Latents.
 
+/// The normal of latent l of sample row `row`.
+double sample_normal(const NoiseKey& noise, Index samples, Index latent, Index row, Index l);
+
 struct Latent {
-  Vector z, kl, kl_dims, log_p_z, log_q;
+  Vector z, kl, kl_dims, log_p_z, log_q, score_norm;
 };
 Latent sample_latent(const Vector& stats, const NoiseKey& noise, Index samples, Index latent);
 /// beta * min(1, step / warmup_steps).
@@ -72,8 +76,10 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
 struct LatentTerms {
   Vector path, density, score;
   double entropy = 0;
-  bool stick_the_landing = false;
+  bool stick_the_landing = false, optimal_baseline = false;
 };
+/// sum_{j != k} costs_j scores_j^2 / sum_{j != k} scores_j^2, or 0 where there are no scores but zeros.
+double optimal_baseline(const Vector& costs, const Vector& scores, Index k);
 Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
                              Index samples, Index latent);
 
@@ -100,8 +106,9 @@ struct ImportanceWeights {
   Vector bound, weights, effective;
 };
 ImportanceWeights importance_weights(const Vector& log_w, Index samples);
-/// `costs` are log w, or for Cost::joint without log q.
-Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline);
+/// `costs` are log w, or for another Cost less. `baseline` is the running mean, `norms` the scores' squared norms.
+Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline,
+                     const Vector& norms = {});
 
 // Probes of the measure-valued estimators and of the delta method.
 

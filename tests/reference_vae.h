@@ -10,7 +10,7 @@
 namespace cuvae::reference {
 
 struct Elbo {
-  Vector stats, log_p, kl, kl_dims, z, log_p_z, log_q;
+  Vector stats, log_p, kl, kl_dims, z, log_p_z, log_q, score_norm;
 };
 
 class Model {
@@ -29,7 +29,8 @@ class Model {
             std::move(sample.kl_dims),
             std::move(sample.z),
             std::move(sample.log_p_z),
-            std::move(sample.log_q)};
+            std::move(sample.log_q),
+            std::move(sample.score_norm)};
   }
 
   /// log p(x|z) of each row of z.

@@ -1,6 +1,7 @@
 // Importance weights and the weights of scores, sample by sample.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "reference.h"
 
@@ -40,7 +41,7 @@ ImportanceWeights importance_weights(const Vector& log_w, Index samples) {
   return out;
 }
 
-Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline) {
+Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline, const Vector& norms) {
   Vector out;
   for (auto row = costs.begin(); row != costs.end(); row += samples) {
     const Vector f(row, row + samples);
@@ -48,6 +49,14 @@ Vector score_weights(Estimator estimator, const Vector& costs, Index samples, do
       if (estimator == Estimator::score) out.push_back(f[k]);
       if (estimator == Estimator::score_mean) out.push_back(f[k] - baseline);
       if (estimator == Estimator::rloo) out.push_back(f[k] - mean(without(f, k)));
+      if (estimator == Estimator::optimal) out.push_back(f[k] - f[0]);
+      if (estimator == Estimator::optimal_shared) {
+        Vector scores;
+        const auto norm = norms.begin() + (row - costs.begin());
+        for (Index j = 0; j < samples; ++j) scores.push_back(std::sqrt(norm[j]));
+        const bool none = std::accumulate(norm, norm + samples, -norm[k]) == 0;
+        out.push_back(f[k] - (none ? mean(without(f, k)) : optimal_baseline(f, scores, k)));
+      }
       if (estimator == Estimator::vimco || estimator == Estimator::vimco_arithmetic) {
         Vector replaced = f;
         replaced[k] = estimator == Estimator::vimco ? mean(without(f, k)) : log_mean_exp(without(f, k));

@@ -17,7 +17,8 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   VaeConfig model{12, 3, {4, 5}, {6}, Activation::gelu, Likelihood::gaussian_learned, 0.3f, Initialization::he, 3, 4};
   TrainConfig t;
   t.seed = 0xfedcba9876543210;
-  t.batch = 7, t.samples = 3, t.epochs = 11;
+  t.batch = 7, t.samples = 4, t.epochs = 11;
+  t.antithetic = true;
   t.binarize = Binarize::threshold;
   t.beta = 0.1f, t.kl_warmup_epochs = 1.0 / 3, t.free_bits = 0.2f;
   t.optimizer = Optimizer::adamw;
@@ -64,6 +65,24 @@ TEST_P(Checkpoint, KeepsTheEstimator) {
   t.estimator = Estimator::score_mean;
   save_example(t);
   EXPECT_NO_THROW(SafetensorsFile::open(path_).require("running_mean", "F64", {2}));
+  EXPECT_EQ(SafetensorsFile::open(path_).find("baseline.state"), nullptr);
+}
+
+TEST_P(Checkpoint, KeepsTheBaselineThatLearns) {
+  TrainConfig t = small_training();
+  t.estimator = Estimator::nvil;
+  save_example(t);
+  const SafetensorsFile file = SafetensorsFile::open(path_);
+  for (const std::string prefix : {"", "optimizer.m.", "optimizer.v."})
+    for (const auto& [name, shape] : std::map<std::string, std::vector<Index>>{{"network.0.weight", {100, 12}},
+                                                                               {"network.0.bias", {100}},
+                                                                               {"network.1.weight", {100}},
+                                                                               {"network.1.bias", {1}}})
+      EXPECT_NO_THROW(file.require("baseline." + prefix + name, "F32", shape));
+  EXPECT_NO_THROW(file.require("baseline.state", "U32", {4}));
+  EXPECT_NO_THROW(file.require("baseline.running", "F64", {4}));
+  EXPECT_EQ(file.find("running_mean"), nullptr);
+  EXPECT_NO_THROW(load_vae(backend_, path_));
 }
 
 TEST_P(Checkpoint, SaysWhereARunStands) {

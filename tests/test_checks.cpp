@@ -90,25 +90,31 @@ TEST_P(ModelChecks, LinearBackward) {
 struct SampleLatent {
   View stats, z, kl, kl_dims;
   Noise noise;
-  View log_p_z, log_q;
-  void call(Backend& b) const { b.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q); }
+  View log_p_z, log_q, score_norm;
+  void call(Backend& b) const { b.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, score_norm); }
 };
 
 TEST_P(ModelChecks, SampleLatent) {
   using S = SampleLatent;
-  const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise(), view(6, 1), view(6, 1)};
+  const S good{view(3, 8), activation(6, 4), view(3, 1), view(1, 4), noise(), view(6, 1), view(6, 1), view(6, 1)};
   expect_checked<S>(
       "sample_latent", good,
-      {{"stats", &S::stats, kShape}, {"z", &S::z, kShape}, {"kl", &S::kl, kShape}, {"kl_dims", &S::kl_dims, kShape}},
+      {{"stats", &S::stats, kShape},
+       {"z", &S::z, kShape},
+       {"kl", &S::kl, kShape},
+       {"kl_dims", &S::kl_dims, kShape},
+       {"score_norm", &S::score_norm, kShape | kOptional}},
       {{"z is [6, 4]", [](S& s) { s.log_p_z.rows = 5; }},
        {"but log_q is [6, 2], not [6, 1]", [](S& s) { s.log_q.cols = 2; }},
        {"log_q is [6, 1] u8 but must be f32", [](S& s) { s.log_q.dtype = DType::u8; }},
        {"log_p_z and log_q are given both or neither", [](S& s) { s.log_q = {}; }},
+       {"score_norm is given but log_q is not", [](S& s) { s.log_p_z = s.log_q = {}; }},
+       {"samples is 1 but must be even", [&](S& s) { s.noise.antithetic = true, s.z.rows = 3, s.log_q = {}; }},
        {"stats is [3, 10] but z is [6, 4]", [](S& s) { s.stats.cols = 10; }},
        {"step is not given", [](S& s) { s.noise.step = nullptr; }},
        {"first row is -1", [](S& s) { s.noise.first_row = -1; }}});
   S without_densities = good;
-  without_densities.log_p_z = without_densities.log_q = {};
+  without_densities.log_p_z = without_densities.log_q = without_densities.score_norm = {};
   EXPECT_NO_THROW(without_densities.call(backend_));
 }
 
@@ -117,8 +123,10 @@ struct LatentBackward {
   Noise noise;
   KlWeight weight;
   float constant_path = 1.0f;
+  bool optimal = false;
   void call(Backend& b) const {
-    const LatentTerms terms{{1.0f, path, constant_path}, {1.0f, density}, {1.0f, score}};
+    LatentTerms terms{{1.0f, path, constant_path}, {1.0f, density}, {1.0f, score}};
+    terms.optimal_baseline = optimal;
     b.latent_backward(terms, stats, noise, dz, weight, kl_dims, 1.0f, dstats);
   }
 };
@@ -137,6 +145,11 @@ TEST_P(ModelChecks, LatentBackward) {
        {"score", &L::score, kShape | kOptional}},
       {{"score is not given", [](L& l) { l.dz = l.path = l.score = {}, l.constant_path = 0; }},
        {"score is [7, 1], not [K * 3, 1]", [](L& l) { l.dz = l.path = {}, l.constant_path = 0, l.score.rows = 7; }},
+       {"score is not given", [](L& l) { l.score = {}, l.optimal = true; }},
+       {"an optimal baseline needs at least 2 samples",
+        [](L& l) { l.optimal = true, l.dz = l.path = l.density = {}, l.constant_path = 0, l.score.rows = 3; }},
+       {"samples is 1 but must be even",
+        [](L& l) { l.noise.antithetic = true, l.dz = l.path = l.density = {}, l.constant_path = 0, l.score.rows = 3; }},
        {"step is not given", [](L& l) { l.noise.step = nullptr; }},
        {"beta is -1", [](L& l) { l.weight.beta = -1; }},
        {"beta is nan", [](L& l) { l.weight.beta = NAN; }},

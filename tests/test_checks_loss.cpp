@@ -114,7 +114,12 @@ struct ScoreWeights {
   RunningMean* mean;
   Estimator estimator = Estimator::score_mean;
   Index samples = 2;
-  void call(Backend& b) const { b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, mean, score); }
+  View norm = {}, network = {}, dnetwork = {};
+  RunningMean* variance = nullptr;
+  void call(Backend& b) const {
+    b.score_weights(estimator, Cost::elbo, log_p_x, log_p_z, log_q, samples, {mean, norm, variance, network, dnetwork},
+                    score);
+  }
 };
 
 TEST_P(LossChecks, ScoreWeights) {
@@ -125,13 +130,29 @@ TEST_P(LossChecks, ScoreWeights) {
        {"log_p_z", &S::log_p_z, kShape},
        {"log_q", &S::log_q, kShape},
        {"score", &S::score, kShape}},
-      {{"running_mean is not given", [](S& s) { s.mean = nullptr; }},
+      {{"the running mean is not given", [](S& s) { s.mean = nullptr; }},
+       {"score_norm is not given", [](S& s) { s.estimator = Estimator::optimal_shared; }},
+       {"but score_norm is [5, 1], not [6, 1]",
+        [&](S& s) { s.estimator = Estimator::optimal_shared, s.norm = view(5, 1); }},
        {"log_p_x is [6, 1] but samples is 4", [](S& s) { s.samples = 4; }},
        {"samples is 0 but score-mean needs at least 1", [](S& s) { s.samples = 0; }},
        {"samples is 1 but rloo needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::rloo; }},
+       {"samples is 1 but optimal needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::optimal; }},
        {"samples is 1 but vimco needs at least 2", [](S& s) { s.samples = 1, s.estimator = Estimator::vimco; }},
        {"pathwise takes no scores", [](S& s) { s.estimator = Estimator::pathwise; }},
        {"dreg takes no scores", [](S& s) { s.estimator = Estimator::dreg; }}});
+}
+
+TEST_P(LossChecks, ScoreWeightsOfANetwork) {
+  using S = ScoreWeights;
+  S good{view(6, 1), view(6, 1), view(6, 1), view(6, 1), memory<RunningMean>()};
+  good.estimator = Estimator::nvil;
+  good.network = view(3, 1), good.dnetwork = activation(3, 1);
+  good.variance = memory<RunningMean>();
+  expect_checked<S>("score_weights", good,
+                    {{"network", &S::network, kShape}, {"dnetwork", &S::dnetwork, kShape | kOptional}},
+                    {{"the running mean is not given", [](S& s) { s.mean = nullptr; }},
+                     {"the running variance is not given", [](S& s) { s.variance = nullptr; }}});
 }
 
 struct Adam {

@@ -86,7 +86,6 @@ TEST_P(EstimatorBias, OfTheElboIsNone) {
   const auto want = draw(training(Estimator::pathwise, 1), kReferenceDraws);
   for (const Estimator e : all_estimators()) {
     if (is_importance_weighted(e) || e == Estimator::nvil_scaled) continue;  // another objective, another scale
-    if (uses_probes(e) || is_nvil(e) || e == Estimator::optimal || e == Estimator::optimal_shared) continue;  // TODO
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood}) {
       if (cost != Cost::elbo && !is_score_function(e)) continue;
       for (const Index samples : {1, 3}) {

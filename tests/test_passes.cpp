@@ -141,20 +141,22 @@ TEST_P(PassesTest, LatentTerms) {
                              dz = floats(kRows * kSamples, 6), scale = floats(1, 7),
                              weights = random_vector(2 + kRows * kSamples, 11, 0, 1);
     const ConstView rows{weights.data(), static_cast<Index>(weights.size()), 1};
-    for (const bool stick : {false, true}) {
-      const LatentTerms terms{{-0.5f, rows, 1.0f}, {0.7f, rows}, {0.3f, rows}, 0.25f, stick};
+    for (const bool flag : {false, true}) {
+      const LatentTerms terms{{-0.5f, rows, 1.0f}, {0.7f, rows}, {0.3f, rows}, 0.25f, flag, !flag};
       for (const float* given : {dz.data(), static_cast<const float*>(nullptr)}) {
-        std::vector<float> log_p_z[2], log_q[2], dstats[2];
+        std::vector<float> log_p_z[2], log_q[2], norm[2], dstats[2];
         for (int i = 0; i < 2; ++i) {
           const Passes& p = i == 0 ? p_ : portable_;
-          log_p_z[i].resize(kRows * kSamples), log_q[i].resize(kRows * kSamples), dstats[i].resize(stats.size());
+          for (auto* rows_of : {&log_p_z[i], &log_q[i], &norm[i]}) rows_of->resize(kRows * kSamples);
+          dstats[i].resize(stats.size());
           p.log_densities(stats.data(), noise.data(), dz.data(), kRows, kSamples, latent, log_p_z[i].data(),
-                          log_q[i].data());
+                          log_q[i].data(), norm[i].data());
           p.latent_backward_terms(terms, 2, stats.data(), noise.data(), given, scale.data(), kRows, kSamples, latent,
                                   dstats[i].data());
         }
         expect_alike(log_p_z[0], log_p_z[1], sum_error(latent) * 4 * static_cast<double>(latent), "log_p_z");
         expect_alike(log_q[0], log_q[1], sum_error(latent) * 4 * static_cast<double>(latent), "log_q");
+        expect_alike(norm[0], norm[1], sum_error(latent) * 40 * static_cast<double>(latent), "score_norm");
         expect_alike(dstats[0], dstats[1], 40 * kFewUlp, "dstats");
       }
     }

@@ -70,9 +70,32 @@ TEST_P(TrainErrors, EverySettingOutOfRangeIsNamed) {
   expect_refused(&C::patience, {1}, "patience");  // without validation
 }
 
+TEST_P(TrainErrors, PairsNeedAnEvenNumberAndIndependentBaselines) {
+  TrainConfig config = small_training();
+  config.antithetic = true;
+  for (const Index odd : {1, 3}) {
+    config.samples = odd;
+    expect_error([&] { config.validate(); },
+                 "samples is " + std::to_string(odd) + " but must be even for antithetic pairs");
+  }
+  config.samples = 2;
+  for (const Estimator e : {Estimator::rloo, Estimator::optimal, Estimator::optimal_shared, Estimator::iwae,
+                            Estimator::rws_dreg, Estimator::vimco}) {
+    config.estimator = e;
+    expect_error([&] { config.validate(); }, "antithetic is true but must be false with the estimator " +
+                                                 std::string(to_string(e)) + ", whose samples must be independent");
+  }
+  for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score,
+                            Estimator::score_mean, Estimator::nvil, Estimator::nvil_scaled}) {
+    config.estimator = e;
+    EXPECT_NO_THROW(config.validate()) << to_string(e);
+  }
+}
+
 TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
   TrainConfig config = small_training();
-  for (const Estimator e : {Estimator::rloo, Estimator::rws_dreg, Estimator::vimco, Estimator::vimco_arithmetic}) {
+  for (const Estimator e : {Estimator::rloo, Estimator::optimal, Estimator::optimal_shared, Estimator::rws_dreg,
+                            Estimator::vimco, Estimator::vimco_arithmetic}) {
     config.estimator = e;
     expect_error([&] { config.validate(); },
                  "samples is 1 but must be at least 2 with the estimator " + std::string(to_string(e)));
@@ -93,7 +116,7 @@ TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
     bad = config;
     bad.cost = Cost::joint;
     if (e == Estimator::score) continue;
-    expect_error([&] { bad.validate(); }, "cost is joint but must be elbo" + chosen + ": only score,");
+    expect_error([&] { bad.validate(); }, "cost is joint but must be elbo" + chosen + ": only score functions");
   }
   Trainer trainer(backend_, small_model(), config, kSmallRows);
   trainer.mutable_config().estimator = Estimator::rloo;

@@ -32,7 +32,8 @@ struct Densities {
   Vector log_w(Cost cost = Cost::elbo) const {
     Vector sum = reference::widen(p_x.get());
     const auto of_z = p_z.get(), of_q = q.get();
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += double{of_z[i]} - (cost == Cost::elbo ? of_q[i] : 0.0f);
+    for (std::size_t i = 0; i < sum.size() && cost != Cost::likelihood; ++i)
+      sum[i] += double{of_z[i]} - (cost == Cost::elbo ? of_q[i] : 0.0f);
     return sum;
   }
   Matrix p_x, p_z, q;
@@ -41,9 +42,9 @@ struct Densities {
 class Weights : public OpTest {
  protected:
   std::vector<float> scores(Estimator e, Shape s, const Densities& d, Cost cost = Cost::elbo,
-                            RunningMean* mean = nullptr) {
+                            const ScoreBaseline& baseline = {}) {
     const Matrix score(backend_, s.rows(), 1);
-    backend_.score_weights(e, cost, d.p_x, d.p_z, d.q, s.samples, mean, score);
+    backend_.score_weights(e, cost, d.p_x, d.p_z, d.q, s.samples, baseline, score);
     return score.get();
   }
 };
@@ -86,7 +87,7 @@ TEST_P(Weights, NothingOverflowsWhateverTheLogWeights) {
     expect_close(bound.get(), {far - std::log(2.0)}, 0, 0x1p-23, "bound");
     expect_close(weights.get(), {0, 1}, 2e-38, 0, "weights");
     EXPECT_EQ(effective.get(), std::vector<float>{1});
-    backend_.score_weights(Estimator::vimco, Cost::elbo, p_x, zero, zero, 2, nullptr, score);
+    backend_.score_weights(Estimator::vimco, Cost::elbo, p_x, zero, zero, 2, {}, score);
     // Without the large sample both are the small one: the bound falls by far - (-far), less log 2.
     expect_close(score.get(), {-std::log(2.0), 2.0 * far - std::log(2.0) - 1}, 1e-6, 1e-6, "score");
   }
@@ -126,21 +127,38 @@ TEST_P(Weights, ABoundThatIsNotFiniteIsNotSummed) {
 TEST_P(Weights, ScoreWeightsMatchTheReference) {
   for (const Shape s : kShapes)
     for (const float spread : {2.0f, 100.0f})
-      for (const Cost cost : {Cost::elbo, Cost::joint}) {
+      for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood}) {
         SCOPED_TRACE(trace(s) + ", spread " + std::to_string(spread) + ", " + std::string(to_string(cost)));
         const Densities d(backend_, s, spread);
         const Vector f = d.log_w(cost), log_w = d.log_w();
         const double error = 4 * (1 + 2 * double{spread}) * sum_error(s.samples);
+        const Matrix norm(backend_, s.rows(), 1, random_vector(s.rows(), 35, 0, 9));
         const auto expect = [&](Estimator e, const Vector& costs, double atol) {
-          expect_close(scores(e, s, d, cost), reference::score_weights(e, costs, s.samples, 0), atol, 0x1p-22,
+          expect_close(scores(e, s, d, cost, {nullptr, norm}),
+                       reference::score_weights(e, costs, s.samples, 0, reference::widen(norm.get())), atol, 0x1p-22,
                        std::string(to_string(e)));
         };
         expect(Estimator::score, f, 0);
         if (s.samples == 1) continue;
         expect(Estimator::rloo, f, error);
+        expect(Estimator::optimal, f, 0);
+        expect(Estimator::optimal_shared, f, error);
         expect(Estimator::vimco, log_w, error);
         expect(Estimator::vimco_arithmetic, log_w, error);
       }
+}
+
+// The others' scores are all zero, or are all that there is: their mean, and a sum that must not cancel.
+TEST_P(Weights, OptimalBaselinesOfScoresThatAreZeroOrFarApart) {
+  const Shape s{4, 3};
+  const Densities d(backend_, s, 10);
+  const std::vector<float> norms = {0, 0, 0, 5, 0, 0, 1e-12f, 3, 1e12f, 1e-30f, 1e-30f, 1};
+  const Matrix norm(backend_, s.rows(), 1, norms);
+  const Vector want =
+      reference::score_weights(Estimator::optimal_shared, d.log_w(), s.samples, 0, reference::widen(norms));
+  std::vector<float> got = scores(Estimator::optimal_shared, s, d, Cost::elbo, {nullptr, norm});
+  // Beside 1 nothing is left of 1e-30 in a double: the mean of equal weights, too.
+  expect_close(got, want, 1e-4, 0x1p-22, "score");
 }
 
 // The mean of the batches before: each is off by one rounding.
@@ -153,7 +171,7 @@ TEST_P(Weights, TheRunningMeanIsThatOfTheBatchesBefore) {
       const Densities d(backend_, s, static_cast<float>(10 * batch));
       const Vector f = d.log_w();
       const double baseline = weight > 0 ? sum / weight : 0;
-      expect_close(scores(Estimator::score_mean, s, d, Cost::elbo, mean.data()),
+      expect_close(scores(Estimator::score_mean, s, d, Cost::elbo, {mean.data()}),
                    reference::score_weights(Estimator::score_mean, f, s.samples, baseline), 0x1p-23 * 1000, 0, "score");
       sum = 0.9 * sum + 0.1 * reference::moments(f, 1)[1], weight = 0.9 * weight + 0.1;
     }
@@ -166,7 +184,7 @@ TEST_P(Weights, ACostThatIsNotFiniteLeavesTheRunningMean) {
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     const Array<RunningMean> mean(backend_, std::vector<RunningMean>{{-3, 0.5}});
     const Matrix p_x(backend_, 2, 1, {-1, bad});
-    backend_.score_weights(Estimator::score_mean, Cost::elbo, p_x, zero, zero, 1, mean.data(), score);
+    backend_.score_weights(Estimator::score_mean, Cost::elbo, p_x, zero, zero, 1, {mean.data()}, score);
     EXPECT_EQ(score.get()[0], 5);
     EXPECT_EQ(mean.get()[0].sum, -3);
     EXPECT_EQ(mean.get()[0].weight, 0.5);

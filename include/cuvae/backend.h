@@ -120,14 +120,16 @@ class Backend {
                        View dx);
 
   /// z [R, L] [A] = mu + exp(logvar/2) * eps, eps the normal with index ((noise.first_row + b) * K + k) * L + l
-  /// (Kingma and Welling 2013, section 2.4). In the same pass, the KL to N(0, I) in closed form (their appendix B):
+  /// (Kingma and Welling 2013, section 2.4), or if noise.antithetic for odd k minus that of k - 1. In the same pass,
+  /// the KL to N(0, I) in closed form (their appendix B):
   ///   kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2;  kl [B, 1] its sum over l;  kl_dims [1, L] its mean over the
   ///   batch.
   /// Also merges stats, as they stand, into `moments` [1 + 4L] where given: see moments(). And where given, both or
   /// neither, the log-densities of each sample, log_p_z [R, 1] = log N(z; 0, I) and log_q [R, 1] = log q(z|x), of z
-  /// before its rounding to bf16.
+  /// before its rounding to bf16; and where given with them score_norm [R, 1] = sum_l eps^2 exp(-logvar) + (eps^2 -
+  /// 1)^2 / 4, the squared norm of the score of q, d log q / d stats.
   void sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments = nullptr,
-                     View log_p_z = {}, View log_q = {});
+                     View log_p_z = {}, View log_q = {}, View score_norm = {});
 
   /// dstats [B, 2L] [A], the loss's gradient by the posterior's statistics, from dz [R, L], its gradient through the
   /// decoder. Draws the same eps again; sigma = exp(logvar/2), z = mu + sigma eps before rounding:
@@ -137,6 +139,9 @@ class Backend {
   ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits.
   /// By default dmu = sum_k dz + s mu, dlogvar = 1/2 (sum_k dz sigma eps + s (sigma^2 - 1)). dz may be empty where t is
   /// 0 for all rows. cuvae/estimator.h has the terms of each estimator.
+  /// With terms.optimal_baseline, K >= 2 and a score for each row, c_k is less the baseline sum_{j != k} c_j s_j^2 /
+  /// sum_{j != k} s_j^2, s = eps in dmu and eps^2 - 1 in dlogvar: the constant of least variance of that coordinate, as
+  /// the row's other samples have it (Ranganath et al. 2014). Where all their s are 0, it is their mean.
   void latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
                        const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats);
 
@@ -186,13 +191,19 @@ class Backend {
 
   /// score [R, 1], what each sample's score counts for (c times R, or B for VIMCO, see latent_backward), f being the
   /// cost of a sample:
-  ///   score f;  score_mean f - running_mean, which then takes this batch in;  rloo f_k - mean_{j != k} f_j;
+  ///   score f;  score_mean f - baseline.mean, which then takes this batch in;  rloo f_k - mean_{j != k} f_j;
+  ///   optimal f_k - f_0 of the row, for latent_backward with optimal_baseline;
+  ///   optimal_shared f_k - sum_{j != k} f_j n_j / sum_{j != k} n_j, n = baseline.score_norm, or as rloo where all
+  ///   those n are 0;
+  ///   nvil l = f - baseline.network of the row - baseline.mean;  nvil_scaled l / max(1, sqrt(baseline.variance));
   ///   vimco L - L_k - weights_k, L the bound and L_k the bound without sample k, in whose place comes the others'
   ///   geometric or arithmetic mean.
+  /// After nvil and nvil_scaled the running mean and variance take in those of f - network over this batch, and where
+  /// given baseline.dnetwork [B, 1] = -2/R sum_k l_k, the gradient of mean(l^2) by the network.
   /// Throws Error for other estimators, and for fewer `samples` K than least_samples(estimator). A batch whose mean
-  /// cost is not finite leaves the running mean as it was; only score_mean needs one.
+  /// cost is not finite leaves the running means as they were.
   void score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
-                     Index samples, RunningMean* running_mean, View score);
+                     Index samples, const ScoreBaseline& baseline, View score);
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
@@ -227,7 +238,7 @@ class Backend {
   virtual void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                   View dw, View db, View dx) = 0;
   virtual void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments,
-                                View log_p_z, View log_q) = 0;
+                                View log_p_z, View log_q, View score_norm) = 0;
   virtual void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                                   ConstView kl_dims, float kl_scale, View dstats) = 0;
   virtual void do_place_probes(Estimator, ConstView stats, const Noise&, View probes) = 0;
@@ -239,9 +250,10 @@ class Backend {
                                     View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
   virtual void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                                      View effective, const ElboLoss* loss) = 0;
-  /// Without log_q, f is the joint's; without log_p_z either, the likelihood's.
+  /// Without log_q, f is the joint's; without log_p_z either, the likelihood's. Of the baseline only what the estimator
+  /// takes is given.
   virtual void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
-                                RunningMean*, View score) = 0;
+                                const ScoreBaseline&, View score) = 0;
   virtual void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) = 0;
   virtual void do_round_to_bf16(ConstView /*from*/, View /*to*/) {}
   virtual void do_moments(ConstView x, double* acc) = 0;

@@ -26,6 +26,8 @@ constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco
 constexpr bool uses_path(Estimator e) { return !uses_score(e) && !uses_probes(e); }
 /// Whether log p(z) and log q(z|x) of each sample are needed.
 constexpr bool uses_log_densities(Estimator e) { return is_importance_weighted(e) || is_score_function(e); }
+/// Whether its samples may come in antithetic pairs: it averages over samples, and no baseline depends on others.
+constexpr bool allows_antithetic(Estimator e) { return e <= Estimator::score_mean || is_nvil(e); }
 /// The fewest samples K that it is defined for.
 constexpr Index least_samples(Estimator e) {
   const bool others = e == Estimator::rloo || e == Estimator::optimal || e == Estimator::optimal_shared;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,6 +17,8 @@
 #include "cuvae/vae.h"
 
 namespace cuvae {
+
+class InputBaseline;
 
 /// A learning-rate schedule in passes over the data; see LearningRate for the formulas.
 struct Schedule {
@@ -37,7 +40,8 @@ struct TrainConfig {
   /// ELBO. Where the KL is not in closed form (has_closed_form_kl), beta must be 1, without warm-up and free bits: it
   /// is of samples, not by dimension.
   Estimator estimator = Estimator::pathwise;
-  Cost cost = Cost::elbo;  ///< of score, score_mean and rloo
+  Cost cost = Cost::elbo;   ///< of score functions
+  bool antithetic = false;  ///< samples in pairs at eps and -eps: K even, and an estimator that allows_antithetic()
   Binarize binarize = Binarize::stochastic;
   float beta = 1.0f;
   double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these
@@ -103,6 +107,8 @@ class Trainer {
   /// For fit() on this data: the examples that config.validation leaves to train on.
   Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Dataset& data)
       : Trainer(backend, model, config, training_examples(config, data.rows())) {}
+  Trainer(Trainer&&) noexcept;
+  ~Trainer();
   /// Continues from a checkpoint, bit for bit.
   static Trainer resume(Backend& backend, const std::filesystem::path& checkpoint);
 
@@ -118,6 +124,9 @@ class Trainer {
   /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch: changes none.
   /// Asynchronous; the next call or step overwrites it.
   ConstView gradient(ConstView x);
+  /// A gradient, and a step of what the estimator learns beside the model, the network of nvil and nvil_scaled, by the
+  /// same batch. The model stays.
+  void fit_baseline(ConstView x);
   /// Names the noise of the next step or gradient, and its place in the schedules.
   void set_step(std::uint32_t step);
 
@@ -137,6 +146,7 @@ class Trainer {
   ConstView checked_batch(const char* op, ConstView x);
   void backward(ConstView x);
   void update(ConstView x);
+  void learn_baseline(ConstView x);
   LatentTerms estimate(View output, ConstView x, const ElboLoss& loss);
   void require_unchanged(const char* op) const;
   void check_divergence();
@@ -148,12 +158,13 @@ class Trainer {
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
-  Buffer x_;                              // [B, D]
-  Buffer grads_, m_, v_, ema_;            // arenas beside the model's parameters
-  Buffer state_, loss_, sums_, moments_;  // StepState, one float, doubles (metric::Slot), moments of stats
-  Buffer bound_, weights_;                // [B, 1], [R, 1] for importance-weighted estimators
-  Buffer score_, running_mean_;           // [R, 1], RunningMean for score functions
-  Probes probes_;                         // of estimators that use them
+  Buffer x_;                                 // [B, D]
+  Buffer grads_, m_, v_, ema_;               // arenas beside the model's parameters
+  Buffer state_, loss_, sums_, moments_;     // StepState, one float, doubles (metric::Slot), moments of stats
+  Buffer bound_, weights_;                   // [B, 1], [R, 1] for importance-weighted estimators
+  Buffer score_, running_mean_;              // [R, 1] for score functions, RunningMean for score_mean
+  std::unique_ptr<InputBaseline> baseline_;  // for nvil and nvil_scaled
+  Probes probes_;                            // of estimators that use them
 
   // Where fit() stands, kept in checkpoints.
   std::uint32_t data_crc32_ = 0;

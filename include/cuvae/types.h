@@ -78,6 +78,15 @@ struct RunningMean {
 };
 inline constexpr double kBaselineDecay = 0.9;
 
+/// What score_weights takes besides log-densities, each for the estimators that it names.
+struct ScoreBaseline {
+  RunningMean* mean = nullptr;      ///< score_mean, nvil, nvil_scaled
+  ConstView score_norm = {};        ///< [R, 1] optimal_shared: of sample_latent
+  RunningMean* variance = nullptr;  ///< nvil, nvil_scaled, as all that follows
+  ConstView network = {};           ///< [B, 1] C(x)
+  View dnetwork = {};               ///< [B, 1] [A], may be empty: gradient by C(x) of what the network minimises
+};
+
 enum class Optimizer : std::uint8_t {
   adam,   ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
   adamw,  ///< Loshchilov and Hutter 2019, algorithm 2: decoupled weight decay
@@ -102,12 +111,14 @@ enum class Stream : std::uint32_t {
 };
 
 /// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory,
-/// so that a replayed CUDA graph draws fresh numbers. `first_row` is the place of row 0 in the global batch.
+/// so that a replayed CUDA graph draws fresh numbers. `first_row` is the place of row 0 in the global batch. Antithetic
+/// samples come in pairs: an odd one takes minus the normals of the one before it.
 struct Noise {
   std::uint64_t seed = 0;
   Stream stream = Stream::latent;
   const std::uint32_t* step = nullptr;
   Index first_row = 0;
+  bool antithetic = false;  ///< of latents, K even
 };
 
 /// Counters of a training run, resident in the backend's memory; `adam` advances them.
@@ -152,6 +163,7 @@ struct LatentTerms {
   RowFactor score = 0.0f;          ///< c, of the score of q
   float entropy = 0.0f;            ///< h, of the posterior's entropy in closed form
   bool stick_the_landing = false;  ///< the path alone, without the gradient by the parameters of log q: e = 1
+  bool optimal_baseline = false;   ///< c less a constant for each of stats' coordinates, from the row's other samples
   constexpr bool pathwise() const { return path.is(1) && density.is(0) && score.is(0) && entropy == 0; }
 };
 

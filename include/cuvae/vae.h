@@ -33,8 +33,8 @@ ParameterLayout parameter_layout(const VaeConfig& config);
 struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
-  Buffer z, kl, kl_dims, log_p;  // [R, L], [B, 1], [1, L], [R, 1]
-  Buffer log_p_z, log_q;         // [R, 1], where they are asked for
+  Buffer z, kl, kl_dims, log_p;       // [R, L], [B, 1], [1, L], [R, 1]
+  Buffer log_p_z, log_q, score_norm;  // [R, 1], where they are asked for
 };
 
 /// The gradients' buffers besides: two scratch matrices, dz [R, L] and dstats [B, 2L].
@@ -69,7 +69,8 @@ class Vae {
 
   // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
-  /// z [R, L]; kl, kl_dims; log_p_z, log_q where `a` has them; stats merged into `moments` [1 + 4L] where given.
+  /// z [R, L]; kl, kl_dims; log_p_z, log_q, score_norm where `a` has them; stats merged into `moments` [1 + 4L] where
+  /// given.
   View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
   /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's

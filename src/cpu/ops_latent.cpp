@@ -18,6 +18,12 @@ struct LatentChunks {
 
 Draw draw_of(const Noise& n) { return {n.seed, static_cast<std::uint32_t>(n.stream), *n.step}; }
 
+// Odd rows become minus the even ones before them.
+void mirror(float* normals, Index rows, Index latent) {
+  for (Index r = 1; r < rows; r += 2)
+    for (Index l = 0; l < latent; ++l) normals[r * latent + l] = -normals[(r - 1) * latent + l];
+}
+
 // Runs f on each chunk, with its normals drawn into one scratch block per chunk in flight.
 template <class F>
 void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noise& noise, std::vector<float>& scratch,
@@ -30,6 +36,7 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
       const Index begin = c * s.chunk, end = std::min(s.rows, begin + s.chunk), per_row = s.samples * s.latent;
       p.normals(draw_of(noise), static_cast<std::uint64_t>((noise.first_row + begin) * per_row),
                 (end - begin) * per_row, normals);
+      if (noise.antithetic) mirror(normals, (end - begin) * s.samples, s.latent);
       f(c, begin, end, normals);
     }
   });
@@ -38,7 +45,7 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
 }  // namespace
 
 void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
-                                  View log_p_z, View log_q) {
+                                  View log_p_z, View log_q, View score_norm) {
   const LatentChunks s(stats, z.rows);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
   with_normals(threads_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
@@ -46,7 +53,8 @@ void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, V
                      z.f32() + begin * s.samples * s.latent, kl.f32() + begin, partial_.data() + c * s.latent);
     if (!log_q) return;
     p_.log_densities(stats.f32() + begin * stats.cols, normals, z.f32() + begin * s.samples * s.latent, end - begin,
-                     s.samples, s.latent, log_p_z.f32() + begin * s.samples, log_q.f32() + begin * s.samples);
+                     s.samples, s.latent, log_p_z.f32() + begin * s.samples, log_q.f32() + begin * s.samples,
+                     score_norm ? score_norm.f32() + begin * s.samples : nullptr);
   });
   combine(partial_, s.latent, kl_dims.f32());
   for (Index l = 0; l < s.latent; ++l) kl_dims.f32()[l] /= static_cast<float>(s.rows);

@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with CUVAE_ISA naming the namespace and the compiler flags choosing the vectors.
 #include "cpu/passes.h"
 
+#include "cpu/passes_latent.h"
 #include "math/formulas.h"
 #include "math/philox.h"
 
@@ -114,101 +115,6 @@ void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
       m::normal_pair(m::uniform(words[2 * i]), m::uniform(words[2 * i + 1]), pairs[2 * i], pairs[2 * i + 1]);
     for (Index i = 0; i < n; ++i) out[at + i] = pairs[skip + i];
     at += n;
-  }
-}
-
-void sample_latent(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z, float* kl,
-                   float* kl_dims) {
-  for (Index b = 0; b < rows; ++b) {
-    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (Index l = 0; l < latent; ++l) {
-      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax);
-      const float k = 0.5f * (mu[l] * mu[l] + (m::exp(lv) - lv - 1.0f));
-      sum += k;
-      kl_dims[l] += k;
-    }
-    kl[b] = sum;
-    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
-#pragma omp simd
-      for (Index l = 0; l < latent; ++l)
-        z[l] = mu[l] + m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)) * noise[l];
-    }
-  }
-}
-
-void log_densities(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
-                   float* log_p_z, float* log_q) {
-  const float constant = static_cast<float>(latent) * m::kLog2Pi;
-  for (Index b = 0; b < rows; ++b) {
-    const float* logvar = stats + (2 * b + 1) * latent;
-    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
-      float p = constant, q = constant;
-#pragma omp simd reduction(+ : p, q)
-      for (Index l = 0; l < latent; ++l) {
-        p += z[l] * z[l];
-        q += noise[l] * noise[l] + m::clamp(logvar[l], kLogVarMin, kLogVarMax);
-      }
-      *log_p_z++ = -0.5f * p;
-      *log_q++ = -0.5f * q;
-    }
-  }
-}
-
-void latent_backward(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
-                     Index samples, Index latent, float* dstats) {
-  for (Index b = 0; b < rows; ++b) {
-    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
-    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
-#pragma omp simd
-    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
-    for (Index k = 0; k < samples; ++k, dz += latent, noise += latent) {
-#pragma omp simd
-      for (Index l = 0; l < latent; ++l) {
-        dmu[l] += dz[l];
-        dlogvar[l] += dz[l] * noise[l];
-      }
-    }
-#pragma omp simd
-    for (Index l = 0; l < latent; ++l) {
-      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), sigma = m::exp(0.5f * lv), s = kl_scale[l];
-      dmu[l] += s * mu[l];
-      const float d = 0.5f * (dlogvar[l] * sigma + s * (m::exp(lv) - 1.0f));
-      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
-    }
-  }
-}
-
-void latent_backward_terms(const LatentTerms& terms, Index first, const float* stats, const float* noise,
-                           const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
-                           float* dstats) {
-  const float stick = terms.stick_the_landing ? 1.0f : 0.0f;
-  for (Index b = 0; b < rows; ++b) {
-    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
-    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
-#pragma omp simd
-    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
-    for (Index k = 0; k < samples; ++k, noise += latent) {
-      const Index r = first + b * samples + k;
-      const float t = m::at(terms.path, r), w = m::at(terms.density, r), c = m::at(terms.score, r);
-      const float* d = dz != nullptr ? dz + (b * samples + k) * latent : nullptr;
-#pragma omp simd
-      for (Index l = 0; l < latent; ++l) {
-        const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
-        const float pull = eps / sigma, z = mu[l] + sigma * eps;
-        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * (z - stick * pull));
-        dmu[l] += path - c * pull;
-        dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
-      }
-    }
-#pragma omp simd
-    for (Index l = 0; l < latent; ++l) {
-      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), s = kl_scale[l];
-      dmu[l] += s * mu[l];
-      const float d = 0.5f * (dlogvar[l] + s * (m::exp(lv) - 1.0f) - terms.entropy);
-      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
-    }
   }
 }
 

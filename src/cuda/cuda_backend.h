@@ -38,7 +38,7 @@ class CudaBackend final : public Backend {
   void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
                           View db, View dx) override;
   void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments, View log_p_z,
-                        View log_q) override;
+                        View log_q, View score_norm) override;
   void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
                           ConstView kl_dims, float kl_scale, View dstats) override;
   void do_place_probes(Estimator, ConstView stats, const Noise&, View probes) override;
@@ -50,8 +50,8 @@ class CudaBackend final : public Backend {
                             View dmean, View dlog_scale, const ElboLoss* loss) override;
   void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                              View effective, const ElboLoss* loss) override;
-  void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples, RunningMean*,
-                        View score) override;
+  void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
+                        const ScoreBaseline&, View score) override;
   void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
   void do_round_to_bf16(ConstView from, View to) override;
   void do_moments(ConstView x, double* acc) override;

@@ -60,9 +60,10 @@ void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Act
 }
 
 void CudaBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
-                                   View log_p_z, View log_q) {
-  enqueue("sample_latent", SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.data, z.dtype,
-                                        kl.f32(), kl_dims.f32(), moments, log_p_z.f32(), log_q.f32()});
+                                   View log_p_z, View log_q, View score_norm) {
+  enqueue("sample_latent",
+          SampleLatent{stats.f32(), noise, stats.rows, z.rows / stats.rows, z.cols, z.data, z.dtype, kl.f32(),
+                       kl_dims.f32(), moments, log_p_z.f32(), log_q.f32(), score_norm.f32()});
 }
 
 void CudaBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
@@ -117,9 +118,11 @@ void CudaBackend::do_importance_weights(ConstView log_p_x, ConstView log_p_z, Co
 }
 
 void CudaBackend::do_score_weights(Estimator estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
-                                   Index samples, RunningMean* running_mean, View score) {
-  enqueue("score_weights", ScoreWeights{estimator, log_p_x.f32(), log_p_z.f32(), log_q.f32(), score.rows / samples,
-                                        samples, running_mean, score.f32()});
+                                   Index samples, const ScoreBaseline& baseline, View score) {
+  enqueue("score_weights",
+          ScoreWeights{estimator, log_p_x.f32(), log_p_z.f32(), log_q.f32(), score.rows / samples, samples,
+                       baseline.mean, baseline.variance, baseline.score_norm.f32(), baseline.network.f32(),
+                       baseline.dnetwork.data, baseline.dnetwork.dtype, score.f32()});
 }
 
 void CudaBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,

@@ -15,6 +15,18 @@ CUVAE_FN float at(const RowFactor& factor, Index r) {
   return rows == nullptr ? factor.offset : factor.offset + factor.scale * rows[r];
 }
 
+/// The constant b of least variance of (c - b) s from a row's samples but one: sum c s^2 / sum s^2 over the others, or
+/// their mean where all s are 0. The sums are over all samples, in double: the others' are what a sample leaves of
+/// them.
+struct OthersConstant {
+  double sum = 0.0, weighted = 0.0, weight = 0.0;  // of c, c s^2, s^2
+  CUVAE_FN void add(double c, double square) { sum += c, weighted += c * square, weight += square; }
+  CUVAE_FN double without(double c, double square, Index samples) const {
+    const double rest = weight - square;
+    return rest > 0.0 ? (weighted - c * square) / rest : (sum - c) / static_cast<double>(samples - 1);
+  }
+};
+
 /// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
 ///   x l - softplus(l) = -(|l| c + log1p(t)), c = l >= 0 ? 1 - x : x;  its derivative x - sigmoid(l).
 CUVAE_FN void bernoulli(float l, float x, float& log_p, float& dlogit) {

@@ -10,7 +10,10 @@ namespace cuvae::math {
 /// A team of one. Lanes take samples first, first + stride, ...; sum and max are over the lanes, on each of them.
 struct OneLane {
   static constexpr Index first = 0, stride = 1;
-  CUVAE_TEAM_FN float sum(float v) const { return v; }
+  template <class T>
+  CUVAE_TEAM_FN T sum(T v) const {
+    return v;
+  }
   CUVAE_TEAM_FN float max(float v) const { return v; }
 };
 
@@ -40,8 +43,8 @@ CUVAE_TEAM_FN float team_max(const Team& team, Index n, F f) {
 }
 /// The sum of n values f(k).
 template <class Team, class F>
-CUVAE_TEAM_FN float team_sum(const Team& team, Index n, F f) {
-  float sum = 0.0f;
+CUVAE_TEAM_FN auto team_sum(const Team& team, Index n, F f) {
+  decltype(f(n)) sum{};
   for (Index k = team.first; k < n; k += team.stride) sum += f(k);
   return team.sum(sum);
 }
@@ -71,6 +74,21 @@ CUVAE_TEAM_FN void leave_one_out(const Team& team, Index samples, F f, float* sc
   for (Index k = team.first; k < samples; k += team.stride) score[k] = (f(k) - origin - mean) * (n / (n - 1.0f));
 }
 
+/// score[k] = f_k less the least-variance constant of the other samples, whose scores have the squared norms n (K >=
+/// 2). In double: what the others leave of the whole would cancel.
+template <class Team, class F>
+CUVAE_TEAM_FN void optimal_shared(const Team& team, Index samples, F f, const float* n, float* score) {
+  const float origin = f(0);  // differences of close numbers are exact
+  const auto cost = [&](Index k) { return static_cast<double>(f(k) - origin); };
+  const auto weight = [&](Index k) { return static_cast<double>(n[k]); };
+  OthersConstant all;
+  all.sum = team_sum(team, samples, cost);
+  all.weighted = team_sum(team, samples, [&](Index k) { return cost(k) * weight(k); });
+  all.weight = team_sum(team, samples, weight);
+  for (Index k = team.first; k < samples; k += team.stride)
+    score[k] = static_cast<float>(cost(k) - all.without(cost(k), weight(k), samples));
+}
+
 /// score[k] = L - L_without_k - weight_k, L_without_k the bound with the k-th log-weight replaced by the mean of the
 /// other log-weights, or (arithmetic) the k-th weight by the mean of the others (K >= 2): Mnih and Rezende 2016.
 template <class Team, class F>
@@ -92,14 +110,23 @@ CUVAE_TEAM_FN void vimco(const Team& team, Index samples, bool arithmetic, F log
   }
 }
 
+/// A row's baseline: what its costs are less, what the rest is multiplied by, and the scores' squared norms where the
+/// estimator takes them.
+struct RowBaseline {
+  float less = 0.0f, scale = 1.0f;
+  const float* score_norm = nullptr;
+};
+
 /// The scores' weights: see Backend::score_weights.
 template <class Team, class F>
-CUVAE_TEAM_FN void score_weights(Estimator estimator, const Team& team, Index samples, F f, float baseline,
+CUVAE_TEAM_FN void score_weights(Estimator estimator, const Team& team, Index samples, F f, const RowBaseline& baseline,
                                  float* score) {
   if (estimator == Estimator::rloo) return leave_one_out(team, samples, f, score);
+  if (estimator == Estimator::optimal_shared) return optimal_shared(team, samples, f, baseline.score_norm, score);
   if (estimator == Estimator::vimco || estimator == Estimator::vimco_arithmetic)
     return vimco(team, samples, estimator == Estimator::vimco_arithmetic, f, score);
-  for (Index k = team.first; k < samples; k += team.stride) score[k] = f(k) - baseline;
+  const float less = estimator == Estimator::optimal ? f(0) : baseline.less;
+  for (Index k = team.first; k < samples; k += team.stride) score[k] = (f(k) - less) * baseline.scale;
 }
 
 /// The mean so far, 0 before the first batch.
@@ -111,6 +138,23 @@ CUVAE_TEAM_FN void update(RunningMean& m, double mean) {
   if (!std::isfinite(mean)) return;
   m.sum = kBaselineDecay * m.sum + (1.0 - kBaselineDecay) * mean;
   m.weight = kBaselineDecay * m.weight + (1.0 - kBaselineDecay);
+}
+
+/// Likewise with the mean and the variance of another batch.
+CUVAE_TEAM_FN void update(RunningMean& m, RunningMean& v, double mean, double variance) {
+  if (!std::isfinite(mean) || !std::isfinite(variance)) return;
+  update(m, mean);
+  update(v, variance);
+}
+/// 1 / max(1, the standard deviation).
+CUVAE_TEAM_FN float inverse_scale(const RunningMean& variance) {
+  const float v = mean_of(variance);
+  return v > 1.0f ? 1.0f / sqrt(v) : 1.0f;
+}
+/// -2/R sum_k (f_k - less), R = `rows`: the gradient of the mean of all (f - less)^2 by this row's `less`.
+template <class Team, class F>
+CUVAE_TEAM_FN float squares_gradient(const Team& team, Index samples, F f, float less, Index rows) {
+  return -2.0f / static_cast<float>(rows) * team_sum(team, samples, [&](Index k) { return f(k) - less; });
 }
 
 }  // namespace cuvae::math

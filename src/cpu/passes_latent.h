@@ -1,0 +1,151 @@
+// The passes of the latent variable: a part of passes.cpp, compiled with it once per instruction set.
+#pragma once
+#include "cuvae/types.h"
+#include "math/formulas.h"
+
+namespace cuvae::cpu::CUVAE_ISA {
+namespace {
+
+namespace m = cuvae::math;
+
+void sample_latent(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z, float* kl,
+                   float* kl_dims) {
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax);
+      const float k = 0.5f * (mu[l] * mu[l] + (m::exp(lv) - lv - 1.0f));
+      sum += k;
+      kl_dims[l] += k;
+    }
+    kl[b] = sum;
+    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l)
+        z[l] = mu[l] + m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)) * noise[l];
+    }
+  }
+}
+
+float squared_norm_of_score(const float* noise, const float* logvar, Index latent) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (Index l = 0; l < latent; ++l) {
+    const float square = noise[l] * noise[l], by_logvar = 0.5f * (square - 1.0f);
+    sum += square * m::exp(-m::clamp(logvar[l], kLogVarMin, kLogVarMax)) + by_logvar * by_logvar;
+  }
+  return sum;
+}
+
+void log_densities(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
+                   float* log_p_z, float* log_q, float* score_norm) {
+  const float constant = static_cast<float>(latent) * m::kLog2Pi;
+  for (Index b = 0; b < rows; ++b) {
+    const float* logvar = stats + (2 * b + 1) * latent;
+    for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
+      if (score_norm != nullptr) *score_norm++ = squared_norm_of_score(noise, logvar, latent);
+      float p = constant, q = constant;
+#pragma omp simd reduction(+ : p, q)
+      for (Index l = 0; l < latent; ++l) {
+        p += z[l] * z[l];
+        q += noise[l] * noise[l] + m::clamp(logvar[l], kLogVarMin, kLogVarMax);
+      }
+      *log_p_z++ = -0.5f * p;
+      *log_q++ = -0.5f * q;
+    }
+  }
+}
+
+void latent_backward(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
+                     Index samples, Index latent, float* dstats) {
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
+    for (Index k = 0; k < samples; ++k, dz += latent, noise += latent) {
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l) {
+        dmu[l] += dz[l];
+        dlogvar[l] += dz[l] * noise[l];
+      }
+    }
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), sigma = m::exp(0.5f * lv), s = kl_scale[l];
+      dmu[l] += s * mu[l];
+      const float d = 0.5f * (dlogvar[l] * sigma + s * (m::exp(lv) - 1.0f));
+      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+    }
+  }
+}
+
+// Of the score's part of dstats with an optimal baseline, sixteen latents at a time: noise of a row's samples, `score`
+// of those from number `first` on.
+void subtract_optimal_score(const RowFactor& score, Index first, const float* logvar, const float* noise, Index samples,
+                            Index latent, float* dmu, float* dlogvar) {
+  constexpr Index kLanes = 16;
+  for (Index begin = 0; begin < latent; begin += kLanes) {
+    const Index n = latent - begin < kLanes ? latent - begin : kLanes;
+    m::OthersConstant of_mu[kLanes], of_logvar[kLanes];
+    for (Index k = 0; k < samples; ++k) {
+      const auto c = static_cast<double>(m::at(score, first + k));
+      for (Index i = 0; i < n; ++i) {
+        const auto eps = static_cast<double>(noise[k * latent + begin + i]);
+        of_mu[i].add(c, eps * eps);
+        of_logvar[i].add(c, (eps * eps - 1.0) * (eps * eps - 1.0));
+      }
+    }
+    for (Index k = 0; k < samples; ++k) {
+      const auto c = static_cast<double>(m::at(score, first + k));
+      for (Index i = 0; i < n; ++i) {
+        const Index l = begin + i;
+        const auto eps = static_cast<double>(noise[k * latent + l]);
+        const double s = eps * eps - 1.0;
+        const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax));
+        dmu[l] -= static_cast<float>((c - of_mu[i].without(c, eps * eps, samples)) * eps) / sigma;
+        dlogvar[l] -= static_cast<float>((c - of_logvar[i].without(c, s * s, samples)) * s);
+      }
+    }
+  }
+}
+
+void latent_backward_terms(const LatentTerms& terms, Index first, const float* stats, const float* noise,
+                           const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
+                           float* dstats) {
+  const float stick = terms.stick_the_landing ? 1.0f : 0.0f;
+  for (Index b = 0; b < rows; ++b) {
+    const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
+    float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) dmu[l] = dlogvar[l] = 0.0f;
+    if (terms.optimal_baseline)
+      subtract_optimal_score(terms.score, first + b * samples, logvar, noise, samples, latent, dmu, dlogvar);
+    for (Index k = 0; k < samples; ++k, noise += latent) {
+      const Index r = first + b * samples + k;
+      const float t = m::at(terms.path, r), w = m::at(terms.density, r),
+                  c = terms.optimal_baseline ? 0.0f : m::at(terms.score, r);
+      const float* d = dz != nullptr ? dz + (b * samples + k) * latent : nullptr;
+#pragma omp simd
+      for (Index l = 0; l < latent; ++l) {
+        const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
+        const float pull = eps / sigma, z = mu[l] + sigma * eps;
+        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * (z - stick * pull));
+        dmu[l] += path - c * pull;
+        dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
+      }
+    }
+#pragma omp simd
+    for (Index l = 0; l < latent; ++l) {
+      const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), s = kl_scale[l];
+      dmu[l] += s * mu[l];
+      const float d = 0.5f * (dlogvar[l] + s * (m::exp(lv) - 1.0f) - terms.entropy);
+      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cuvae::cpu::CUVAE_ISA
