@@ -117,6 +117,12 @@ std::string_view to_string(Cost v) { return name_of(v); }
 std::string_view to_string(Optimizer v) { return name_of(v); }
 std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
 
+std::vector<Estimator> all_estimators() {
+  std::vector<Estimator> all;
+  for (const auto& [value, name] : Names<Estimator>::all) all.push_back(value);
+  return all;
+}
+
 template <class Enum>
 Enum parse(std::string_view name) {
   std::string allowed;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "cuvae/view.h"
 
@@ -215,5 +216,7 @@ std::string_view to_string(Optimizer);
 std::string_view to_string(LearningRate::Kind);
 template <class Enum>
 Enum parse(std::string_view name);
+/// Every enumerator, in their order.
+std::vector<Estimator> all_estimators();
 
 }  // namespace cuvae
