@@ -3,6 +3,7 @@
 #include <map>
 
 #include "bench.h"
+#include "estimators/command.h"
 #include "math/philox.h"
 
 namespace cuvae::bench {
@@ -41,10 +42,17 @@ int main(int argc, char** argv) {
   cuvae::bench::add_step(app);
   cuvae::bench::add_memory(app);
   cuvae::bench::add_kernels(app);
+  CLI::App* estimators =
+      app.add_subcommand("estimators", "Variance and cost of each gradient estimator on the same model");
+  const auto run_estimators = cuvae::bench::add_estimator_flags(*estimators);
   try {
     app.parse(argc, argv);
+    if (estimators->parsed()) return run_estimators();
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    std::fprintf(stderr, "cuvae-bench: %s\n", e.what());
+    return 2;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "cuvae-bench: %s\n", e.what());
     return 1;

@@ -1,4 +1,6 @@
 // moments: block c sums rows [c, c + 1) * rows_per_chunk, the last to finish merges. Moved per element: 4 bytes read.
+// Of few rows, as of one gradient of all parameters, each thread takes a column and merges it, and the last block moves
+// the count on: 4 bytes a row, and 32 a column for the mean and squares read and written.
 #include "moments.cuh"
 
 #include "launch.h"
@@ -17,13 +19,36 @@ __global__ void __launch_bounds__(kThreads)
   if (is_last_block(ticket, gridDim.x)) merge_moments(op.x, op.rows, op.cols, partials, gridDim.x, op.acc);
 }
 
+__global__ void __launch_bounds__(kThreads) moments_of_few_rows(const Moments op, unsigned* ticket) {
+  const double n = static_cast<double>(op.rows), before = op.acc[0], total = before + n;
+  double *mean = op.acc + 1, *squares = mean + op.cols;
+  const Index step = static_cast<Index>(gridDim.x) * kThreads;
+  for (Index c = static_cast<Index>(blockIdx.x) * kThreads + threadIdx.x; c < op.cols; c += step) {
+    const double x0 = static_cast<double>(op.x[c]);
+    Sums sum{};
+    for (Index r = 1; r < op.rows; ++r) {
+      const double d = static_cast<double>(op.x[r * op.cols + c]) - x0;
+      sum += Sums{d, d * d};
+    }
+    const double shift = sum.first / n, delta = x0 + shift - mean[c];
+    mean[c] += delta * n / total;
+    squares[c] += sum.second - sum.first * shift + delta * delta * before * n / total;
+  }
+  if (is_last_block(ticket, gridDim.x) && threadIdx.x == 0) op.acc[0] = total;  // all blocks have read it
+}
+
+bool has_few_rows(const Moments& op) { return op.rows <= 16; }
+
 }  // namespace
 
 std::size_t scratch_bytes(const Moments& op) {
+  if (has_few_rows(op)) return 0;
   return static_cast<std::size_t>(ceil_div(op.rows, moments_chunk(op.rows)) * op.cols) * sizeof(Sums);
 }
 
 cudaError_t launch(const Moments& op, Scratch scratch, cudaStream_t stream) {
+  if (has_few_rows(op))
+    return start(moments_of_few_rows, grid_for(op.cols, kThreads), kThreads, stream, op, scratch.ticket);
   const Index rows = moments_chunk(op.rows);
   return start(moments, static_cast<unsigned>(ceil_div(op.rows, rows)), kThreads, stream, op, rows,
                static_cast<Sums*>(scratch.partials), scratch.ticket);

@@ -22,6 +22,7 @@ Command add_manifold(CLI::App& program);
 Command add_encode(CLI::App& program);
 Command add_decode(CLI::App& program);
 Command add_info(CLI::App& program);
+Command add_estimators(CLI::App& program);
 Command add_devices(CLI::App& program);
 
 }  // namespace cuvae::cli

@@ -57,7 +57,8 @@ int main(int argc, char** argv) {
       cli::add_train(program),    cli::add_resume(program),      cli::add_eval(program),
       cli::add_sample(program),   cli::add_reconstruct(program), cli::add_interpolate(program),
       cli::add_traverse(program), cli::add_manifold(program),    cli::add_encode(program),
-      cli::add_decode(program),   cli::add_info(program),        cli::add_devices(program)};
+      cli::add_decode(program),   cli::add_info(program),        cli::add_estimators(program),
+      cli::add_devices(program)};
   for (const cli::Command& command : commands) command.app->group("Commands");
   try {
     program.parse(argc, argv);

@@ -48,6 +48,18 @@ void CpuBackend::do_moments(ConstView x, double* acc) {
   const Index cols = x.cols;
   double* mean = acc + 1;
   double* squares = mean + cols;  // of deviations from the mean
+  if (x.rows == 1) {              // a gradient of all parameters, say: one pass, each column for itself
+    const double count = acc[0];
+    parallel_chunks(threads_, cols, 1 << 14, [&](Index, Index begin, Index end) {
+      for (Index c = begin; c < end; ++c) {
+        const double delta = static_cast<double>(x.f32()[c]) - mean[c];
+        mean[c] += delta / (count + 1);
+        squares[c] += delta * delta * count / (count + 1);
+      }
+    });
+    acc[0] = count + 1;
+    return;
+  }
   partial64_.assign(static_cast<std::size_t>(2 * cols), 0.0);
   double *batch_mean = partial64_.data(), *batch_squares = batch_mean + cols;
   for (Index r = 0; r < x.rows; ++r)

@@ -1,0 +1,61 @@
+// The models whose gradients are measured: trained here and kept in the output folder, or the user's.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "estimators/suite.h"
+
+namespace cuvae::bench {
+
+/// What is varied, one factor at a time.
+struct Point {
+  std::string stage = "mid";  ///< init, mid, end; or checkpoint
+  Index layers = 1, latent = 20, samples = 5, batch = 128;
+  std::string name() const;
+  Json json() const;
+};
+
+/// A model's shape and the host's copy of its parameters.
+struct Model {
+  VaeConfig config;
+  std::vector<float> params;
+};
+
+class Models {
+ public:
+  explicit Models(Context& context) : context_(context) {}
+  const Model& at(const Point& point);
+  /// A trainer at that point whose noise is that of `seed`, and the fixed batch that it takes.
+  std::unique_ptr<Trainer> trainer(const Point& point, const Variant& variant, std::uint64_t seed);
+  ConstView batch(Index rows);
+
+ private:
+  void train(const Point& point, const std::filesystem::path& path);
+  Context& context_;
+  std::string key_;
+  Model model_;  // the last one asked for
+  Buffer x_;
+  Index x_rows_ = 0;
+};
+
+/// The run's steps from the bytes of the data, without an epoch's remainder; for training loops with their own clock.
+class Feed {
+ public:
+  Feed(Backend& backend, const Dataset& data, Index batch, std::uint64_t seed);
+  /// Binarized anew in each step.
+  ConstView next();
+  std::uint32_t step() const { return step_; }
+
+ private:
+  Backend& backend_;
+  Index rows_, cols_, batch_;
+  DType type_;
+  std::uint64_t seed_;
+  Buffer data_, order_, x_, device_step_;
+  std::uint32_t step_ = 0;
+};
+
+VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent);
+
+}  // namespace cuvae::bench

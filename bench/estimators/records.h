@@ -1,0 +1,36 @@
+// What was measured, one JSON line per finished cell: a run that was cut short goes on behind its last whole line.
+#pragma once
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace cuvae::bench {
+
+using Json = nlohmann::ordered_json;
+
+class Records {
+ public:
+  /// Makes the folder, or reads what it has. Throws Error where it cannot be written to, or was made with other
+  /// settings: naming the first that differs.
+  Records(std::filesystem::path folder, Json settings);
+
+  bool has(const std::string& key) const { return place_.contains(key); }
+  const Json& at(const std::string& key) const { return all_[place_.at(key)]; }
+  const std::vector<Json>& all() const { return all_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  /// Appends a line and hands it to the system. Throws Error when the disk is full.
+  void add(Json record);
+
+ private:
+  void read();
+  std::filesystem::path folder_;
+  Json settings_;
+  std::vector<Json> all_;
+  std::map<std::string, std::size_t> place_;
+  std::ofstream file_;
+};
+
+}  // namespace cuvae::bench

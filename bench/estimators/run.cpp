@@ -1,0 +1,125 @@
+// From options to cells, cells to records, records to a report.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/stop_signals.h"
+#include "estimators/suite.h"
+
+namespace cuvae::bench {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::string clock(double seconds) {
+  char text[32];
+  const int s = static_cast<int>(seconds + 0.5);
+  std::snprintf(text, sizeof text, "%d:%02d", s / 60, s % 60);
+  return text;
+}
+
+Json settings_of(const EstimatorOptions& o, const Backend& backend) {
+  const auto absolute = [](const std::string& path) {
+    return path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
+  };
+  return {{"version", 1},
+          {"device", backend.name()},
+          {"machine", backend.description()},
+          {"precision", to_string(o.precision)},
+          {"quick", o.quick},
+          {"draws", o.draws},
+          {"budget", o.budget},
+          {"seed", o.seed},
+          {"data", absolute(o.data)},
+          {"checkpoint", absolute(o.checkpoint)}};
+}
+
+// FNV-1a: names the settings in each line.
+std::string hash_of(const Json& settings) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : settings.dump()) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(h));
+  return text;
+}
+
+Json provenance_of(const EstimatorOptions& o, const Backend& backend, const Json& settings) {
+  const char* commit = std::getenv("CUVAE_COMMIT");
+  return {{"machine", backend.description()},
+          {"device", backend.name()},
+          {"threads", o.threads},
+          {"commit", commit != nullptr ? commit : "unknown"},
+          {"settings", hash_of(settings)}};
+}
+
+void open_data(Context& context) {
+  const EstimatorOptions& o = context.options;
+  bool needed = false;
+  for (const std::string& suite : o.suites) needed = needed || suite == "vae" || suite == "cost" || suite == "curves";
+  if (!needed) return;
+  context.train = Dataset::open(o.data, Split::train);
+  context.test = Dataset::open(o.data, Split::test);
+}
+
+}  // namespace
+
+bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
+               const std::atomic<bool>& stop) {
+  double expected = 0, done = 0, spent = 0;
+  std::size_t left = 0;
+  for (const Cell& cell : cells)
+    if (!records.has(cell.key)) expected += cell.seconds, ++left;
+  std::printf("%zu cells, %zu to measure; expected time %s\n", cells.size(), left, clock(expected).c_str());
+  const double start = now();
+  std::size_t n = 0;
+  for (const Cell& cell : cells) {
+    ++n;
+    if (records.has(cell.key)) continue;
+    if (stop) return false;
+    const double begin = now();
+    Json record = provenance;
+    record["suite"] = cell.suite;
+    record["key"] = cell.key;
+    Json found = cell.measure();
+    if (found.is_array())
+      record["rows"] = std::move(found);
+    else
+      record.update(found);
+    record["wall_seconds"] = now() - begin;
+    records.add(std::move(record));
+    // What is left scales by how the expectation fared so far.
+    done += cell.seconds, spent = now() - start;
+    std::printf("[%zu/%zu] %s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(), clock(spent).c_str(),
+                clock(done > 0 ? (expected - done) * spent / done : 0).c_str());
+    std::fflush(stdout);
+  }
+  return true;
+}
+
+int run_estimators(EstimatorOptions& options) {
+  const auto backend = make_backend(options.device, options.threads, options.precision);
+  Context context{options, *backend, options.out, {}, {}};
+  if (options.toy_only) {
+    print_seed_example(context);
+    return 0;
+  }
+  open_data(context);
+  const Json settings = settings_of(options, *backend);
+  Records records(options.out, settings);
+  std::vector<Cell> cells;
+  const std::pair<const char*, std::vector<Cell> (*)(Context&)> suites[] = {
+      {"toy", toy_cells}, {"vae", vae_cells}, {"cost", cost_cells}, {"curves", curve_cells}, {"snr", snr_cells}};
+  for (const auto& [name, make] : suites)
+    if (std::find(options.suites.begin(), options.suites.end(), name) != options.suites.end())
+      for (Cell& cell : make(context)) cells.push_back(std::move(cell));
+  std::printf("%s: %s\n", backend->name().c_str(), backend->description().c_str());
+  const cli::StopSignals signals;
+  const bool finished = run_cells(cells, records, provenance_of(options, *backend, settings), *signals.flag());
+  report(records);
+  if (finished) return 0;
+  std::printf("stopped; the same command goes on where it stopped\n");
+  return signals.exit_code();
+}
+
+}  // namespace cuvae::bench

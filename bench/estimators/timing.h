@@ -1,0 +1,12 @@
+// Time of a gradient by each estimator, in turns in one run, so that a clock that drops meets all of them.
+#pragma once
+#include "estimators/models.h"
+
+namespace cuvae::bench {
+
+/// A row for each variant: medians of the gradient's milliseconds and of its part beyond the forward pass, and of the
+/// ratios to pathwise within a round. `seconds` for each variant.
+Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
+                    double seconds);
+
+}  // namespace cuvae::bench

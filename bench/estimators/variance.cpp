@@ -1,0 +1,98 @@
+#include "estimators/variance.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace cuvae::bench {
+namespace {
+
+constexpr Index kGroups = 20, kFewestGroups = 5, kFewest = 2;  // draws in a group
+constexpr std::uint32_t kBurnIn = 30;                          // gradients for a running mean to come to rest
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// In sixteen sums, so that the compiler may take several elements at a time.
+double product(const std::vector<float>& a, const std::vector<float>& b) {
+  constexpr std::size_t kSums = 16;
+  double sums[kSums] = {}, sum = 0;
+  std::size_t i = 0;
+  for (; i + kSums <= a.size(); i += kSums)
+    for (std::size_t k = 0; k < kSums; ++k) sums[k] += static_cast<double>(a[i + k]) * static_cast<double>(b[i + k]);
+  for (; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (const double s : sums) sum += s;
+  return sum;
+}
+
+}  // namespace
+
+Index encoder_size(const ParameterLayout& layout) {
+  for (const Parameter& p : layout.parameters())
+    if (!p.name.starts_with("encoder.")) return p.offset;
+  return layout.size();
+}
+
+std::vector<std::vector<double>> products(const std::vector<std::vector<float>>& a,
+                                          const std::vector<std::vector<float>>& b) {
+  std::vector<std::vector<double>> result(a.size(), std::vector<double>(b.size()));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::size_t j = 0; j < b.size(); ++j) result[i][j] = &a == &b && j < i ? result[j][i] : product(a[i], b[j]);
+  return result;
+}
+
+GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, const DrawLimits& limits) {
+  const Index size = encoder_size(trainer.vae().layout());
+  const std::size_t n = static_cast<std::size_t>(size);
+  const Buffer acc = backend.allocate((1 + 2 * n) * sizeof(double));
+  std::uint32_t step = 0;
+  const auto draw = [&] {
+    trainer.set_step(step++);
+    return trainer.gradient(x);
+  };
+  const bool settles = trainer.config().estimator == Estimator::score_mean;
+  for (std::uint32_t i = 0; i < (settles ? kBurnIn : 1); ++i) draw();
+  backend.synchronize();
+
+  const auto accumulate = [&](Index draws) {
+    backend.zero(acc.data(), acc.bytes());
+    for (Index i = 0; i < draws; ++i) {
+      const ConstView g = draw();
+      backend.moments({g.data, 1, size, g.dtype}, acc.as<double>());
+    }
+    backend.synchronize();
+  };
+  double begin = now();
+  accumulate(kFewest);
+  const double each = (now() - begin) / kFewest;
+  const Index affordable = static_cast<Index>(limits.seconds / each);
+  const Index groups = std::clamp(affordable / kFewest, kFewestGroups, kGroups);
+  const Index in_group = std::max(kFewest, std::min(affordable, limits.most) / groups);
+
+  GradientDraws result;
+  result.draws = groups * in_group;
+  std::vector<double> traces, host(1 + 2 * n);
+  std::vector<std::vector<double>> by_layer;
+  begin = now();
+  for (Index g = 0; g < groups; ++g) {
+    accumulate(in_group);
+    backend.download(host.data(), acc.data(), acc.bytes());
+    result.means.emplace_back(host.begin() + 1, host.begin() + 1 + size);
+    traces.push_back(0);
+    std::size_t layer = 0;
+    for (const Parameter& p : trainer.vae().layout().parameters()) {
+      if (p.offset >= size) break;
+      double sum = 0;
+      for (Index i = p.offset; i < p.offset + p.size(); ++i) sum += host[1 + n + static_cast<std::size_t>(i)];
+      sum /= static_cast<double>(in_group - 1);
+      if (g == 0) result.layers.emplace_back(p.name, Interval{}), by_layer.emplace_back();
+      by_layer[layer++].push_back(sum);
+      traces.back() += sum;
+    }
+  }
+  result.seconds = now() - begin;
+  result.trace = group_interval(traces);
+  for (std::size_t l = 0; l < by_layer.size(); ++l) result.layers[l].second = group_interval(by_layer[l]);
+  result.gram = products(result.means, result.means);
+  return result;
+}
+
+}  // namespace cuvae::bench
