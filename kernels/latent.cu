@@ -167,9 +167,10 @@ __device__ __forceinline__ Pack<N> drawn(const Noise& noise, std::uint32_t step,
 
 enum class Terms { pathwise, by_row, optimal };
 
-// A thread takes N neighbouring latents of a row, all K samples of them.
+// A thread takes N neighbouring latents of a row, all K samples of them. Two blocks may share the registers where there
+// are terms: left to itself, the compiler aims at three and spills.
 template <class T, int N, Terms which>
-__global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward op) {
+__global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) latent_backward(const LatentBackward op) {
   constexpr bool terms = which != Terms::pathwise;
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
@@ -188,8 +189,10 @@ __global__ void __launch_bounds__(kThreads) latent_backward(const LatentBackward
       const bool mirrored = terms && is_mirrored(op.noise, r);
       const Index number = (op.noise.first_row * op.samples + r - mirrored) * L + l;
       Pack<N> eps = drawn<N>(op.noise, step, static_cast<std::uint64_t>(number));
-      if (mirrored)
-        for (float& e : eps.v) e = -e;
+      if constexpr (terms) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) eps.v[j] = mirrored ? -eps.v[j] : eps.v[j];
+      }
       return eps;
     };
     [[maybe_unused]] math::OthersConstant of_mu[N], of_logvar[N];
