@@ -31,7 +31,8 @@ Json curve(Context& c, const Variant& v, Index samples, std::uint64_t seed) {
   TrainConfig config;
   config.seed = c.seed(100 + seed);
   config.batch = kBatch, config.samples = samples;
-  config.estimator = v.estimator, config.cost = v.cost, config.binarize = Binarize::none;
+  config.binarize = Binarize::none;
+  choose(config, v);
   Trainer trainer(c.backend, model_for(*c.train, 1, c.width(), 20), config, c.train->rows());
   Feed feed(c.backend, *c.train, kBatch, config.seed);
   Json steps = Json::array(), times = Json::array(), losses = Json::array();
@@ -55,7 +56,7 @@ Json curve(Context& c, const Variant& v, Index samples, std::uint64_t seed) {
 std::vector<Cell> curve_cells(Context& c) {
   std::vector<Cell> cells;
   const Plan plan = plan_of(c);
-  for (std::uint64_t seed = 0; seed < (c.options.quick ? 1u : 2u); ++seed)
+  for (std::uint64_t seed = 0; seed < (c.options.quick ? 1u : 3u); ++seed)
     for (const Variant& v : c.options.variants) {
       if (v.cost != Cost::elbo) continue;
       const Index K = is_importance_weighted(v.estimator) ? 5 : 2;

@@ -109,7 +109,7 @@ std::unique_ptr<Trainer> Models::trainer(const Point& point, const Variant& vari
   TrainConfig config;
   config.seed = seed;
   config.batch = point.batch, config.samples = point.samples;
-  config.estimator = variant.estimator, config.cost = variant.cost;
+  choose(config, variant);
   config.binarize = Binarize::none;
   auto trainer = std::make_unique<Trainer>(context_.backend, model.config, config, context_.train->rows());
   context_.backend.upload(trainer->vae().params(), model.params.data(), model.params.size() * sizeof(float));

@@ -105,14 +105,14 @@ int run_estimators(EstimatorOptions& options) {
     return 0;
   }
   open_data(context);
-  const Json settings = settings_of(options, *backend);
-  Records records(options.out, settings);
   std::vector<Cell> cells;
   const std::pair<const char*, std::vector<Cell> (*)(Context&)> suites[] = {
       {"toy", toy_cells}, {"vae", vae_cells}, {"cost", cost_cells}, {"curves", curve_cells}, {"snr", snr_cells}};
   for (const auto& [name, make] : suites)
     if (std::find(options.suites.begin(), options.suites.end(), name) != options.suites.end())
       for (Cell& cell : make(context)) cells.push_back(std::move(cell));
+  const Json settings = settings_of(options, *backend);
+  Records records(options.out, settings);  // after all that can be wrong with the settings
   std::printf("%s: %s\n", backend->name().c_str(), backend->description().c_str());
   const cli::StopSignals signals;
   const bool finished = run_cells(cells, records, provenance_of(options, *backend, settings), *signals.flag());

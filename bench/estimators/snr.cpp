@@ -54,7 +54,8 @@ Json measure(Context& c, const Variant& v, Index K) {
   model.activation = Activation::identity, model.likelihood = Likelihood::gaussian;
   TrainConfig config;
   config.batch = kBatch, config.samples = K, config.seed = c.seed(8);
-  config.estimator = v.estimator, config.cost = v.cost, config.binarize = Binarize::none;
+  config.binarize = Binarize::none;
+  choose(config, v);
   Trainer trainer(c.backend, model, config, kBatch);
   set_parameters(c.backend, trainer.vae(), c.seed(9));
   std::vector<float> pixels = normals(c.backend, kBatch * kDim, c.seed(10));  // x ~ N(0, 2 I)
@@ -122,7 +123,7 @@ std::vector<Cell> snr_cells(Context& c) {
   std::vector<Cell> cells;
   const bool quick = c.options.quick;
   for (const Variant& v : c.options.variants) {
-    if (!is_importance_weighted(v.estimator) && v.estimator != Estimator::pathwise) continue;
+    if (v.antithetic || (!is_importance_weighted(v.estimator) && v.estimator != Estimator::pathwise)) continue;
     for (const Index K : quick ? std::vector<Index>{1, 2, 10} : std::vector<Index>{1, 2, 5, 10, 20, 50, 100, 200, 500})
       if (v.defined_for(K))
         cells.push_back({"snr", "snr/" + v.name() + "/K=" + std::to_string(K), 1.1 * c.options.budget,

@@ -40,7 +40,8 @@ double student_quantile(int degrees) {
   if (degrees < 1) return std::numeric_limits<double>::infinity();
   if (degrees <= 10) return kFew[degrees - 1];
   const double z = 1.959963984540054, n = degrees, z2 = z * z;
-  return z + z * (z2 + 1) / (4 * n) + z * ((5 * z2 + 16) * z2 + 3) / (96 * n * n);
+  return z + z * (z2 + 1) / (4 * n) + z * ((5 * z2 + 16) * z2 + 3) / (96 * n * n) +
+         z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / (384 * n * n * n);
 }
 
 Interval group_interval(const std::vector<double>& groups) {

@@ -56,13 +56,13 @@ Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index sam
 
 // f = log p(z) alone for the joint cost; path estimators have no cost, but their gradient is that of log p - log q.
 bool in_normal(const Variant& v) {
-  if (v.cost == Cost::likelihood || uses_probes(v.estimator) || is_nvil(v.estimator)) return false;
+  if (v.antithetic || v.cost == Cost::likelihood || uses_probes(v.estimator) || is_nvil(v.estimator)) return false;
   return v.estimator != Estimator::pathwise && !is_importance_weighted(v.estimator);
 }
 
 // f is what stands in for log p(x|z).
 bool in_functions(const Variant& v) {
-  if (uses_probes(v.estimator) || is_nvil(v.estimator)) return false;
+  if (v.antithetic || uses_probes(v.estimator) || is_nvil(v.estimator)) return false;
   return v.estimator == Estimator::pathwise || (is_score_function(v.estimator) && v.cost == Cost::likelihood);
 }
 

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "cuvae/error.h"
+#include "cuvae/trainer.h"
 
 namespace cuvae::bench {
 
 std::string Variant::name() const {
-  return std::string(to_string(estimator)) + (cost == Cost::elbo ? "" : "/" + std::string(to_string(cost)));
+  return std::string(to_string(estimator)) + (cost == Cost::elbo ? "" : "/" + std::string(to_string(cost))) +
+         (antithetic ? "+antithetic" : "");
 }
 
 // The one place to take names out of, once their gradients are there.
@@ -20,6 +22,9 @@ std::vector<Variant> all_variants() {
   for (const Estimator e : all_estimators())
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
       if (is_implemented(e) && (cost == Cost::elbo || is_score_function(e))) all.push_back({e, cost});
+  if (has_antithetic<TrainConfig>())
+    for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score})
+      all.push_back({e, Cost::elbo, true});
   return all;
 }
 

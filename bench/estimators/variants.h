@@ -10,16 +10,30 @@ namespace cuvae::bench {
 struct Variant {
   Estimator estimator = Estimator::pathwise;
   Cost cost = Cost::elbo;
+  bool antithetic = false;
   bool operator==(const Variant&) const = default;
-  /// "rloo", "rloo/joint".
+  /// "rloo", "rloo/joint", "pathwise+antithetic".
   std::string name() const;
-  bool defined_for(Index samples) const { return samples >= least_samples(estimator); }
+  bool defined_for(Index samples) const {
+    return samples >= least_samples(estimator) && !(antithetic && samples % 2 != 0);
+  }
 };
+
+/// What a trainer is to compute. A build whose trainer knows no antithetic pairs has no such variants.
+template <class Config>
+void choose(Config& config, const Variant& v) {
+  config.estimator = v.estimator, config.cost = v.cost;
+  if constexpr (requires { config.antithetic; }) config.antithetic = v.antithetic;
+}
+template <class Config>
+constexpr bool has_antithetic() {
+  return requires(Config c) { c.antithetic; };
+}
 
 /// Whether Trainer computes it in this build.
 bool is_implemented(Estimator estimator);
 
-/// Every estimator that is implemented with every cost that it takes.
+/// Every estimator that is implemented with every cost that it takes, and a few in antithetic pairs.
 std::vector<Variant> all_variants();
 
 /// Those named; a score function's name without a cost stands for all its costs. None named: all. Throws Error naming

@@ -1,0 +1,240 @@
+"""Pictures of what "cuvae-bench estimators" measured.
+
+    python bench/plot_estimators.py DIR [--out DIR]
+
+Reads DIR/results.json and writes, as PNG (300 dpi) and SVG, those that it has rows for: toy_functions, toy_dimension,
+variance_samples, efficiency, curves_steps, curves_seconds, snr. Needs matplotlib.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's colours, told apart by colour-blind readers, black in place of yellow; markers tell them apart again.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d"]
+LINES = ["-", "--", ":", "-."]
+plt.rcParams.update({"font.size": 10, "axes.labelsize": 11, "legend.fontsize": 9, "axes.grid": True, "grid.alpha": 0.3,
+                     "svg.fonttype": "none", "savefig.bbox": "tight", "lines.markersize": 5, "lines.linewidth": 1.4})
+
+
+def styles(names):
+    """The same look for a name in every picture that is given the same list."""
+    return {n: dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+                    linestyle=LINES[i // len(COLOURS) % len(LINES)]) for i, n in enumerate(names)}
+
+
+def unique(values):
+    return list(dict.fromkeys(values))
+
+
+def save(figure, out, name):
+    for kind in ("png", "svg"):
+        figure.savefig(out / f"{name}.{kind}", dpi=300)
+    plt.close(figure)
+    print(out / f"{name}.png")
+
+
+def legend_below(figure, axes, columns=4):
+    handles = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=columns,
+                  frameon=False)
+
+
+def bars(rows):
+    """Half widths of intervals for a logarithmic axis, which has no place for what is below zero."""
+    low = [min(r["variance"] - r["variance_low"], 0.95 * r["variance"]) for r in rows]
+    return [low, [r["variance_high"] - r["variance"] for r in rows]]
+
+
+def toy_functions(rows, out):
+    rows = [r for r in rows if r["suite"] == "toy" and "k" in r]
+    problems, names = unique(r["problem"] for r in rows), unique(r["estimator"] for r in rows)
+    if not rows:
+        return
+    look = styles(names)
+    figure, grid = plt.subplots(2, len(problems), figsize=(3.6 * len(problems), 6), squeeze=False, layout="constrained")
+    for j, problem in enumerate(problems):
+        for i, by in enumerate(("mu", "sigma")):
+            ax = grid[i][j]
+            for name in names:
+                here = sorted((r for r in rows if (r["problem"], r["parameter"], r["estimator"]) == (problem, by, name)),
+                              key=lambda r: r["k"])
+                here = [r for r in here if r["variance"] > 0]
+                ks, style = [r["k"] for r in here], look[name]
+                ax.errorbar(ks, [r["variance"] for r in here], yerr=bars(here), linestyle="none",
+                            color=style["color"], marker=style["marker"], label=f"{name}, K = {here[0]['samples']}")
+                if all("exact_variance" in r for r in here):
+                    ax.plot(ks, [r["exact_variance"] for r in here], color=style["color"], linestyle="-", linewidth=1)
+            ax.set_yscale("log")
+            if problem.startswith("exp"):
+                ax.set_xscale("log")
+            symbol = {"mu": "μ", "sigma": "σ"}[by]
+            ax.set(xlabel="k", ylabel=f"variance of the gradient by {symbol}" if j == 0 else "")
+            ax.set_title({"(x-k)^2": "f = (x − k)²", "exp(-kx^2)": "f = exp(−k x²)", "cos(kx)": "f = cos(k x)"}[problem])
+    grid[0][0].plot([], [], color="grey", linewidth=1, label="lines: exact, points: measured")
+    legend_below(figure, grid.flat, 3)
+    save(figure, out, "toy_functions")
+
+
+def toy_dimension(rows, out):
+    rows = [r for r in rows if r["suite"] == "toy" and r.get("delta") == 0 and r["variance"] > 1e-9]
+    if not rows:
+        return
+    names = unique(r["estimator"] for r in rows)
+    look = styles(names)
+    figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
+    for name in names:
+        here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["d"])
+        style = look[name]
+        ax.errorbar([r["d"] for r in here], [r["variance"] for r in here], yerr=bars(here), linestyle="none",
+                    color=style["color"], marker=style["marker"], label=f"{name}, K = {here[0]['samples']}")
+        exact = [r for r in here if "exact_variance" in r]
+        ax.plot([r["d"] for r in exact], [r["exact_variance"] for r in exact], color=style["color"], linewidth=1)
+    ax.plot([], [], color="grey", linewidth=1, label="lines: exact, points: measured")
+    ax.set(xscale="log", yscale="log", xlabel="dimension d", ylabel="variance of the gradient by one mean")
+    ax.set_title("q = p = N(0, I), f = log p(z) (joint) or log p(z) − log q(z)", fontsize=10)
+    legend_below(figure, [ax], 3)
+    save(figure, out, "toy_dimension")
+
+
+def at_base(rows, *varied):
+    """Rows at the first point that was measured, but for what is varied."""
+    base = rows[0]
+    fixed = [f for f in ("stage", "layers", "latent", "samples", "batch") if f not in varied]
+    return [r for r in rows if all(r[f] == base[f] for f in fixed)]
+
+
+def variance_samples(rows, out):
+    rows = [r for r in rows if r["suite"] == "vae" and "variance" in r]
+    if not rows:
+        return
+    rows = [r for r in at_base(rows, "samples") if "/" not in r["estimator"] and r["variance"] > 0]
+    names = unique(r["estimator"] for r in rows)
+    look = styles(names)
+    figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+    for name in names:
+        here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"])
+        ax.errorbar([r["samples"] for r in here], [r["variance"] for r in here], yerr=bars(here), label=name, **look[name])
+    b = rows[0]
+    ax.set(xscale="log", yscale="log", xlabel="samples K per example", ylabel="variance of the encoder's gradient, nats²")
+    ax.set_title(f"{b['stage']} of training, latent {b['latent']}, batch {b['batch']}", fontsize=10)
+    ticks = sorted({r["samples"] for r in rows})
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.minorticks_off()
+    legend_below(figure, [ax], 4)
+    save(figure, out, "variance_samples")
+
+
+def efficiency(rows, out):
+    rows = [r for r in rows if r["suite"] == "vae" and "variance" in r and "gradient_ms" in r]
+    if not rows:
+        return
+    rows = [r for r in at_base(rows) if r["variance"] > 0]
+    look = styles(unique(r["estimator"] for r in rows))
+    figure, ax = plt.subplots(figsize=(6.4, 5), layout="constrained")
+    for n, r in enumerate(rows, 1):
+        style = look[r["estimator"]]
+        ax.errorbar([r["gradient_ms"]], [r["variance"]], yerr=bars([r]), linestyle="none", color=style["color"],
+                    marker=style["marker"], label=f"{n}  {r['estimator']}")
+    ax.set(xscale="log", yscale="log", xlabel="time of a gradient, ms", ylabel="variance of the encoder's gradient, nats²")
+    place_numbers(figure, ax, rows, look)
+    base = next((r for r in rows if r["estimator"] == "pathwise"), None)
+    if base is not None:
+        limits = ax.get_xlim(), ax.get_ylim()
+        cost = base["variance"] * base["gradient_ms"]
+        ax.plot(limits[0], [cost / t for t in limits[0]], color="grey", linewidth=1, linestyle=":",
+                label="variance × time of pathwise")
+        ax.set(xlim=limits[0], ylim=limits[1])
+    b = rows[0]
+    ax.set_title(f"{b['stage']} of training, latent {b['latent']}, K = {b['samples']}, batch {b['batch']}; left and down "
+                 "is better", fontsize=10)
+    legend_below(figure, [ax], 3)
+    save(figure, out, "efficiency")
+
+
+def place_numbers(figure, ax, rows, look):
+    """Numbers beside the points, moved to where they hide neither a point nor each other."""
+    figure.canvas.draw()
+    points = [ax.transData.transform((r["gradient_ms"], r["variance"])) for r in rows]
+    taken, unit = list(points), figure.dpi / 72
+    for n, (r, (x, y)) in enumerate(zip(rows, points), 1):
+        spots = [(dx, dy) for reach in (11, 19, 28, 38) for dx, dy in
+                 ((reach, 0), (-reach, 0), (0, reach), (0, -reach), (reach, reach), (-reach, reach), (reach, -reach),
+                  (-reach, -reach))]
+        free = [s for s in spots if all(abs(x + s[0] * unit - a) > 10 * unit or abs(y + s[1] * unit - b) > 9 * unit
+                                        for a, b in taken)]
+        dx, dy = (free or spots)[0]
+        taken.append((x + dx * unit, y + dy * unit))
+        ax.annotate(str(n), (r["gradient_ms"], r["variance"]), (dx, dy), textcoords="offset points", ha="center",
+                    va="center", fontsize=8, color=look[r["estimator"]]["color"],
+                    arrowprops=dict(arrowstyle="-", linewidth=0.5, color="grey") if max(abs(dx), abs(dy)) > 15 else None)
+
+
+def curves(rows, out):
+    rows = [r for r in rows if r["suite"] == "curves"]
+    names = unique(r["estimator"] for r in rows)
+    look = styles(names)
+    for by, label in (("steps", "steps of batch 128"), ("seconds", "seconds of training")):
+        if not rows:
+            return
+        figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+        for name in names:
+            for r in (r for r in rows if r["estimator"] == name):
+                points = [(x, y) for x, y in zip(r[by], r["loss"]) if isinstance(y, (int, float))][1:]
+                ax.plot(*zip(*points), label=f"{name}, K = {r['samples']}", markevery=2, alpha=0.85, **look[name])
+        ax.set(xlabel=label, ylabel="held-out −ELBO, nats")
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+        ax.yaxis.set_minor_formatter(matplotlib.ticker.ScalarFormatter())
+        legend_below(figure, [ax], 3)
+        save(figure, out, f"curves_{by}")
+
+
+def snr(rows, out):
+    rows = [r for r in rows if r["suite"] == "snr" and r["snr"] > 0]
+    if not rows:
+        return
+    names = unique(r["estimator"] for r in rows)
+    look = styles(names)
+    figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+    for name in names:
+        here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"])
+        error = [[min(r["snr"] - r["snr_low"], 0.95 * r["snr"]) for r in here], [r["snr_high"] - r["snr"] for r in here]]
+        ax.errorbar([r["samples"] for r in here], [r["snr"] for r in here], yerr=error, label=name, **look[name])
+    ks = sorted({r["samples"] for r in rows})
+    for name, power in (("iwae", -0.5), ("dreg", 0.5)):
+        first = min((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"], default=None)
+        if first:
+            ax.plot(ks, [first["snr"] * (k / first["samples"]) ** power for k in ks], color="grey", linewidth=1,
+                    linestyle="--" if power < 0 else ":", label="1/√K" if power < 0 else "√K", zorder=1)
+    ax.set(xscale="log", yscale="log", xlabel="samples K per example", ylabel="signal to noise of the encoder's gradient")
+    legend_below(figure, [ax], 5)
+    save(figure, out, "snr")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, help="where the pictures go (default: the same folder)")
+    arguments = parser.parse_args()
+    try:
+        rows = json.loads((arguments.folder / "results.json").read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"plot_estimators.py: {arguments.folder / 'results.json'}: {error}")
+    out = arguments.out or arguments.folder
+    out.mkdir(parents=True, exist_ok=True)
+    for picture in (toy_functions, toy_dimension, variance_samples, efficiency, curves, snr):
+        picture(rows, out)
+
+
+if __name__ == "__main__":
+    main()

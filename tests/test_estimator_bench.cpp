@@ -1,0 +1,162 @@
+// The benchmark of the estimators: its statistics against exact values, its exact formulas against published ones, and
+// the program as a user starts it.
+#include <cmath>
+
+#include "cli_test.h"
+#include "estimators/records.h"
+#include "estimators/statistics.h"
+#include "estimators/toy.h"
+
+namespace cuvae::bench {
+namespace {
+using namespace test;
+
+TEST(EstimatorStatistics, IntervalsOfGroups) {
+  // Mean 3, sample variance 2.5, so that the error is sqrt(2.5 / 5); t of 4 degrees is 2.7764.
+  const Interval i = group_interval({1, 2, 3, 4, 5});
+  EXPECT_DOUBLE_EQ(i.mean, 3);
+  EXPECT_NEAR(i.error, std::sqrt(0.5), 1e-15);
+  EXPECT_NEAR(i.half, 2.7764 * std::sqrt(0.5), 1e-4);
+  EXPECT_NEAR(student_quantile(19), 2.0930, 1e-4);
+  EXPECT_NEAR(student_quantile(1000000), 1.959964, 1e-5);
+}
+
+TEST(EstimatorStatistics, PowerSumsAreMomentsFarFromZero) {
+  PowerSums sums;  // 1e6 and 1e6 + 4, in turn: variance 4 n / (n - 1), fourth moment 16
+  for (int n = 0; n < 1000; ++n) sums.add(1e6 + 4 * (n % 2));
+  EXPECT_DOUBLE_EQ(sums.mean().mean, 1e6 + 2);
+  EXPECT_NEAR(sums.variance().mean, 4 * 1000.0 / 999, 1e-12);
+  EXPECT_NEAR(sums.variance().error, 0, 1e-9);
+}
+
+TEST(EstimatorStatistics, NormsLeaveOutTheNoiseOfMeans) {
+  // Groups' means (1, +-1): of the mean (1, 0) once the noise is out, though |mean| of each is sqrt(2).
+  const std::vector<std::vector<double>> gram = {{2, 0, 2, 0}, {0, 2, 0, 2}, {2, 0, 2, 0}, {0, 2, 0, 2}};
+  EXPECT_NEAR(squared_norm(gram).mean, 2.0 / 3, 1e-15);  // pairs: four of 2 and eight of 0
+  EXPECT_NEAR(squared_distance(gram, gram, std::vector<std::vector<double>>(4, std::vector<double>(4, 1))).mean,
+              4.0 / 3 - 2, 1e-15);
+}
+
+TEST(EstimatorStatistics, SlopeOfAPowerLaw) {
+  EXPECT_NEAR(log_log_slope({{1, 3}, {4, 1.5}, {16, 0.75}}).mean, -0.5, 1e-12);
+  EXPECT_TRUE(std::isnan(log_log_slope({{1, 1}, {2, 0}}).mean));
+}
+
+// Values of Mohamed et al. 2020, figures 2 and 3, at mu = sigma = 1, from an independent quadrature.
+TEST(EstimatorExact, FunctionsAgreeWithAnIndependentQuadrature) {
+  const struct {
+    const char* name;
+    double k;
+    bool by_sigma;
+    double gradient, score, mean_baseline, best_baseline, pathwise, measure_valued;
+  } rows[] = {
+      {"(x-k)^2", -3, false, 8, 495, 138, 134, 4, 17.48733},
+      {"(x-k)^2", -3, true, 2, 1546, 696, 664, 72, 68},
+      {"exp(-kx^2)", 0.1, false, -.13998, .5635316, .05407497, .04046769, .0162902, .002509089},
+      {"exp(-kx^2)", 10, true, -.00614716, .009034595, .03918894, .008739076, .892046, .1167317},
+      {"cos(kx)", 0.5, false, -.211546, .4552484, .1553512, .1178641, .03928465, .008275467},
+      {"cos(kx)", 5, true, -2.643e-5, 1, 1, 1, 12.5, .99999},
+  };
+  for (const auto& r : rows) {
+    SCOPED_TRACE(std::string(r.name) + " " + std::to_string(r.k));
+    const ToyFunction f{r.name, r.k};
+    const auto expect = [&](Estimator e, double variance) {
+      const auto got = exact_function({e, Cost::likelihood}, f, 1, r.by_sigma);
+      ASSERT_TRUE(got);
+      EXPECT_NEAR(got->mean, r.gradient, 1e-4 * std::fabs(r.gradient) + 1e-7);
+      EXPECT_NEAR(got->variance, variance, 1e-5 * variance);
+    };
+    expect(Estimator::score, r.score);
+    expect(Estimator::score_mean, r.mean_baseline);
+    expect(Estimator::optimal, r.best_baseline);
+    expect(Estimator::pathwise, r.pathwise);
+    expect(Estimator::measure_valued, r.measure_valued);
+  }
+}
+
+TEST(EstimatorExact, NormalsAreThoseOfTheClosedForm) {
+  const Variant score{Estimator::score, Cost::joint}, rloo{Estimator::rloo, Cost::joint};
+  EXPECT_NEAR(*exact_normal(score, 0, 1, 1), 7.35126363, 1e-8);
+  EXPECT_NEAR(*exact_normal(score, 5, 1, 1), 274.0747, 1e-4);
+  EXPECT_NEAR(*exact_normal(score, 0, 100, 1), 20469.6533, 1e-4);
+  EXPECT_NEAR(*exact_normal(rloo, 1, 1, 4), 1.33333333, 1e-8);
+  EXPECT_NEAR(*exact_normal({Estimator::score, Cost::elbo}, 2, 1, 1), 12, 1e-12);
+}
+
+// q = N(phi, 1), p = N(theta, 1), phi = theta: 1 for the decoder, 7.35126 for the score function, 1 for pathwise.
+TEST(EstimatorToy, TheSeedExampleLiesInItsInterval) {
+  const auto backend = make_backend("cpu", 1);
+  ToyDraws draws(*backend, 1, 1, 1);
+  const auto expect = [](double want, const Interval& got) { EXPECT_NEAR(got.mean, want, 5 * got.error); };
+  expect(1, draws.decoder(0, 1).variance());
+  expect(7.35126363, draws.draw({Estimator::score, Cost::joint}, {0}, nullptr, 0, 1).mu.variance());
+  expect(1, draws.draw({Estimator::total, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance());
+  EXPECT_NEAR(draws.draw({Estimator::stl, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance().mean, 0, 1e-9);
+}
+
+TEST(EstimatorRecords, GoOnBehindALineThatWasCutShort) {
+  const TempDir dir;
+  const Json settings = {{"seed", 1}};
+  {
+    Records records(dir.path(), settings);
+    records.add({{"key", "a"}, {"v", 1}});
+    records.add({{"key", "b"}, {"v", 2}});
+  }
+  const std::filesystem::path path = dir / "cells.jsonl";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);
+  Records records(dir.path(), settings);
+  EXPECT_TRUE(records.has("a"));
+  EXPECT_FALSE(records.has("b"));
+  records.add({{"key", "b"}, {"v", 3}});
+  EXPECT_EQ(read_bytes(path), "{\"key\":\"a\",\"v\":1}\n{\"key\":\"b\",\"v\":3}\n");
+  EXPECT_THROW(Records(dir.path(), {{"seed", 2}}), Error);
+}
+
+class EstimatorCommand : public CliTest {
+ protected:
+  Arguments estimators(const std::string& suite, const Arguments& more = {}) const {
+    if (std::find(more.begin(), more.end(), "--data") != more.end())
+      return Arguments{"estimators", "--quick", "--suite", suite, "--out", path("out")} + more;
+    return Arguments{"estimators", "--quick",   "--suite",   suite, "--data",   data(),
+                     "--out",      path("out"), "--threads", "1",   "--device", "cpu"} +
+           more;
+  }
+};
+
+TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
+  const Arguments arguments = estimators("toy,vae,curves", {"--estimators", "pathwise,rloo,dreg"});
+  EXPECT_NE(succeed(arguments).find("var. time x"), std::string::npos);
+  const std::string cells = read_bytes(path("out/cells.jsonl"));
+  std::set<std::string> keys;
+  for (const test::Json& record : json_lines(path("out/cells.jsonl"))) {
+    EXPECT_TRUE(keys.insert(record["key"]).second);
+    if (record.contains("variance")) {
+      EXPECT_GE(record["variance"], 0);
+    }
+  }
+  EXPECT_TRUE(keys.contains("vae/mid/layers=1/latent=20/K=2/batch=32/rloo"));
+  EXPECT_FALSE(keys.contains("vae/mid/layers=1/latent=20/K=1/batch=32/rloo"));
+  EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
+  EXPECT_NE(succeed(arguments).find(" 0 to measure"), std::string::npos);
+  EXPECT_EQ(read_bytes(path("out/cells.jsonl")), cells);
+  expect_failure(run(estimators("toy", {"--seed", "3"})), 1, "made with seed 0, not 3");
+}
+
+TEST_F(EstimatorCommand, RefusesInOneLine) {
+  expect_failure(run(estimators("toy", {"--estimators", "best"})), 2, "not one of pathwise, total");
+  expect_failure(run(estimators("toy", {"--draws", "0"})), 2, "--draws");
+  expect_failure(run(estimators("all")), 2, "--suite");
+  expect_failure(run({"estimators"}), 2, "--out");
+  expect_failure(run({"estimators", "--suite", "toy", "--out", "/proc/none"}), 1, "/proc/none");
+  expect_failure(run(estimators("vae", {"--data", path("nothing")})), 1, "nothing");
+  expect_failure(run(estimators("vae", {"--checkpoint", path("nothing")})), 1, "nothing");
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
+  const auto backend = make_backend("cpu", 1);
+  VaeConfig other;
+  other.data_dim = other.image_width = 9;
+  Trainer(*backend, other, {}, 128).save(path("other"));
+  expect_failure(run(estimators("vae", {"--checkpoint", path("other")})), 1, "the model takes 9 values but");
+}
+
+}  // namespace
+}  // namespace cuvae::bench
