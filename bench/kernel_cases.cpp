@@ -96,7 +96,7 @@ KernelCase score_weights(Backend& b, Estimator estimator, Index batch, Index sam
   return {"score_weights, " + std::string(to_string(estimator)), text(batch, samples), 0, [=, &b](Arrays& a) {
             const Index rows = batch * samples;
             const View p_x = a.input(rows, 1), p_z = a.input(rows, 1), q = a.input(rows, 1), score = a.output(rows, 1);
-            return [=, &b] { b.score_weights(estimator, Cost::elbo, p_x, p_z, q, samples, nullptr, score); };
+            return [=, &b] { b.score_weights(estimator, Cost::elbo, p_x, p_z, q, samples, {}, score); };
           }};
 }
 

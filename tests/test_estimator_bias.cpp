@@ -14,7 +14,7 @@ constexpr Index kBatch = 3, kDim = 6;
 #if defined(CUVAE_EMULATED)  // where a gradient costs a thousand times as much
 constexpr std::uint32_t kDraws = 60;
 #else
-constexpr std::uint32_t kDraws = 10000;
+constexpr std::uint32_t kDraws = 3000;
 #endif
 constexpr std::uint32_t kReferenceDraws = 4 * kDraws;
 // Some 70 coordinates of 40 estimators: at 6 standard errors a right one fails once in 100,000 seeds.

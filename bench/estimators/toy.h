@@ -16,6 +16,8 @@ struct ToyFunction {
   double value(double x) const;
   double slope(double x) const;
 };
+/// log N(z; 0, 1).
+double log_normal(double z);
 
 /// Of the gradients of E f by mu and by sigma.
 struct ToyMoments {
@@ -41,18 +43,21 @@ class ToyDraws {
     PowerSums mu, sigma;  ///< ascending gradients by the first coordinate
     double seconds = 0;
   };
-  /// With `f` null, log p(x|z) is 0 and the cost is made of the library's own log p(z) and log q(z).
+  /// With `f` null, log p(x|z) is 0 and the cost is made of the library's own log p(z) and log q(z); for estimators
+  /// that evaluate it at probes, log p(x|z) is log N(z; 0, I).
   Result draw(const Variant&, const std::vector<double>& mu, const ToyFunction* f, double seconds, double most_draws);
   /// The gradient by theta of log N(z; theta, 1), z from N(theta, 1), in the library's likelihood: the decoder's.
   PowerSums decoder(double seconds, double most_draws);
 
  private:
   void step(const Variant&, const LatentTerms&, const ToyFunction* f);
+  void probe(const Variant&, const Noise&, const ToyFunction* f);
   Backend& backend_;
   Index d_, samples_, batch_, rows_;
   std::uint64_t seed_;
   std::vector<Buffer> buffers_;
-  View stats_, z_, kl_, kl_dims_, log_p_z_, log_q_, log_p_, dz_, score_, dstats_;
+  View stats_, z_, kl_, kl_dims_, log_p_z_, log_q_, log_p_, dz_, score_, score_norm_, dstats_;
+  View probes_, log_p_probes_;  // of the estimator that uses them
   Buffer step_, running_mean_;
   std::vector<float> host_z_, host_f_, host_dz_, host_dstats_;
 };

@@ -26,16 +26,44 @@ ToyDraws::ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed)
   };
   stats_ = floats(batch_, 2 * d), dstats_ = floats(batch_, 2 * d), kl_ = floats(batch_, 1), kl_dims_ = floats(1, d);
   z_ = floats(rows_, d), dz_ = floats(rows_, d), log_p_ = floats(rows_, 1), score_ = floats(rows_, 1);
-  log_p_z_ = floats(rows_, 1), log_q_ = floats(rows_, 1);
+  log_p_z_ = floats(rows_, 1), log_q_ = floats(rows_, 1), score_norm_ = floats(rows_, 1);
   step_ = backend.allocate(sizeof(std::uint32_t));
   running_mean_ = backend.allocate(sizeof(RunningMean));
   host_z_.resize(static_cast<std::size_t>(rows_ * d)), host_dz_ = host_z_;
   host_f_.resize(static_cast<std::size_t>(rows_)), host_dstats_.resize(static_cast<std::size_t>(batch_ * 2 * d));
 }
 
+// log p(x|z) at the points where the estimator asks for it, and the gradient from them.
+void ToyDraws::probe(const Variant& v, const Noise& noise, const ToyFunction* f) {
+  if (!probes_) {
+    const Index count = batch_ * probes_of_example(v.estimator, samples_, d_);
+    for (View* view : {&probes_, &log_p_probes_}) {
+      const Index cols = view == &probes_ ? d_ : 1;
+      buffers_.push_back(backend_.allocate(static_cast<std::size_t>(count * cols) * sizeof(float)));
+      *view = buffers_.back().view(count, cols);
+    }
+  }
+  backend_.place_probes(v.estimator, stats_, noise, probes_);
+  const auto evaluate = [&](ConstView z, View log_p) {
+    std::vector<float> points(static_cast<std::size_t>(z.rows * d_)), values;
+    backend_.download(points.data(), z.data, points.size() * sizeof(float));
+    for (auto at = points.begin(); at != points.end(); at += d_) {
+      double sum = 0;
+      for (Index l = 0; l < d_; ++l)
+        sum += f != nullptr ? f->value(static_cast<double>(at[l])) : log_normal(static_cast<double>(at[l]));
+      values.push_back(static_cast<float>(sum));
+    }
+    backend_.upload(log_p.data, values.data(), values.size() * sizeof(float));
+  };
+  evaluate(probes_, log_p_probes_);
+  evaluate(z_, log_p_);
+  backend_.probe_backward(v.estimator, stats_, noise, log_p_, log_p_probes_, {}, kl_dims_, 0.0f, dstats_);
+}
+
 void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunction* f) {
-  const Noise noise{seed_, Stream::latent, step_.as<std::uint32_t>()};
-  backend_.sample_latent(stats_, noise, z_, kl_, kl_dims_, nullptr, log_p_z_, log_q_);
+  const Noise noise{seed_, Stream::latent, step_.as<std::uint32_t>(), 0, v.antithetic};
+  backend_.sample_latent(stats_, noise, z_, kl_, kl_dims_, nullptr, log_p_z_, log_q_, score_norm_);
+  if (uses_probes(v.estimator)) return probe(v, noise, f);
   if (f != nullptr) {
     backend_.download(host_z_.data(), z_.data, host_z_.size() * sizeof(float));
     for (std::size_t r = 0; r < host_f_.size(); ++r) {  // of one dimension
@@ -47,8 +75,8 @@ void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunctio
     backend_.upload(dz_.data, host_dz_.data(), host_dz_.size() * sizeof(float));
   }
   if (uses_score(v.estimator))
-    backend_.score_weights(v.estimator, v.cost, log_p_, log_p_z_, log_q_, samples_, running_mean_.as<RunningMean>(),
-                           score_);
+    backend_.score_weights(v.estimator, v.cost, log_p_, log_p_z_, log_q_, samples_,
+                           {running_mean_.as<RunningMean>(), score_norm_}, score_);
   backend_.latent_backward(terms, stats_, noise, uses_path(v.estimator) ? ConstView(dz_) : ConstView{}, {}, kl_dims_,
                            0.0f, dstats_);
 }

@@ -40,14 +40,20 @@ double ToyFunction::slope(double x) const {
   return name == "exp(-kx^2)" ? -2 * k * x * std::exp(-k * x * x) : -k * std::sin(k * x);
 }
 
+double log_normal(double z) { return -(z * z + std::log(2 * kPi)) / 2; }
+
 std::optional<ToyMoments> exact_function(const Variant& v, const ToyFunction& function, Index samples, bool by_sigma) {
   if (is_measure_valued(v.estimator))
     return exact_measure_valued(function, v.estimator == Estimator::measure_valued, by_sigma);
+  // Of the delta method, a quadratic through the values a standard deviation apart is taken off f.
+  const double below = function.value(0), middle = function.value(1), above = function.value(2);
+  const bool delta = v.estimator == Estimator::delta;
+  const double a = (above - below) / 2, c = above - 2 * middle + below, added = delta ? (by_sigma ? c : a) : 0;
   // Moments of f, of the score s, of their products, and of the path's gradient.
   double f = 0, f2 = 0, fs = 0, fs2 = 0, f2s2 = 0, s2 = 0, path = 0, path2 = 0;
   over_normal([&](double eps, double p) {
-    const double x = 1 + eps, y = function.value(x), s = by_sigma ? eps * eps - 1 : eps,
-                 g = function.slope(x) * (by_sigma ? eps : 1);
+    const double x = 1 + eps, y = function.value(x) - (delta ? middle + a * eps + c * eps * eps / 2 : 0),
+                 s = by_sigma ? eps * eps - 1 : eps, g = function.slope(x) * (by_sigma ? eps : 1);
     f += p * y, f2 += p * y * y, fs += p * y * s, fs2 += p * y * s * s, f2s2 += p * y * y * s * s, s2 += p * s * s;
     path += p * g, path2 += p * g * g;
   });
@@ -57,7 +63,8 @@ std::optional<ToyMoments> exact_function(const Variant& v, const ToyFunction& fu
     case Estimator::pathwise:
       return ToyMoments{path, (path2 - path * path) / K};
     case Estimator::score:
-      return ToyMoments{fs, baseline(0) / K};
+    case Estimator::delta:
+      return ToyMoments{fs + added, baseline(0) / K};
     case Estimator::score_mean:
       return ToyMoments{fs, baseline(f) / K};
     case Estimator::rloo:
@@ -112,6 +119,8 @@ std::optional<double> exact_normal(const Variant& v, double delta, Index dims, I
   const double d = static_cast<double>(dims), d2 = delta * delta, K = static_cast<double>(samples);
   const double C = -d / 2 * std::log(2 * kPi), best = C - (d + 2 + d2) / 2, least = (d + 2) / 2 + 2 * d2;
   const bool joint = v.cost == Cost::joint;
+  if (v.antithetic)  // of pairs: what is even in the noise is gone
+    return v.estimator == Estimator::score ? 4 * d2 / K : 0.0;
   switch (v.estimator) {
     case Estimator::total:
       return 1 / K;
@@ -126,6 +135,12 @@ std::optional<double> exact_normal(const Variant& v, double delta, Index dims, I
       return 2 * d2 / K + 2 * d2 / (K * (K - 1));
     case Estimator::optimal:  // in the limit of many samples
       return joint ? least / K : 2 * d2 / K;
+    case Estimator::delta:  // f is a quadratic
+      return 0.0;
+    case Estimator::measure_valued:
+      return d2 * (4 / kPi - 1) / K;
+    case Estimator::measure_valued_independent:
+      return (1 + d2 * (2 - kPi / 2)) / kPi / K;
     default:
       return {};
   }

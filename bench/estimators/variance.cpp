@@ -25,13 +25,11 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 // A baseline that is a network learns its costs first, from noise that no draw has.
-template <class T>
-void fit_baseline(T& trainer, ConstView x) {
-  if constexpr (requires { trainer.fit_baseline(x); })
-    for (std::uint32_t i = 0; is_nvil(trainer.config().estimator) && i < kBaselineSteps; ++i) {
-      trainer.set_step(0x40000000u + i);
-      trainer.fit_baseline(x);
-    }
+void fit_baseline(Trainer& trainer, ConstView x) {
+  for (std::uint32_t i = 0; is_nvil(trainer.config().estimator) && i < kBaselineSteps; ++i) {
+    trainer.set_step(0x40000000u + i);
+    trainer.fit_baseline(x);
+  }
 }
 
 }  // namespace

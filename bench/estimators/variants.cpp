@@ -12,19 +12,13 @@ std::string Variant::name() const {
          (antithetic ? "+antithetic" : "");
 }
 
-// The one place to take names out of, once their gradients are there.
-bool is_implemented(Estimator e) {
-  return !(uses_probes(e) || is_nvil(e) || e == Estimator::optimal || e == Estimator::optimal_shared);
-}
-
 std::vector<Variant> all_variants() {
   std::vector<Variant> all;
   for (const Estimator e : all_estimators())
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
-      if (is_implemented(e) && (cost == Cost::elbo || is_score_function(e))) all.push_back({e, cost});
-  if (has_antithetic<TrainConfig>())
-    for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score})
-      all.push_back({e, Cost::elbo, true});
+      if (cost == Cost::elbo || is_score_function(e)) all.push_back({e, cost});
+  for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score})
+    all.push_back({e, Cost::elbo, true});
   return all;
 }
 

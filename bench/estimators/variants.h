@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuvae/estimator.h"
+#include "cuvae/trainer.h"
 
 namespace cuvae::bench {
 
@@ -19,21 +20,12 @@ struct Variant {
   }
 };
 
-/// What a trainer is to compute. A build whose trainer knows no antithetic pairs has no such variants.
-template <class Config>
-void choose(Config& config, const Variant& v) {
-  config.estimator = v.estimator, config.cost = v.cost;
-  if constexpr (requires { config.antithetic; }) config.antithetic = v.antithetic;
-}
-template <class Config>
-constexpr bool has_antithetic() {
-  return requires(Config c) { c.antithetic; };
+/// What a trainer is to compute.
+inline void choose(TrainConfig& config, const Variant& v) {
+  config.estimator = v.estimator, config.cost = v.cost, config.antithetic = v.antithetic;
 }
 
-/// Whether Trainer computes it in this build.
-bool is_implemented(Estimator estimator);
-
-/// Every estimator that is implemented with every cost that it takes, and a few in antithetic pairs.
+/// Every estimator with every cost that it takes, and a few in antithetic pairs.
 std::vector<Variant> all_variants();
 
 /// Those named; a score function's name without a cost stands for all its costs. None named: all. Throws Error naming
