@@ -96,7 +96,8 @@ std::vector<Cell> cost_cells(Context& c) {
     for (const Variant& v : c.options.variants)
       if (v.defined_for(point.samples)) variants.push_back(v);
     // Rounds of full gradients, which a budget for draws knows nothing of: at least three.
-    const double each = std::max(c.options.budget, 3 * 2.4e-5 * static_cast<double>(point.batch * (1 + point.samples)));
+    const double each =
+        std::max(c.options.budget, 6 * c.row_seconds * static_cast<double>(point.batch * (1 + point.samples)));
     cells.push_back(
         {"cost", "cost/" + point.name(), each * static_cast<double>(variants.size()),
          [&c, models, point, variants, each] { return time_gradients(c, *models, point, variants, each); }});
