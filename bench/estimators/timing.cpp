@@ -29,10 +29,8 @@ double quantile(std::vector<double> v, double q) {
   return v[static_cast<std::size_t>(q * static_cast<double>(v.size() - 1) + 0.5)];
 }
 
-}  // namespace
-
-Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
-                    double seconds) {
+Json time_group(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
+                double seconds) {
   Backend& backend = context.backend;
   const ConstView x = models.batch(point.batch);
   const auto pathwise = models.trainer(point, {}, context.seed(7));
@@ -79,6 +77,23 @@ Json time_gradients(Context& context, Models& models, const Point& point, const 
                 {"time_ratio_high", quantile(ratios[i], 0.75)},
                 {"backward_ratio", median(backward_ratios[i])}});
     rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+// Each estimator has a trainer with buffers of its own, of some 8 kB a sample row: few at a time where rows are many.
+Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
+                    double seconds) {
+  constexpr Index kRows = 250000;  // about 2 GB
+  const auto most = static_cast<std::size_t>(std::max<Index>(1, kRows / (point.batch * point.samples)));
+  Json rows = Json::array();
+  for (std::size_t first = 0; first < variants.size(); first += most) {
+    const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto count = static_cast<std::ptrdiff_t>(std::min(most, variants.size() - first));
+    for (Json& row : time_group(context, models, point, {begin, begin + count}, seconds))
+      rows.push_back(std::move(row));
   }
   return rows;
 }
