@@ -146,6 +146,8 @@ def efficiency(rows, out):
         ax.errorbar([r["gradient_ms"]], [r["variance"]], yerr=bars([r]), linestyle="none", color=style["color"],
                     marker=style["marker"], label=f"{n}  {r['estimator']}")
     ax.set(xscale="log", yscale="log", xlabel="time of a gradient, ms", ylabel="variance of the encoder's gradient, nats²")
+    for plain in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
+        plain(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5)))
     place_numbers(figure, ax, rows, look)
     base = next((r for r in rows if r["estimator"] == "pathwise"), None)
     if base is not None:

@@ -50,7 +50,7 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
   app.add_option("--budget", o->budget, "Seconds of a cell's draws, beyond the least number of them")
       ->type_name("S")
       ->check(CLI::Range(1e-3, 1e6).description(""))
-      ->default_str("1");
+      ->default_str("0.5");
   app.add_option("--seed", o->seed, "Names all random numbers")->type_name("N")->default_str("0");
   app.add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->default_str(o->device);
   app.add_option("--threads", o->threads, "CPU threads")

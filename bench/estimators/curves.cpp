@@ -60,7 +60,7 @@ std::vector<Cell> curve_cells(Context& c) {
     for (const Variant& v : c.options.variants) {
       if (v.cost != Cost::elbo) continue;
       const Index K = is_importance_weighted(v.estimator) ? 5 : 2;
-      const double expected = static_cast<double>(plan.steps) * 1.2e-5 * kBatch * static_cast<double>(1 + K) * 0.5;
+      const double expected = static_cast<double>(plan.steps) * c.row_seconds * kBatch * static_cast<double>(1 + K);
       cells.push_back({"curves", "curves/" + v.name() + "/seed=" + std::to_string(seed),
                        std::min(expected, plan.seconds) + 0.5, [&c, v, K, seed] { return curve(c, v, K, seed); }});
     }

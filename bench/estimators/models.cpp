@@ -1,6 +1,7 @@
 #include "estimators/models.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <numeric>
 
@@ -68,6 +69,22 @@ ConstView Feed::next() {
                         Binarize::stochastic, {seed_, Stream::binarize, step}, x);
   ++step_;
   return x;
+}
+
+double measure_row_seconds(Context& c) {
+  TrainConfig config;
+  config.binarize = Binarize::none;
+  Trainer trainer(c.backend, model_for(*c.train, 1, c.width(), 20), config, c.train->rows());
+  const Buffer x = c.backend.allocate(static_cast<std::size_t>(config.batch * c.train->cols()) *
+                                      size_of(c.backend.activation_type()));
+  double best = 1e30;
+  for (int i = 0; i < 10; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    trainer.gradient(x.view(config.batch, c.train->cols(), c.backend.activation_type()));
+    c.backend.synchronize();
+    if (i > 0) best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return best / static_cast<double>(2 * config.batch);
 }
 
 void Models::train(const Point& point, const std::filesystem::path& path) {

@@ -60,6 +60,7 @@ void open_data(Context& context) {
   if (!needed) return;
   context.train = Dataset::open(o.data, Split::train);
   context.test = Dataset::open(o.data, Split::test);
+  context.row_seconds = measure_row_seconds(context);
 }
 
 }  // namespace
@@ -99,7 +100,7 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
 
 int run_estimators(EstimatorOptions& options) {
   const auto backend = make_backend(options.device, options.threads, options.precision);
-  Context context{options, *backend, options.out, {}, {}};
+  Context context{options, *backend, options.out, {}, {}, 1e-5};
   if (options.toy_only) {
     print_seed_example(context);
     return 0;

@@ -19,7 +19,7 @@ struct EstimatorOptions {
   int threads = 2;
   Precision precision = Precision::fp32;
   Index draws = 2000;   ///< at most so many gradients of a model in a cell
-  double budget = 1.0;  ///< seconds for a cell's draws, beyond the least number
+  double budget = 0.5;  ///< seconds for a cell's draws, beyond the least number
   std::uint64_t seed = 0;
   bool quick = false, toy_only = false;
 };
@@ -30,6 +30,7 @@ struct Context {
   Backend& backend;
   std::filesystem::path folder;
   std::optional<Dataset> train, test;  ///< for suites that need data
+  double row_seconds = 1e-5;           ///< of one of the (1 + K) B rows that a gradient takes through a network
 
   Index width() const { return options.quick ? 64 : 400; }  ///< of hidden layers
   std::uint64_t seed(std::uint64_t use) const { return options.seed * 1000003 + use; }
@@ -46,6 +47,9 @@ std::vector<Cell> vae_cells(Context& context);
 std::vector<Cell> cost_cells(Context& context);
 std::vector<Cell> curve_cells(Context& context);
 std::vector<Cell> snr_cells(Context& context);
+
+/// How long such a row takes here, from a few gradients; needs the data.
+double measure_row_seconds(Context& context);
 
 /// The line of the three exact numbers beside what the library draws.
 void print_seed_example(Context& context);

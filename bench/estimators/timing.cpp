@@ -29,10 +29,8 @@ double quantile(std::vector<double> v, double q) {
   return v[static_cast<std::size_t>(q * static_cast<double>(v.size() - 1) + 0.5)];
 }
 
-}  // namespace
-
-Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
-                    double seconds) {
+Json time_group(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
+                double seconds) {
   Backend& backend = context.backend;
   const ConstView x = models.batch(point.batch);
   const auto pathwise = models.trainer(point, {}, context.seed(7));
@@ -83,6 +81,23 @@ Json time_gradients(Context& context, Models& models, const Point& point, const 
   return rows;
 }
 
+}  // namespace
+
+// Each estimator has a trainer with buffers of its own, of some 8 kB a sample row: few at a time where rows are many.
+Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
+                    double seconds) {
+  constexpr Index kRows = 250000;  // about 2 GB
+  const auto most = static_cast<std::size_t>(std::max<Index>(1, kRows / (point.batch * point.samples)));
+  Json rows = Json::array();
+  for (std::size_t first = 0; first < variants.size(); first += most) {
+    const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto count = static_cast<std::ptrdiff_t>(std::min(most, variants.size() - first));
+    for (Json& row : time_group(context, models, point, {begin, begin + count}, seconds))
+      rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::vector<Cell> cost_cells(Context& c) {
   const auto models = std::make_shared<Models>(c);
   std::vector<Cell> cells;
@@ -96,7 +111,8 @@ std::vector<Cell> cost_cells(Context& c) {
     for (const Variant& v : c.options.variants)
       if (v.defined_for(point.samples)) variants.push_back(v);
     // Rounds of full gradients, which a budget for draws knows nothing of: at least three.
-    const double each = std::max(c.options.budget, 3 * 2.4e-5 * static_cast<double>(point.batch * (1 + point.samples)));
+    const double each =
+        std::max(c.options.budget, 6 * c.row_seconds * static_cast<double>(point.batch * (1 + point.samples)));
     cells.push_back(
         {"cost", "cost/" + point.name(), each * static_cast<double>(variants.size()),
          [&c, models, point, variants, each] { return time_gradients(c, *models, point, variants, each); }});

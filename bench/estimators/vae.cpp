@@ -100,15 +100,18 @@ std::vector<Cell> vae_cells(Context& c) {
     std::vector<Variant> variants;
     for (const Variant& v : c.options.variants)
       if (v.defined_for(point.samples) && (all_costs || v.cost == Cost::elbo)) variants.push_back(v);
-    // A gradient of the largest batches alone takes longer than the budget.
-    const double least = 12 * 1.2e-5 * static_cast<double>(point.batch * (1 + point.samples)),
-                 seconds = std::max(c.options.budget, least);
-    for (const Variant& v : variants)
-      cells.push_back({"vae", "vae/" + point.name() + "/" + v.name(), 1.1 * seconds,
+    // Draws for the time that is allowed, or the fewest there may be, and as much again to settle a running mean.
+    const double gradient = c.row_seconds * static_cast<double>(point.batch * (1 + point.samples));
+    for (const Variant& v : variants) {
+      const double settling = v.estimator == Estimator::score_mean || is_nvil(v.estimator) ? 30 * gradient : 0,
+                   seconds = std::max(c.options.budget, 10 * gradient) + 4 * gradient + settling + 0.15;
+      cells.push_back({"vae", "vae/" + point.name() + "/" + v.name(), seconds,
                        [bench, point, v] { return bench->measure(point, v); }});
+    }
     const double each = std::min(c.options.budget, 0.3);
     cells.push_back({"vae", "vae/" + point.name() + "/time",
-                     std::max(each, least / 4) * static_cast<double>(variants.size()), [bench, point, variants, each] {
+                     std::max(each, 6 * gradient) * static_cast<double>(variants.size()),
+                     [bench, point, variants, each] {
                        return time_gradients(bench->context, bench->models, point, variants, each);
                      }});
   }
