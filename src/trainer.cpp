@@ -48,8 +48,8 @@ void TrainConfig::validate() const {
   const std::string chosen = " with the estimator " + std::string(to_string(estimator));
   check(samples >= least_samples(estimator), "samples", std::to_string(samples),
         "at least " + std::to_string(least_samples(estimator)) + chosen);
-  check(cost == Cost::elbo || is_score_function(estimator), "cost", std::string(to_string(cost)),
-        "elbo" + chosen + ": only score functions have another");
+  check(takes_cost(estimator, cost), "cost", std::string(to_string(cost)),
+        "elbo" + chosen + ": only score functions, but nvil-scaled, have another");
   check(!antithetic || allows_antithetic(estimator), "antithetic", "true",
         "false" + chosen + ", whose samples must be independent");
   check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");

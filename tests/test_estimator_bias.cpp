@@ -87,7 +87,7 @@ TEST_P(EstimatorBias, OfTheElboIsNone) {
   for (const Estimator e : all_estimators()) {
     if (is_importance_weighted(e) || e == Estimator::nvil_scaled) continue;  // another objective, another scale
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood}) {
-      if (cost != Cost::elbo && !is_score_function(e)) continue;
+      if (!takes_cost(e, cost)) continue;
       for (const Index samples : {1, 3}) {
         if (samples < least_samples(e)) continue;
         SCOPED_TRACE(std::string(to_string(e)) + ", " + std::string(to_string(cost)) + ", K " +

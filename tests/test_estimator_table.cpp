@@ -125,7 +125,7 @@ class EstimatorTable : public OpTest {
       }
       const Matrix log_p(backend_, kBatch, 1, f), slope(backend_, kBatch, 1, dz);
       if (uses_score(e))
-        backend_.score_weights(e, Cost::likelihood, log_p, unused, unused, 1, running_mean.data(), score);
+        backend_.score_weights(e, Cost::likelihood, log_p, unused, unused, 1, {running_mean.data()}, score);
       backend_.latent_backward(terms, stats, noise, uses_path(e) ? ConstView(slope) : ConstView{}, {}, kl_dims, 0,
                                dstats);
       if (s < first) continue;

@@ -16,7 +16,7 @@ std::vector<Variant> all_variants() {
   std::vector<Variant> all;
   for (const Estimator e : all_estimators())
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
-      if (cost == Cost::elbo || is_score_function(e)) all.push_back({e, cost});
+      if (takes_cost(e, cost)) all.push_back({e, cost});
   for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score})
     all.push_back({e, Cost::elbo, true});
   return all;

@@ -26,6 +26,11 @@ constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco
 constexpr bool uses_path(Estimator e) { return !uses_score(e) && !uses_probes(e); }
 /// Whether log p(z) and log q(z|x) of each sample are needed.
 constexpr bool uses_log_densities(Estimator e) { return is_importance_weighted(e) || is_score_function(e); }
+/// Whether it may be given that cost. What another cost than the ELBO leaves out is added in closed form, which a
+/// scaled score must not be mixed with.
+constexpr bool takes_cost(Estimator e, Cost cost) {
+  return cost == Cost::elbo || (is_score_function(e) && e != Estimator::nvil_scaled);
+}
 /// Whether its samples may come in antithetic pairs: it averages over samples, and no baseline depends on others.
 constexpr bool allows_antithetic(Estimator e) { return e <= Estimator::score_mean || is_nvil(e); }
 /// The fewest samples K that it is defined for.
