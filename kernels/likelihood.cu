@@ -12,7 +12,7 @@ namespace {
 // No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
 // that log p has the same bits.
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads, 4) bernoulli(const Bernoulli op, unsigned* ticket) {
   for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < op.rows;
        base += static_cast<Index>(gridDim.x) * blockDim.y) {
     const Index r = base + threadIdx.y;
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) bernoulli(const Bernoulli op, unsign
 // Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
 // sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     gaussian(const Gaussian op, Index rows_per_chunk, float* partials, unsigned* ticket) {
   const Index D = op.cols, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // dlog_scale = the column sums of partials [rows, scales], zero where the scale is held at its clamp.
-__global__ void __launch_bounds__(kThreads) scale_gradient(const Gaussian op, Index rows, const float* partials) {
+__global__ void __launch_bounds__(kThreads, 4) scale_gradient(const Gaussian op, Index rows, const float* partials) {
   for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < op.scales;
        first += static_cast<Index>(gridDim.x) * kWarp) {
     const Index d = first + threadIdx.x % kWarp;

@@ -11,7 +11,7 @@ namespace {
 Index moments_chunk(Index rows) { return chunk_rows(rows, 16, 128); }
 
 // partials [chunks, cols].
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     moments(const Moments op, Index rows_per_chunk, Sums* partials, unsigned* ticket) {
   const Index begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kThreads)
   if (is_last_block(ticket, gridDim.x)) merge_moments(op.x, op.rows, op.cols, partials, gridDim.x, op.acc);
 }
 
-__global__ void __launch_bounds__(kThreads) moments_of_few_rows(const Moments op, unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads, 4) moments_of_few_rows(const Moments op, unsigned* ticket) {
   const double n = static_cast<double>(op.rows), before = op.acc[0], total = before + n;
   double *mean = op.acc + 1, *squares = mean + op.cols;
   const Index step = static_cast<Index>(gridDim.x) * kThreads;

@@ -36,7 +36,7 @@ __device__ void for_each_row(Index batch, F f) {
     f(b, team);
 }
 
-__global__ void __launch_bounds__(kThreads) importance_weights(const ImportanceWeights op, unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads, 4) importance_weights(const ImportanceWeights op, unsigned* ticket) {
   const math::LogWeight log_w{op.log_p_x, op.log_p_z, op.log_q};
   for_each_row(op.batch, [&](Index b, const Warp& team) {
     const Index row = b * op.samples;
@@ -59,7 +59,7 @@ __device__ void store_as(DType type, void* at, Index i, float value) {
   }
 }
 
-__global__ void __launch_bounds__(kThreads) score_weights(const ScoreWeights op, unsigned* ticket) {
+__global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights op, unsigned* ticket) {
   const math::LogWeight log_w{op.log_p_x, op.log_p_z, op.log_q};
   const Index rows = op.batch * op.samples;
   const float running = op.mean != nullptr ? math::mean_of(*op.mean) : 0.0f,

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Everything that needs an NVIDIA GPU, in about ten minutes, the stages' limits together:
+# Everything that needs an NVIDIA GPU, in about twelve minutes, the stages' limits together:
 #   scripts/gpu.sh [--quick] [--only STAGES] [--build FOLDER] [OUT]
-# STAGES is a list of: tests,sanitizer,kernels,step,peers. Takes the build folder (build/release) as it is when it has
+# STAGES is a list of: tests,sanitizer,kernels,step,estimators,peers. Takes the build folder (build/release) as it is when it has
 # programs, also one built elsewhere on the same architecture (see pack.sh); otherwise builds. Writes tables and raw JSON
 # into OUT (build/gpu). A stage that fails or runs out of time does not stop the others; the exit code is then 1 and the
 # last lines name it. PYTHON is a Python that has torch and jax (python3).
 . "$(dirname "$0")/setup.sh"
 
-quick=no only=tests,sanitizer,kernels,step,peers build=build/release out=
-usage="usage: scripts/gpu.sh [--quick] [--only tests,sanitizer,kernels,step,peers] [--build FOLDER] [OUT]"
+quick=no only=tests,sanitizer,kernels,step,estimators,peers build=build/release out=
+usage="usage: scripts/gpu.sh [--quick] [--only tests,sanitizer,kernels,step,estimators,peers] [--build FOLDER] [OUT]"
 while [ $# -gt 0 ]; do
   case "$1" in
     --quick) quick=yes ;;
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 for name in ${only//,/ }; do
-  case "$name" in tests | sanitizer | kernels | step | peers) ;; *) fail "no stage '$name'; $usage" ;; esac
+  case "$name" in tests | sanitizer | kernels | step | estimators | peers) ;; *) fail "no stage '$name'; $usage" ;; esac
 done
 out=${out:-build/gpu}
 python=${PYTHON:-python3}
@@ -97,7 +97,7 @@ summarize() {
     echo
     echo "passed: ${passed[*]:-none}"
     [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
-    for table in tests kernels step train peers_fp32 peers_tf32 peers_bf16; do
+    for table in tests kernels step train estimators peers_fp32 peers_tf32 peers_bf16; do
       [ ! "$out/$table.md" -nt "$out/run.json" ] || { printf '\n## %s\n\n' "$table"; cat "$out/$table.md"; }
     done
   } >"$out/summary.md"
@@ -137,7 +137,7 @@ run_sanitizer() {
   [ "$quick" = no ] || tools=(memcheck)
   mkdir -p "$out/sanitizer"
   for tool in "${tools[@]}"; do
-    for name in gather latent likelihood linear metrics optimizer device_noise; do
+    for name in gather latent likelihood linear metrics optimizer weights probes device_noise; do
       [ -x "$build/tests/test_$name" ] || continue
       limited 40 "${runner[@]}" "$sanitizer" --tool "$tool" --kernel-name kns=cuvae --error-exitcode 9 \
         "$build/tests/test_$name" --gtest_filter="$filter" \
@@ -196,6 +196,17 @@ run_train() {
   tail -n 1 "$out/train/metrics.jsonl" || problems+=" train"
 }
 
+# What is measured stays: stopped for its time, it writes its tables of what it has.
+run_estimators() {
+  local budget=0.1
+  [ "$quick" = no ] || budget=0.02
+  rm -rf "$out/estimators"
+  limited 170 env CUVAE_COMMIT="$commit" "$bench" estimators --device cuda --suite cost vae snr --budget "$budget" \
+    --data data/mnist-10k --out "$out/estimators" >"$out/estimators.log" 2>&1 || problems+=" (see estimators.log)"
+  grep -v '^\[' "$out/estimators.log" >"$out/estimators.md"
+  [ -z "$problems" ]
+}
+
 run_peers() {
   local p peers=() batches rounds=3
   [ "$quick" = no ] || rounds=2
@@ -220,6 +231,7 @@ stage tests 90
 stage sanitizer 70
 stage kernels 45
 stage step 60
+stage estimators 180
 stage peers 240
 
 say "Results in $out"

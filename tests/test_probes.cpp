@@ -189,7 +189,8 @@ TEST_P(ProbeChecks, PlaceProbes) {
   using P = PlaceArgs;
   const std::vector<Mistake<P>> mistakes{{"pathwise has no probes", [](P& p) { p.estimator = Estimator::pathwise; }},
                                          {"step is not given", [](P& p) { p.noise.step = nullptr; }},
-                                         {"first row is -1", [](P& p) { p.noise.first_row = -1; }}};
+                                         {"first row is -1", [](P& p) { p.noise.first_row = -1; }},
+                                         {"no antithetic pairs", [](P& p) { p.noise.antithetic = true; }}};
   const std::vector<Slot<P>> slots{{"stats", &P::stats, kShape}, {"probes", &P::probes, kShape}};
   expect_checked<P>("place_probes", {Estimator::measure_valued, view(3, 8), activation(96, 4), noise()}, slots,
                     mistakes);
@@ -204,7 +205,8 @@ TEST_P(ProbeChecks, ProbeBackward) {
   using B = BackwardArgs;
   const std::vector<Mistake<B>> mistakes{{"rloo has no probes", [](B& b) { b.estimator = Estimator::rloo; }},
                                          {"step is not given", [](B& b) { b.noise.step = nullptr; }},
-                                         {"beta is -1", [](B& b) { b.weight.beta = -1; }}};
+                                         {"beta is -1", [](B& b) { b.weight.beta = -1; }},
+                                         {"no antithetic pairs", [](B& b) { b.noise.antithetic = true; }}};
   std::vector<Slot<B>> slots{{"stats", &B::stats, kShape},
                              {"log_p_probes", &B::at_probes, kShape},
                              {"kl_dims", &B::kl_dims, kShape},
