@@ -83,10 +83,9 @@ TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
 }
 
 TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
-  for (const Estimator e :
-       {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::optimal, Estimator::optimal_shared,
-        Estimator::nvil, Estimator::nvil_scaled, Estimator::delta, Estimator::measure_valued, Estimator::dreg,
-        Estimator::vimco}) {
+  for (const Estimator e : {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::optimal,
+                            Estimator::optimal_shared, Estimator::nvil, Estimator::nvil_scaled, Estimator::delta,
+                            Estimator::measure_valued, Estimator::dreg, Estimator::vimco}) {
     SCOPED_TRACE(to_string(e));
     TrainConfig config = small_training();
     config.estimator = e;

@@ -116,7 +116,8 @@ TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
     bad = config;
     bad.cost = Cost::joint;
     if (e == Estimator::score) continue;
-    expect_error([&] { bad.validate(); }, "cost is joint but must be elbo" + chosen + ": only score functions, but nvil-scaled");
+    expect_error([&] { bad.validate(); },
+                 "cost is joint but must be elbo" + chosen + ": only score functions, but nvil-scaled");
   }
   Trainer trainer(backend_, small_model(), config, kSmallRows);
   trainer.mutable_config().estimator = Estimator::rloo;
