@@ -40,6 +40,29 @@ def save(figure, out, name):
     print(out / f"{name}.png")
 
 
+FAMILIES = {
+    "paths, differences": ("pathwise", "total", "stl", "delta", "measure-valued", "measure-valued-independent"),
+    "score function": ("score", "score-mean", "rloo", "optimal", "optimal-shared", "nvil", "nvil-scaled"),
+    "bound over K samples": ("iwae", "stl-iwae", "dreg", "rws-dreg", "vimco", "vimco-arithmetic"),
+}
+
+
+def panels(names):
+    """A row of axes, one for each family that has names, with its names; one scale."""
+    present = {f: [n for n in names if n.split("+")[0] in members] for f, members in FAMILIES.items()}
+    present = {f: here for f, here in present.items() if here}
+    figure, grid = plt.subplots(1, len(present), figsize=(3.9 * len(present), 3.8), sharey=True, squeeze=False,
+                                layout="constrained")
+    for ax, family in zip(grid[0], present):
+        ax.set_title(family, fontsize=10)
+    return figure, list(zip(grid[0], present.values()))
+
+
+def plain_ticks(axis):
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
 def legend_below(figure, axes, columns=4):
     handles = {}
     for ax in axes:
@@ -49,10 +72,24 @@ def legend_below(figure, axes, columns=4):
                   frameon=False)
 
 
-def bars(rows):
+def bars(rows, factor=1):
     """Half widths of intervals for a logarithmic axis, which has no place for what is below zero."""
-    low = [min(r["variance"] - r["variance_low"], 0.95 * r["variance"]) for r in rows]
-    return [low, [r["variance_high"] - r["variance"] for r in rows]]
+    low = [factor * min(r["variance"] - r["variance_low"], 0.95 * r["variance"]) for r in rows]
+    return [low, [factor * (r["variance_high"] - r["variance"]) for r in rows]]
+
+
+def per_sample(ax, here, x, style):
+    """Points measured and a line of what is exact, times K: estimators with more samples are not better for that.
+    What is exactly zero has no place on a logarithmic axis."""
+    K = here[0]["samples"]
+    points = [r for r in here if r["variance"] > 1e-9]
+    if not points:
+        return
+    ax.errorbar([r[x] for r in points], [K * r["variance"] for r in points], yerr=bars(points, K), linestyle="none",
+                color=style["color"], marker=style["marker"], label=f"{here[0]['estimator']}, K = {K}")
+    exact = [(r[x], K * r["exact_variance"] if r["exact_variance"] > 1e-9 else float("nan")) for r in here
+             if "exact_variance" in r]
+    ax.plot(*zip(*exact), color=style["color"], linewidth=1) if exact else None
 
 
 def toy_functions(rows, out):
@@ -68,17 +105,13 @@ def toy_functions(rows, out):
             for name in names:
                 here = sorted((r for r in rows if (r["problem"], r["parameter"], r["estimator"]) == (problem, by, name)),
                               key=lambda r: r["k"])
-                here = [r for r in here if r["variance"] > 0]
-                ks, style = [r["k"] for r in here], look[name]
-                ax.errorbar(ks, [r["variance"] for r in here], yerr=bars(here), linestyle="none",
-                            color=style["color"], marker=style["marker"], label=f"{name}, K = {here[0]['samples']}")
-                if all("exact_variance" in r for r in here):
-                    ax.plot(ks, [r["exact_variance"] for r in here], color=style["color"], linestyle="-", linewidth=1)
+                if here:
+                    per_sample(ax, here, "k", look[name])
             ax.set_yscale("log")
             if problem.startswith("exp"):
                 ax.set_xscale("log")
             symbol = {"mu": "μ", "sigma": "σ"}[by]
-            ax.set(xlabel="k", ylabel=f"variance of the gradient by {symbol}" if j == 0 else "")
+            ax.set(xlabel="k", ylabel=f"variance by {symbol}, times K" if j == 0 else "")
             ax.set_title({"(x-k)^2": "f = (x − k)²", "exp(-kx^2)": "f = exp(−k x²)", "cos(kx)": "f = cos(k x)"}[problem])
     grid[0][0].plot([], [], color="grey", linewidth=1, label="lines: exact, points: measured")
     legend_below(figure, grid.flat, 3)
@@ -86,7 +119,7 @@ def toy_functions(rows, out):
 
 
 def toy_dimension(rows, out):
-    rows = [r for r in rows if r["suite"] == "toy" and r.get("delta") == 0 and r["variance"] > 1e-9]
+    rows = [r for r in rows if r["suite"] == "toy" and r.get("delta") == 0]
     if not rows:
         return
     names = unique(r["estimator"] for r in rows)
@@ -94,13 +127,9 @@ def toy_dimension(rows, out):
     figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for name in names:
         here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["d"])
-        style = look[name]
-        ax.errorbar([r["d"] for r in here], [r["variance"] for r in here], yerr=bars(here), linestyle="none",
-                    color=style["color"], marker=style["marker"], label=f"{name}, K = {here[0]['samples']}")
-        exact = [r for r in here if "exact_variance" in r]
-        ax.plot([r["d"] for r in exact], [r["exact_variance"] for r in exact], color=style["color"], linewidth=1)
+        per_sample(ax, here, "d", look[name])
     ax.plot([], [], color="grey", linewidth=1, label="lines: exact, points: measured")
-    ax.set(xscale="log", yscale="log", xlabel="dimension d", ylabel="variance of the gradient by one mean")
+    ax.set(xscale="log", yscale="log", xlabel="dimension d", ylabel="variance of the gradient by one mean, times K")
     ax.set_title("q = p = N(0, I), f = log p(z) (joint) or log p(z) − log q(z)", fontsize=10)
     legend_below(figure, [ax], 3)
     save(figure, out, "toy_dimension")
@@ -120,17 +149,20 @@ def variance_samples(rows, out):
     rows = [r for r in at_base(rows, "samples") if "/" not in r["estimator"] and r["variance"] > 0]
     names = unique(r["estimator"] for r in rows)
     look = styles(names)
-    figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    for name in names:
-        here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"])
-        ax.errorbar([r["samples"] for r in here], [r["variance"] for r in here], yerr=bars(here), label=name, **look[name])
-    b = rows[0]
-    ax.set(xscale="log", yscale="log", xlabel="samples K per example", ylabel="variance of the encoder's gradient, nats²")
-    ax.set_title(f"{b['stage']} of training, latent {b['latent']}, batch {b['batch']}", fontsize=10)
+    figure, axes = panels(names)
     ticks = sorted({r["samples"] for r in rows})
-    ax.set_xticks(ticks, [str(t) for t in ticks])
-    ax.minorticks_off()
-    legend_below(figure, [ax], 4)
+    for ax, here in axes:
+        for name in here:
+            line = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"])
+            ax.errorbar([r["samples"] for r in line], [r["variance"] for r in line], yerr=bars(line), label=name,
+                        **look[name])
+        ax.set(xscale="log", yscale="log", xlabel="samples K per example")
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.minorticks_off()
+    axes[0][0].set_ylabel("variance of the encoder's gradient, nats²")
+    b = rows[0]
+    figure.suptitle(f"{b['stage']} of training, latent {b['latent']}, batch {b['batch']}", fontsize=10)
+    legend_below(figure, [ax for ax, _ in axes], 5)
     save(figure, out, "variance_samples")
 
 
@@ -138,7 +170,7 @@ def efficiency(rows, out):
     rows = [r for r in rows if r["suite"] == "vae" and "variance" in r and "gradient_ms" in r]
     if not rows:
         return
-    rows = [r for r in at_base(rows) if r["variance"] > 0]
+    rows = [r for r in at_base(rows) if r["variance"] > 0 and "/" not in r["estimator"]]
     look = styles(unique(r["estimator"] for r in rows))
     figure, ax = plt.subplots(figsize=(6.4, 5), layout="constrained")
     for n, r in enumerate(rows, 1):
@@ -146,8 +178,7 @@ def efficiency(rows, out):
         ax.errorbar([r["gradient_ms"]], [r["variance"]], yerr=bars([r]), linestyle="none", color=style["color"],
                     marker=style["marker"], label=f"{n}  {r['estimator']}")
     ax.set(xscale="log", yscale="log", xlabel="time of a gradient, ms", ylabel="variance of the encoder's gradient, nats²")
-    for plain in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
-        plain(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5)))
+    plain_ticks(ax.xaxis)
     place_numbers(figure, ax, rows, look)
     base = next((r for r in rows if r["estimator"] == "pathwise"), None)
     if base is not None:
@@ -188,16 +219,30 @@ def curves(rows, out):
     for by, label in (("steps", "steps of batch 128"), ("seconds", "seconds of training")):
         if not rows:
             return
-        figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-        for name in names:
-            for r in (r for r in rows if r["estimator"] == name):
-                points = [(x, y) for x, y in zip(r[by], r["loss"]) if isinstance(y, (int, float))][1:]
-                ax.plot(*zip(*points), label=f"{name}, K = {r['samples']}", markevery=2, alpha=0.85, **look[name])
-        ax.set(xlabel=label, ylabel="held-out −ELBO, nats")
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-        ax.yaxis.set_minor_formatter(matplotlib.ticker.ScalarFormatter())
-        legend_below(figure, [ax], 3)
+        figure, axes = panels(names)
+        for ax, here in axes:
+            for name in here:
+                runs = [r for r in rows if r["estimator"] == name]
+                shortest = min(len(r["loss"]) for r in runs)
+                points = [[r[by][i] for r in runs] + [r["loss"][i] for r in runs] for i in range(1, shortest)]
+                points = [p for p in points if all(isinstance(v, (int, float)) for v in p)]
+                if not points:
+                    continue
+                n = len(runs)
+                xs, ys = [sum(p[:n]) / n for p in points], [p[n:] for p in points]
+                ax.plot(xs, [sum(y) / n for y in ys], label=f"{name}, K = {runs[0]['samples']}", markevery=2, **look[name])
+                ax.fill_between(xs, [min(y) for y in ys], [max(y) for y in ys], color=look[name]["color"], alpha=0.2,
+                                linewidth=0)
+            ax.set(xlabel=label, yscale="log")
+            if by == "seconds":
+                ax.set_xscale("log")
+                plain_ticks(ax.xaxis)
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("{x:g}")
+        axes[0][0].set_ylabel("held-out −ELBO, nats")
+        seeds = len({r["run"] for r in rows})
+        figure.suptitle(f"mean and range over {seeds} seeds" if seeds > 1 else "one seed", fontsize=10)
+        legend_below(figure, [ax for ax, _ in axes], 4)
         save(figure, out, f"curves_{by}")
 
 
@@ -219,6 +264,7 @@ def snr(rows, out):
             ax.plot(ks, [first["snr"] * (k / first["samples"]) ** power for k in ks], color="grey", linewidth=1,
                     linestyle="--" if power < 0 else ":", label="1/√K" if power < 0 else "√K", zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="samples K per example", ylabel="signal to noise of the encoder's gradient")
+    plain_ticks(ax.xaxis)
     legend_below(figure, [ax], 5)
     save(figure, out, "snr")
 

@@ -11,7 +11,7 @@ namespace cuvae::bench {
 /// What is varied, one factor at a time.
 struct Point {
   std::string stage = "mid";  ///< init, mid, end; or checkpoint
-  Index layers = 1, latent = 20, samples = 5, batch = 128;
+  Index layers = 1, latent = 20, samples = 5, batch = 32;
   std::string name() const;
   Json json() const;
 };

@@ -56,7 +56,7 @@ struct Bench {
 
 std::vector<Point> points_of(const Context& c) {
   Point base;
-  if (c.options.quick) base.samples = 2, base.batch = 32;
+  if (c.options.quick) base.samples = 2;
   const bool quick = c.options.quick, given = !c.options.checkpoint.empty();
   if (given) {
     const VaeConfig model = read_checkpoint_info(c.options.checkpoint).model;
@@ -82,7 +82,7 @@ std::vector<Point> points_of(const Context& c) {
     vary(&Point::latent, Counts{2, 10, 50}, Counts{});
   }
   vary(&Point::samples, Counts{1, 2, 10, 50}, Counts{1});
-  vary(&Point::batch, Counts{512, 2048, 8192}, Counts{});
+  vary(&Point::batch, Counts{128, 512, 2048, 8192}, Counts{});
   std::erase_if(points, [&](const Point& p) { return p.batch > c.train->rows(); });
   return points;
 }
