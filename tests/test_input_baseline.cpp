@@ -15,8 +15,9 @@ CUVAE_IN_EVERY_PRECISION(InputBaselineTest);
 
 // l is three roundings of numbers up to 600; its gradient their sum over K. The moments are sums in double.
 TEST_P(InputBaselineTest, WeightsAndItsGradientMatchTheReference) {
-  for (const auto& [B, K] : {std::pair<Index, Index>{1, 1}, {3, 2}, {33, 31}, {300, 3}, {2, 1000}})
+  for (const auto& shape : {std::pair<Index, Index>{1, 1}, {3, 2}, {33, 31}, {300, 3}, {2, 1000}})
     for (const bool scaled : {false, true}) {
+      const Index B = shape.first, K = shape.second;
       SCOPED_TRACE("B " + std::to_string(B) + ", K " + std::to_string(K) + (scaled ? ", scaled" : ""));
       const Index R = B * K;
       const Matrix p_x(backend_, R, 1, random_vector(R, 31, -500, -400)),
