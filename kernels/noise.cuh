@@ -44,5 +44,8 @@ __device__ inline float normal(const Noise& noise, std::uint32_t step, std::uint
   return index % 2 == 0 ? even : odd;
 }
 
+/// Whether sample row r takes minus the normals of the row before it.
+__device__ __forceinline__ bool is_mirrored(const Noise& noise, Index r) { return noise.antithetic && r % 2 != 0; }
+
 }  // namespace
 }  // namespace cuvae::cuda

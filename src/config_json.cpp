@@ -11,7 +11,7 @@ using nlohmann::json;
 struct Writer {
   json& j;
   template <class T>
-  void operator()(const char* key, const T& value) const {
+  void operator()(const char* key, const T& value, bool = true) const {
     if constexpr (std::is_enum_v<T>) {
       j[key] = std::string(to_string(value));
     } else {
@@ -23,8 +23,9 @@ struct Writer {
 struct Reader {
   const json& j;
   template <class T>
-  void operator()(const char* key, T& value) const {
+  void operator()(const char* key, T& value, bool required = true) const {
     const auto it = j.find(key);
+    if (it == j.end() && !required) return;
     if (it == j.end()) throw Error(std::string("configuration: '") + key + "' is missing");
     try {
       if constexpr (std::is_enum_v<T>) {
@@ -58,9 +59,9 @@ void visit_train(const Visit& v, Config& c) {
   v("batch", c.batch);
   v("samples", c.samples);
   v("epochs", c.epochs);
-  v("estimator", c.estimator);
-  v("cost", c.cost);
-  v("antithetic", c.antithetic);
+  v("estimator", c.estimator, false);  // checkpoints older than these three have their defaults
+  v("cost", c.cost, false);
+  v("antithetic", c.antithetic, false);
   v("binarize", c.binarize);
   v("beta", c.beta);
   v("kl_warmup_epochs", c.kl_warmup_epochs);

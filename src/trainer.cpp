@@ -49,9 +49,9 @@ void TrainConfig::validate() const {
   check(samples >= least_samples(estimator), "samples", std::to_string(samples),
         "at least " + std::to_string(least_samples(estimator)) + chosen);
   check(takes_cost(estimator, cost), "cost", std::string(to_string(cost)),
-        "elbo" + chosen + ": only score functions, but nvil-scaled, have another");
+        "elbo" + chosen + ": only score functions other than nvil-scaled take another");
   check(!antithetic || allows_antithetic(estimator), "antithetic", "true",
-        "false" + chosen + ", whose samples must be independent");
+        "false" + chosen + ": only pathwise, total, stl, score, score-mean, nvil and nvil-scaled take pairs");
   check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
   if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
@@ -189,6 +189,9 @@ void Trainer::require_unchanged(const char* op) const {
     throw Error(std::string(op) + ": batch and samples cannot change once the trainer is made");
   if (config_.estimator != estimator_)
     throw Error(std::string(op) + ": the estimator cannot change once the trainer is made");
+  if (!takes_cost(config_.estimator, config_.cost))
+    throw Error(std::string(op) + ": " + std::string(to_string(config_.estimator)) + " takes no cost " +
+                std::string(to_string(config_.cost)));
 }
 
 ConstView Trainer::checked_batch(const char* op, ConstView x) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cuvae/estimator.h"
+#include "moments_of.h"
 #include "op_test.h"
 
 namespace cuvae {
@@ -19,23 +20,11 @@ constexpr Index kRows = 1 << 14;
 constexpr std::uint32_t kSteps = 16;
 #endif
 
-constexpr double kC = -0.918938533204672742;  // the log of the normal density's constant
-
-struct Moments {
-  double mean = 0, variance = 0, fourth = 0, count = 0;
-  explicit Moments(const Vector& v) : count(static_cast<double>(v.size())) {
-    for (const double x : v) mean += x / count;
-    for (const double x : v) variance += std::pow(x - mean, 2) / count, fourth += std::pow(x - mean, 4) / count;
-  }
-  double mean_error() const { return std::sqrt(variance / count); }
-  double variance_error() const { return std::sqrt((fourth - variance * variance) / count); }
-};
-
 class BaselineMoments : public OpTest {
  protected:
   /// The moments of dmu of the loss of one row, once `rest` steps have brought running means to rest. The network of
   /// nvil says `network` whatever the row.
-  Moments draw(Estimator e, Cost cost, Index K, double delta, bool antithetic = false, float network = 0) {
+  MomentsOf draw(Estimator e, Cost cost, Index K, double delta, bool antithetic = false, float network = 0) {
     const Index B = kRows / K, R = B * K;
     std::vector<float> all_stats;
     for (Index b = 0; b < B; ++b) all_stats.push_back(static_cast<float>(delta)), all_stats.push_back(0);
@@ -63,7 +52,7 @@ class BaselineMoments : public OpTest {
       const std::vector<float> got = dstats.get();
       for (std::size_t i = 0; i < got.size(); i += 2) dmu.push_back(double{got[i]} * static_cast<double>(B));
     }
-    return Moments(dmu);
+    return MomentsOf(dmu);
   }
 };
 CUVAE_ON_EVERY_BACKEND(BaselineMoments);
@@ -76,7 +65,7 @@ TEST_P(BaselineMoments, TheOptimalBaselineIsNearTheBest) {
   for (const double delta : {0.0, 1.0, 2.0}) {
     SCOPED_TRACE("delta " + std::to_string(delta));
     const double d2 = delta * delta, best = (1.5 + 2 * d2) / K, excess = (10.5 + 24 * d2) / (K * (K - 1));
-    const Moments got = draw(Estimator::optimal, Cost::joint, K, delta);
+    const MomentsOf got = draw(Estimator::optimal, Cost::joint, K, delta);
     EXPECT_NEAR(got.mean, delta, 5.5 * got.mean_error());
     EXPECT_NEAR(got.variance, best + 0.85 * excess, 0.15 * excess + 5.5 * got.variance_error());
   }
@@ -88,21 +77,21 @@ TEST_P(BaselineMoments, BaselinesFromFewSamplesAreUnbiased) {
     for (const Cost cost : {Cost::elbo, Cost::joint})
       for (const Index K : {2, 3}) {
         SCOPED_TRACE(std::string(to_string(e)) + ", " + std::string(to_string(cost)) + ", K " + std::to_string(K));
-        const Moments got = draw(e, cost, K, 1.5);
+        const MomentsOf got = draw(e, cost, K, 1.5);
         EXPECT_NEAR(got.mean, 1.5, 5.5 * got.mean_error());
       }
 }
 
-// One constant for mu and logvar is best for neither: E[f n] / E[n] is 1/3 from mu's own.
-TEST_P(BaselineMoments, TheSharedBaselineLiesBetweenTheBestAndNone) {
+// One constant for mu and logvar is best for neither: E[f n] / E[n] is 1/3 from mu's own. Taken from few samples its
+// noise adds to that; n is heavy-tailed, so that the first order of that noise, as above, is doubled.
+TEST_P(BaselineMoments, TheSharedBaselineLiesBetweenTheBestAndItsOwnNoise) {
   constexpr Index K = 64;
   for (const double delta : {0.0, 1.0}) {
     const double d2 = delta * delta, best = (1.5 + 2 * d2 + 1.0 / 9) / K;
-    const double without = kC * kC - 3 * kC + 3.75 + (3.5 - kC) * d2 + d2 * d2 / 4;
-    const Moments got = draw(Estimator::optimal_shared, Cost::joint, K, delta);
+    const MomentsOf got = draw(Estimator::optimal_shared, Cost::joint, K, delta);
     EXPECT_NEAR(got.mean, delta, 5.5 * got.mean_error());
     EXPECT_GT(got.variance, best - 5.5 * got.variance_error());
-    EXPECT_LT(got.variance, 0.6 * without / K);
+    EXPECT_LT(got.variance, best + 2 * (10.5 + 24 * d2) / (K * (K - 1)) + 5.5 * got.variance_error());
   }
 }
 
@@ -114,7 +103,8 @@ TEST_P(BaselineMoments, NvilIsTheMeanBaselineWhereInputsDoNotDiffer) {
     for (const bool scaled : {false, true}) {
       SCOPED_TRACE("delta " + std::to_string(delta) + (scaled ? ", scaled" : ""));
       const double scale = scaled ? 1 / std::max(1.0, std::sqrt(0.5 + d2)) : 1;
-      const Moments got = draw(scaled ? Estimator::nvil_scaled : Estimator::nvil, Cost::joint, 1, delta, false, -7.25f);
+      const MomentsOf got =
+          draw(scaled ? Estimator::nvil_scaled : Estimator::nvil, Cost::joint, 1, delta, false, -7.25f);
       // The running moments are off by about 1%: of many thousand draws.
       EXPECT_NEAR(got.mean, delta * scale, 5.5 * got.mean_error() + 0.01 * delta * scale);
       EXPECT_NEAR(got.variance, variance * scale * scale, 5.5 * got.variance_error() + 0.02 * variance * scale * scale);
@@ -130,11 +120,11 @@ TEST_P(BaselineMoments, AntitheticPairsOfTheToyAreExact) {
       SCOPED_TRACE("delta " + std::to_string(delta) + ", K " + std::to_string(K));
       const double pairs = static_cast<double>(K) / 2;
       for (const Estimator e : {Estimator::score, Estimator::score_mean, Estimator::nvil}) {
-        const Moments got = draw(e, Cost::joint, K, delta, true, 3.5f);
+        const MomentsOf got = draw(e, Cost::joint, K, delta, true, 3.5f);
         EXPECT_NEAR(got.mean, delta, 5.5 * got.mean_error() + 1e-6) << to_string(e);
         EXPECT_NEAR(got.variance, 2 * delta * delta / pairs, 5.5 * got.variance_error() + 1e-10) << to_string(e);
       }
-      const Moments total = draw(Estimator::total, Cost::elbo, K, delta, true);
+      const MomentsOf total = draw(Estimator::total, Cost::elbo, K, delta, true);
       EXPECT_NEAR(total.mean, delta, 1e-6);
       EXPECT_NEAR(total.variance, 0, 1e-12);
     }

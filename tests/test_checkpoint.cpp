@@ -146,5 +146,19 @@ TEST_P(Checkpoint, LoadedModelComputesTheSame) {
   expect_same_bits(loaded.decode(z), trainer.vae().decode(z), "decode");
 }
 
+// Checkpoints from before there were estimators to choose from.
+TEST_P(Checkpoint, WithoutAnEstimatorIsPathwise) {
+  save_changed([](Metadata& metadata, Tensors&) {
+    nlohmann::json training = nlohmann::json::parse(metadata.at("training"));
+    for (const char* key : {"estimator", "cost", "antithetic"}) EXPECT_EQ(training.erase(key), 1u) << key;
+    metadata["training"] = training.dump();
+  });
+  const TrainConfig read = read_checkpoint_info(path_).training;
+  EXPECT_EQ(read.estimator, Estimator::pathwise);
+  EXPECT_EQ(read.cost, Cost::elbo);
+  EXPECT_FALSE(read.antithetic);
+  EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
+}
+
 }  // namespace
 }  // namespace cuvae

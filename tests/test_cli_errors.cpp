@@ -57,7 +57,7 @@ TEST_F(CliErrorTest, ValuesOutOfRange) {
       {{"--estimator", "optimal"}, "samples is 1 but must be at least 2 with the estimator optimal"},
       {{"--antithetic", "--samples", "3"}, "samples is 3 but must be even for antithetic pairs"},
       {{"--antithetic", "--samples", "2", "--estimator", "rloo"},
-       "antithetic is true but must be false with the estimator rloo, whose samples must be independent"},
+       "antithetic is true but must be false with the estimator rloo: only pathwise"},
       {{"--estimator", "stl", "--free-bits", "1"}, "free_bits is 1 but must be 0 with the estimator stl"},
       {{"--estimator", "vae"}, "--estimator: estimator 'vae' is not one of pathwise, total"},
       {{"--activation", "sigmoid"}, "--activation: activation 'sigmoid'"},

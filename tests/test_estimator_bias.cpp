@@ -17,7 +17,7 @@ constexpr std::uint32_t kDraws = 60;
 constexpr std::uint32_t kDraws = 3000;
 #endif
 constexpr std::uint32_t kReferenceDraws = 4 * kDraws;
-// Some 70 coordinates of 40 estimators: at 6 standard errors a right one fails once in 100,000 seeds.
+// 48 coordinates of 40 estimators: at 6 standard errors a right one fails once in 100,000 seeds.
 constexpr double kErrors = 6;
 
 VaeConfig small_model() {

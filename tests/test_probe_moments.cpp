@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "cuvae/estimator.h"
+#include "moments_of.h"
 #include "op_test.h"
 
 namespace cuvae {
@@ -24,22 +25,11 @@ constexpr double kPi = std::numbers::pi;
 
 using Function = std::function<double(const double* z)>;
 
-struct Moments {
-  double mean = 0, variance = 0, fourth = 0, count = 0;
-  explicit Moments(const Vector& v) : count(static_cast<double>(v.size())) {
-    for (const double x : v) mean += x / count;
-    for (const double x : v) variance += std::pow(x - mean, 2) / count, fourth += std::pow(x - mean, 4) / count;
-  }
-  /// Standard errors of the mean, and of the variance by the estimated fourth moment.
-  double mean_error() const { return std::sqrt(variance / count); }
-  double variance_error() const { return std::sqrt((fourth - variance * variance) / count); }
-};
-
 class ProbeMoments : public OpTest {
  protected:
   /// The moments of the gradient of E f by each mu and each sigma of one row.
-  std::vector<Moments> draw(Estimator e, Index K, const std::vector<float>& mu, const std::vector<float>& logvar,
-                            const Function& f) {
+  std::vector<MomentsOf> draw(Estimator e, Index K, const std::vector<float>& mu, const std::vector<float>& logvar,
+                              const Function& f) {
     const auto L = static_cast<Index>(mu.size());
     std::vector<float> all_stats;
     for (Index b = 0; b < kBatch; ++b) {
@@ -82,7 +72,7 @@ CUVAE_ON_EVERY_BACKEND(ProbeMoments);
 
 /// 5.5 standard errors: of some two hundred comparisons, a right one fails once in a hundred thousand seeds. 1e-6 and
 /// 1e-11 are for what has no variance but float32's.
-void expect_moments(const Moments& got, double mean, double variance) {
+void expect_moments(const MomentsOf& got, double mean, double variance) {
   EXPECT_NEAR(got.mean, mean, 5.5 * got.mean_error() + 1e-6 * (1 + std::fabs(mean)));
   EXPECT_NEAR(got.variance, variance, 5.5 * got.variance_error() + 1e-11);
 }

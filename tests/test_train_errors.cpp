@@ -83,7 +83,7 @@ TEST_P(TrainErrors, PairsNeedAnEvenNumberAndIndependentBaselines) {
                             Estimator::rws_dreg, Estimator::vimco}) {
     config.estimator = e;
     expect_error([&] { config.validate(); }, "antithetic is true but must be false with the estimator " +
-                                                 std::string(to_string(e)) + ", whose samples must be independent");
+                                                 std::string(to_string(e)) + ": only pathwise");
   }
   for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score,
                             Estimator::score_mean, Estimator::nvil, Estimator::nvil_scaled}) {
@@ -117,7 +117,7 @@ TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
     bad.cost = Cost::joint;
     if (e == Estimator::score) continue;
     expect_error([&] { bad.validate(); },
-                 "cost is joint but must be elbo" + chosen + ": only score functions, but nvil-scaled");
+                 "cost is joint but must be elbo" + chosen + ": only score functions other than nvil-scaled");
   }
   Trainer trainer(backend_, small_model(), config, kSmallRows);
   trainer.mutable_config().estimator = Estimator::rloo;

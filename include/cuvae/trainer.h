@@ -114,14 +114,15 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; seed, batch, samples, estimator and validation must stay for
-  /// resumed runs to repeat.
+  /// For resuming with more epochs or another rate; seed, batch, samples, estimator, cost, antithetic and
+  /// validation must stay for resumed runs to repeat.
   TrainConfig& mutable_config() { return config_; }
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured.
   void step(ConstView x);
 
-  /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch: changes none.
+  /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch. Changes no
+  /// parameter; running means, metrics and moments take the batch in.
   /// Asynchronous; the next call or step overwrites it.
   ConstView gradient(ConstView x);
   /// A gradient, and a step of what the estimator learns beside the model, the network of nvil and nvil_scaled, by the

@@ -38,9 +38,9 @@ enum class Initialization : std::uint8_t {
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
 };
 
-/// How the encoder's gradient is estimated. All but stl_iwae and rws_dreg are unbiased: of the ELBO, then, from iwae
-/// on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too. See
-/// cuvae/estimator.h.
+/// How the encoder's gradient is estimated. All but stl_iwae, rws_dreg and, in its scale, nvil_scaled are unbiased: of
+/// the ELBO, then, from iwae on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows
+/// too. See cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
   pathwise,        ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
   total,           ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
@@ -53,7 +53,8 @@ enum class Estimator : std::uint8_t {
   optimal_shared,  ///< less one such constant for all coordinates of a row, K >= 2
   nvil,            ///< less a network of x and a running mean: Mnih and Gregor 2014
   nvil_scaled,     ///< the same over the running standard deviation, where that is above 1; scales the gradient
-  delta,           ///< less a quadratic around the posterior's mean, its expectation added: Mohamed et al. 2020, 7.4.2
+  delta,           ///< less a quadratic around the posterior's mean, its expectation added: the delta method of Mohamed
+                   ///< et al. 2020, 7.4.2, with differences a standard deviation wide for derivatives, weight 1
   measure_valued,  ///< differences of log p(x|z) at coupled pairs of points: Mohamed et al. 2020, section 6
   measure_valued_independent,  ///< the same at independent points
   iwae,                        ///< reparameterized gradient of the bound: Burda et al. 2015
