@@ -139,11 +139,11 @@ void print_vae(const std::vector<Json>& rows) {
     if (!is_draws(r)) continue;
     if (point_of(r) != point) {
       point = point_of(r);
-      std::printf("\nvae: %s\n%-26s %24s %20s %18s %6s %8s %7s %24s %24s\n", point.c_str(), "estimator", "variance",
+      std::printf("\nvae: %s\n%-26s %28s %22s %18s %6s %8s %7s %30s %30s\n", point.c_str(), "estimator", "variance",
                   "SNR", "bias", "draws", "grad./s", "time x", "var. x", "var. time x");
     }
     const std::string bias = r.contains("bias") ? cell(r, "bias", 2) + " +- " + cell(r, "bias_error", 2) : "";
-    std::printf("%-26s %24s %20s %18s %6s %8s %7s %24s %24s\n", r["estimator"].get<std::string>().c_str(),
+    std::printf("%-26s %28s %22s %18s %6s %8s %7s %30s %30s\n", r["estimator"].get<std::string>().c_str(),
                 with_interval(r, "variance").c_str(), with_interval(r, "snr").c_str(), bias.c_str(),
                 cell(r, "draws").c_str(), cell(r, "gradients_per_second", 3).c_str(), cell(r, "time_ratio", 3).c_str(),
                 with_interval(r, "variance_ratio").c_str(), with_interval(r, "variance_time_ratio").c_str());
@@ -162,11 +162,11 @@ void print_cost(const std::vector<Json>& rows) {
 }
 
 void print_curves(const std::vector<Json>& rows) {
-  std::printf("\ncurves: held-out -ELBO, nats\n%-18s %3s %4s %8s %10s %10s\n", "estimator", "K", "run", "steps",
+  std::printf("\ncurves: held-out -ELBO, nats\n%-26s %3s %4s %8s %10s %10s\n", "estimator", "K", "run", "steps",
               "seconds", "-ELBO");
   for (const Json& r : rows)
     if (r["suite"] == "curves")
-      std::printf("%-18s %3s %4s %8s %10s %10s\n", r["estimator"].get<std::string>().c_str(),
+      std::printf("%-26s %3s %4s %8s %10s %10s\n", r["estimator"].get<std::string>().c_str(),
                   cell(r, "samples").c_str(), cell(r, "run").c_str(), r["steps"].back().dump().c_str(),
                   number(r["seconds"].back().get<double>(), 3).c_str(), cell(r, "last_loss", 5).c_str());
 }
