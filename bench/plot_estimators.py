@@ -111,7 +111,7 @@ def toy_functions(rows, out):
             if problem.startswith("exp"):
                 ax.set_xscale("log")
             symbol = {"mu": "μ", "sigma": "σ"}[by]
-            ax.set(xlabel="k", ylabel=f"variance of the gradient by {symbol}, times K" if j == 0 else "")
+            ax.set(xlabel="k", ylabel=f"variance by {symbol}, times K" if j == 0 else "")
             ax.set_title({"(x-k)^2": "f = (x − k)²", "exp(-kx^2)": "f = exp(−k x²)", "cos(kx)": "f = cos(k x)"}[problem])
     grid[0][0].plot([], [], color="grey", linewidth=1, label="lines: exact, points: measured")
     legend_below(figure, grid.flat, 3)
@@ -122,7 +122,7 @@ def toy_dimension(rows, out):
     rows = [r for r in rows if r["suite"] == "toy" and r.get("delta") == 0]
     if not rows:
         return
-    names = unique(r["estimator"] for r in rows)
+    names = unique(r["estimator"] for r in rows if r["variance"] > 1e-9)
     look = styles(names)
     figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for name in names:

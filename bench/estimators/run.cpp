@@ -80,6 +80,7 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
   for (const Cell& cell : cells)
     if (!records.has(cell.key)) expected += cell.seconds, ++left;
   std::printf("%zu cells, %zu to measure; expected time %s\n", cells.size(), left, clock(expected).c_str());
+  std::fflush(stdout);
   const double start = now();
   std::size_t n = 0;
   for (const Cell& cell : cells) {
