@@ -203,7 +203,7 @@ run_estimators() {
   rm -rf "$out/estimators"
   limited 170 env CUVAE_COMMIT="$commit" "$bench" estimators --device cuda --suite cost vae snr --budget "$budget" \
     --data data/mnist-10k --out "$out/estimators" >"$out/estimators.log" 2>&1 || problems+=" (see estimators.log)"
-  grep -v '^\[' "$out/estimators.log" >"$out/estimators.md"
+  { echo '```'; grep -v '^\[' "$out/estimators.log"; echo '```'; } >"$out/estimators.md"
   [ -z "$problems" ]
 }
 

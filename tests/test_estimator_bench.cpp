@@ -37,9 +37,19 @@ TEST(EstimatorStatistics, NormsLeaveOutTheNoiseOfMeans) {
               4.0 / 3 - 2, 1e-15);
 }
 
+TEST(EstimatorStatistics, ProjectionIsTheScale) {
+  // The reference's mean (2, 0) with noise (0, +-1); what is projected is half of it, with noise of its own.
+  const std::vector<std::vector<double>> gram = {{5, 3, 5, 3}, {3, 5, 3, 5}, {5, 3, 5, 3}, {3, 5, 3, 5}};
+  const std::vector<std::vector<double>> cross(3, std::vector<double>(4, 2));
+  EXPECT_NEAR(projection(gram, cross).mean, 2 / (11.0 / 3), 1e-15);  // pairs: four of 5 and eight of 3
+}
+
 TEST(EstimatorStatistics, SlopeOfAPowerLaw) {
-  EXPECT_NEAR(log_log_slope({{1, 3}, {4, 1.5}, {16, 0.75}}).mean, -0.5, 1e-12);
-  EXPECT_TRUE(std::isnan(log_log_slope({{1, 1}, {2, 0}}).mean));
+  EXPECT_NEAR(log_log_slope({{1, 3, 0.1}, {4, 1.5, 0.1}, {16, 0.75, 0.1}}).mean, -0.5, 1e-12);
+  // By weight: the point with a large error does not pull. Two points with errors of 0.1 at log x = 0 and 1.
+  EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), std::exp(1), 0.1}, {std::exp(2), 1, 1e6}}).mean, 1, 1e-9);
+  EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), 1, 0.1}}).error, 0.1 * std::sqrt(2), 1e-12);
+  EXPECT_TRUE(std::isnan(log_log_slope({{1, 1, 0.1}}).mean));
 }
 
 // Values of Mohamed et al. 2020, figures 2 and 3, at mu = sigma = 1, from an independent quadrature.
@@ -94,21 +104,53 @@ TEST(EstimatorToy, TheSeedExampleLiesInItsInterval) {
   EXPECT_NEAR(draws.draw({Estimator::stl, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance().mean, 0, 1e-9);
 }
 
+Json record(const char* key, double v) { return {{"suite", "none"}, {"key", key}, {"estimator", "score"}, {"v", v}}; }
+
+std::string refusal(const std::filesystem::path& folder) {
+  try {
+    Records(folder, {{"seed", 1}});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(EstimatorRecords, RefuseWhatIsDamaged) {
+  const TempDir dir;
+  const auto write_lines = [&](const std::string& text) { std::ofstream(dir / "cells.jsonl") << text; };
+  const std::string good = record("a", 1).dump() + "\n";
+  for (const std::string bad : {"nonsense", "[]", "{\"key\":1}", "{\"suite\":\"vae\",\"key\":\"b\"}",
+                                "{\"suite\":\"x\",\"key\":\"b\",\"estimator\":\"score\",\"variance\":null}",
+                                "{\"suite\":\"x\",\"key\":\"b\",\"rows\":[1]}",
+                                "{\"suite\":\"snr\",\"key\":\"b\",\"estimator\":\"score\",\"samples\":\"many\"}"}) {
+    write_lines(good + bad + "\n");
+    EXPECT_NE(refusal(dir.path()).find("cells.jsonl, line 2: "), std::string::npos) << bad << refusal(dir.path());
+  }
+  write_lines(good);
+  EXPECT_EQ(refusal(dir.path()), "");
+  EXPECT_THROW(Records(dir.path(), {{"seed", 1}}).add(record("c", std::nan(""))), Error);
+  for (const std::string name : {"cells.jsonl", "settings.json"}) {
+    std::filesystem::remove(dir / name);
+    std::filesystem::create_directory(dir / name);
+    EXPECT_NE(refusal(dir.path()).find(name + ": is not a file"), std::string::npos);
+  }
+}
+
 TEST(EstimatorRecords, GoOnBehindALineThatWasCutShort) {
   const TempDir dir;
   const Json settings = {{"seed", 1}};
   {
     Records records(dir.path(), settings);
-    records.add({{"key", "a"}, {"v", 1}});
-    records.add({{"key", "b"}, {"v", 2}});
+    records.add(record("a", 1));
+    records.add(record("b", 2));
   }
   const std::filesystem::path path = dir / "cells.jsonl";
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);
   Records records(dir.path(), settings);
   EXPECT_TRUE(records.has("a"));
   EXPECT_FALSE(records.has("b"));
-  records.add({{"key", "b"}, {"v", 3}});
-  EXPECT_EQ(read_bytes(path), "{\"key\":\"a\",\"v\":1}\n{\"key\":\"b\",\"v\":3}\n");
+  records.add(record("b", 3));
+  EXPECT_EQ(read_bytes(path), record("a", 1).dump() + "\n" + record("b", 3).dump() + "\n");
   EXPECT_THROW(Records(dir.path(), {{"seed", 2}}), Error);
 }
 
@@ -139,12 +181,26 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
   EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
   EXPECT_NE(succeed(arguments).find(" 0 to measure"), std::string::npos);
   EXPECT_EQ(read_bytes(path("out/cells.jsonl")), cells);
+  // Others are measured beside them, and timed.
+  succeed(estimators("vae", {"--estimators", "pathwise,stl"}));
+  std::set<std::string> timed;
+  for (const test::Json& row : test::Json::parse(read_bytes(path("out/results.json"))))
+    if (row["suite"] == "vae" && row.contains("variance")) {
+      EXPECT_TRUE(row.contains("gradient_ms")) << row;
+      if (row["estimator"] != "dreg") {
+        EXPECT_TRUE(row.contains("variance_time_ratio_low")) << row;
+      }
+      timed.insert(row["estimator"]);
+    }
+  EXPECT_TRUE(timed.contains("stl") && timed.contains("rloo"));
   expect_failure(run(estimators("toy", {"--seed", "3"})), 1, "made with seed 0, not 3");
 }
 
 TEST_F(EstimatorCommand, RefusesInOneLine) {
   expect_failure(run(estimators("toy", {"--estimators", "best"})), 2, "not one of pathwise, total");
   expect_failure(run(estimators("toy", {"--draws", "0"})), 2, "--draws");
+  expect_failure(run(estimators("toy", {"--estimators", "iwae"})), 1, "none of them is in the suites");
+  expect_failure(run(estimators("toy", {"--precision", "half"})), 2, "--precision");
   expect_failure(run(estimators("all")), 2, "--suite");
   expect_failure(run({"estimators"}), 2, "--out");
   expect_failure(run({"estimators", "--suite", "toy", "--out", "/proc/none"}), 1, "/proc/none");
@@ -155,7 +211,17 @@ TEST_F(EstimatorCommand, RefusesInOneLine) {
   VaeConfig other;
   other.data_dim = other.image_width = 9;
   Trainer(*backend, other, {}, 128).save(path("other"));
-  expect_failure(run(estimators("vae", {"--checkpoint", path("other")})), 1, "the model takes 9 values but");
+  for (const char* suite : {"vae", "cost"})
+    expect_failure(run(estimators(suite, {"--checkpoint", path("other")})), 1, "the model takes 9 values but");
+  VaeConfig small;
+  small.encoder_hidden = small.decoder_hidden = {4};
+  Trainer diverged(*backend, small, {}, 128);
+  const float nan = std::nanf("");
+  backend->upload(diverged.vae().params(), &nan, sizeof nan);
+  diverged.save(path("diverged"));
+  EXPECT_NE(
+      run(estimators("vae", {"--checkpoint", path("diverged")})).err.find("diverged: has parameters that are not"),
+      std::string::npos);
 }
 
 }  // namespace

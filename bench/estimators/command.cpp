@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 #include "estimators/suite.h"
 
@@ -53,6 +54,16 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
       ->default_str("0.5");
   app.add_option("--seed", o->seed, "Names all random numbers")->type_name("N")->default_str("0");
   app.add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->default_str(o->device);
+  const auto precision = [o](const std::string& name) {
+    try {
+      o->precision = parse<Precision>(name);
+    } catch (const Error& error) {
+      throw CLI::ValidationError("--precision", error.what());
+    }
+  };
+  app.add_option_function<std::string>("--precision", precision, "Of products: fp32, tf32 or bf16")
+      ->type_name("NAME")
+      ->default_str("fp32");
   app.add_option("--threads", o->threads, "CPU threads")
       ->type_name("N")
       ->check(CLI::Range(1, 1024).description(""))

@@ -1,7 +1,7 @@
 #include "estimators/models.h"
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 
@@ -13,7 +13,23 @@ namespace {
 constexpr Index kMid = 500, kEnd = 10000;  // steps of batch 128
 
 Index steps_of(const Context& c, const std::string& stage) {
-  return stage == "init" ? 0 : stage == "mid" ? (c.options.quick ? 50 : kMid) : (c.options.quick ? 200 : kEnd);
+  return stage == "checkpoint" || stage == "init" ? 0
+         : stage == "mid"                         ? (c.options.quick ? 50 : kMid)
+                                                  : (c.options.quick ? 200 : kEnd);
+}
+
+// Of nvil's network: fewer of large batches, which cost more and say more.
+Index fit_steps(Index batch) { return std::clamp<Index>(256000 / batch, 100, 500); }
+
+double weights_of(const VaeConfig& model) {
+  double sum = 0;
+  const auto add = [&](Index from, const std::vector<Index>& hidden, Index to) {
+    for (const Index h : hidden) sum += static_cast<double>(from * h), from = h;
+    sum += static_cast<double>(from * to);
+  };
+  add(model.data_dim, model.encoder_hidden, 2 * model.latent);
+  add(model.latent, model.decoder_hidden, model.data_dim);
+  return sum;
 }
 
 }  // namespace
@@ -25,6 +41,29 @@ std::string Point::name() const {
 
 Json Point::json() const {
   return {{"stage", stage}, {"layers", layers}, {"latent", latent}, {"samples", samples}, {"batch", batch}};
+}
+
+Point base_point(const Context& c) {
+  Point base;
+  if (c.options.quick) base.samples = 2;
+  if (c.options.checkpoint.empty()) return base;
+  const VaeConfig model = read_checkpoint_info(c.options.checkpoint).model;
+  if (model.data_dim != c.train->cols())
+    throw Error(c.options.checkpoint + ": the model takes " + std::to_string(model.data_dim) + " values but " +
+                c.train->name() + " has examples of " + std::to_string(c.train->cols()));
+  base.stage = "checkpoint", base.layers = static_cast<Index>(model.encoder_hidden.size());
+  base.latent = model.latent;
+  return base;
+}
+
+// Rows cost by the weights they meet; a probe takes the forward pass alone, a third.
+double gradient_seconds(const Context& c, const Point& p, Estimator e) {
+  const VaeConfig model = p.stage == "checkpoint" ? read_checkpoint_info(c.options.checkpoint).model
+                                                  : model_for(*c.train, p.layers, c.width(), p.latent);
+  const double size = weights_of(model) / weights_of(model_for(*c.train, 1, c.width(), 20)),
+               probes = uses_probes(e) ? static_cast<double>(probes_of_example(e, p.samples, p.latent)) / 3 : 0;
+  return c.gradient_seconds +
+         c.row_seconds * size * static_cast<double>(p.batch) * (1.0 + static_cast<double>(p.samples) + probes);
 }
 
 VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent) {
@@ -49,7 +88,7 @@ Feed::Feed(Backend& backend, const Dataset& data, Index batch, std::uint64_t see
   device_step_ = backend.allocate(sizeof step_);
 }
 
-// A multiplicative step through the rows, other for each epoch and seed: close enough to a shuffle for mixing batches.
+// A shuffle for each epoch and seed.
 ConstView Feed::next() {
   const Index steps = rows_ / batch_;
   if (step_ % static_cast<std::uint32_t>(steps) == 0) {
@@ -71,20 +110,27 @@ ConstView Feed::next() {
   return x;
 }
 
-double measure_row_seconds(Context& c) {
-  TrainConfig config;
-  config.binarize = Binarize::none;
-  Trainer trainer(c.backend, model_for(*c.train, 1, c.width(), 20), config, c.train->rows());
-  const Buffer x = c.backend.allocate(static_cast<std::size_t>(config.batch * c.train->cols()) *
-                                      size_of(c.backend.activation_type()));
-  double best = 1e30;
-  for (int i = 0; i < 10; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    trainer.gradient(x.view(config.batch, c.train->cols(), c.backend.activation_type()));
-    c.backend.synchronize();
-    if (i > 0) best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  return best / static_cast<double>(2 * config.batch);
+// A line through the times of a small batch and a large one, each the shortest of a few.
+void measure_speed(Context& c) {
+  const auto seconds = [&](Index batch) {
+    TrainConfig config;
+    config.batch = batch, config.binarize = Binarize::none;
+    Trainer trainer(c.backend, model_for(*c.train, 1, c.width(), 20), config, c.train->rows());
+    const Buffer x =
+        c.backend.allocate(static_cast<std::size_t>(batch * c.train->cols()) * size_of(c.backend.activation_type()));
+    double best = 1e30;
+    for (int i = 0; i < 10; ++i) {
+      const double begin = now();
+      trainer.gradient(x.view(batch, c.train->cols(), c.backend.activation_type()));
+      c.backend.synchronize();
+      if (i > 0) best = std::min(best, now() - begin);
+    }
+    return best;
+  };
+  const Index few = 16, many = std::max<Index>(2 * few, std::min<Index>(512, c.train->rows()));
+  const double fast = seconds(few), slow = seconds(many);
+  c.row_seconds = std::max(0.0, slow - fast) / static_cast<double>(2 * (many - few));
+  c.gradient_seconds = std::max(0.0, fast - c.row_seconds * static_cast<double>(2 * few));
 }
 
 void Models::train(const Point& point, const std::filesystem::path& path) {
@@ -97,19 +143,35 @@ void Models::train(const Point& point, const std::filesystem::path& path) {
   const Index steps = steps_of(c, point.stage);
   std::printf("training %s for %d steps\n", path.filename().c_str(), static_cast<int>(steps));
   for (Index i = 0; i < steps; ++i) trainer.step(feed.next());
-  std::filesystem::create_directories(path.parent_path());
+  std::error_code failed;
+  std::filesystem::create_directories(path.parent_path(), failed);
+  if (failed) throw Error(path.parent_path().string() + ": cannot make the folder: " + failed.message());
   trainer.save(path);
 }
 
+std::filesystem::path Models::path_of(const Point& point) const {
+  if (point.stage == "checkpoint") return context_.options.checkpoint;
+  return context_.folder / "models" /
+         (point.stage + "-" + std::to_string(point.layers) + "x" + std::to_string(context_.width()) + "-" +
+          std::to_string(point.latent) + ".safetensors");
+}
+
+double Models::training_seconds(const Point& point) const {
+  std::error_code unknown;
+  const std::filesystem::path path = path_of(point);
+  if (std::filesystem::exists(path, unknown) || !context_.counted.insert(path.string()).second) return 0;
+  Point step = point;
+  step.batch = TrainConfig{}.batch, step.samples = 1;
+  // And the optimizer's pass over the parameters.
+  return 1.2 * static_cast<double>(steps_of(context_, point.stage)) *
+         gradient_seconds(context_, step, Estimator::pathwise);
+}
+
 const Model& Models::at(const Point& point) {
-  const std::string key = point.stage + "-" + std::to_string(point.layers) + "x" + std::to_string(context_.width()) +
-                          "-" + std::to_string(point.latent);
-  if (key == key_) return model_;
-  std::filesystem::path path = context_.options.checkpoint;
-  if (point.stage != "checkpoint") {
-    path = context_.folder / "models" / (key + ".safetensors");
-    if (!std::filesystem::exists(path)) train(point, path);
-  }
+  const std::filesystem::path path = path_of(point);
+  if (path == path_) return model_;
+  std::error_code unknown;
+  if (point.stage != "checkpoint" && !std::filesystem::exists(path, unknown)) train(point, path);
   const Vae vae = load_vae(context_.backend, path);
   if (vae.config().data_dim != context_.train->cols())
     throw Error(path.string() + ": the model takes " + std::to_string(vae.config().data_dim) + " values but " +
@@ -117,7 +179,9 @@ const Model& Models::at(const Point& point) {
   model_.config = vae.config();
   model_.params.resize(static_cast<std::size_t>(vae.layout().size()));
   context_.backend.download(model_.params.data(), vae.params(), model_.params.size() * sizeof(float));
-  key_ = key;
+  for (const float p : model_.params)
+    if (!std::isfinite(p)) throw Error(path.string() + ": has parameters that are not finite");
+  path_ = path;
   return model_;
 }
 
@@ -132,6 +196,19 @@ std::unique_ptr<Trainer> Models::trainer(const Point& point, const Variant& vari
   context_.backend.upload(trainer->vae().params(), model.params.data(), model.params.size() * sizeof(float));
   trainer->vae().refresh_weights();
   return trainer;
+}
+
+void Models::fit_baseline(Trainer& trainer) {
+  if (!is_nvil(trainer.config().estimator)) return;
+  Feed feed(context_.backend, *context_.train, trainer.config().batch, context_.seed(11));
+  for (Index i = 0; i < fit_steps(trainer.config().batch); ++i) {
+    trainer.set_step(0x40000000u + static_cast<std::uint32_t>(i));  // noise that no draw has
+    trainer.fit_baseline(feed.next());
+  }
+}
+
+double Models::fit_seconds(const Point& point, Estimator e) const {
+  return is_nvil(e) ? 1.3 * static_cast<double>(fit_steps(point.batch)) * gradient_seconds(context_, point, e) : 0.0;
 }
 
 // The first rows of the training data in a fixed order, binarized once.

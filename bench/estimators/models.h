@@ -16,6 +16,12 @@ struct Point {
   Json json() const;
 };
 
+/// Where one factor at a time is varied from; a checkpoint's own shape where one is given. Throws Error where it takes
+/// other data.
+Point base_point(const Context& context);
+/// Expected, of one gradient.
+double gradient_seconds(const Context& context, const Point& point, Estimator estimator);
+
 /// A model's shape and the host's copy of its parameters.
 struct Model {
   VaeConfig config;
@@ -29,11 +35,17 @@ class Models {
   /// A trainer at that point whose noise is that of `seed`, and the fixed batch that it takes.
   std::unique_ptr<Trainer> trainer(const Point& point, const Variant& variant, std::uint64_t seed);
   ConstView batch(Index rows);
+  /// Teaches nvil's network, beside a model that stays, by other batches than that one; nothing for other estimators.
+  void fit_baseline(Trainer& trainer);
+  double fit_seconds(const Point& point, Estimator estimator) const;
+  /// Expected, of training the point's model, where no other cell's expectation has it yet.
+  double training_seconds(const Point& point) const;
 
  private:
   void train(const Point& point, const std::filesystem::path& path);
+  std::filesystem::path path_of(const Point& point) const;
   Context& context_;
-  std::string key_;
+  std::filesystem::path path_;
   Model model_;  // the last one asked for
   Buffer x_;
   Index x_rows_ = 0;
@@ -45,7 +57,6 @@ class Feed {
   Feed(Backend& backend, const Dataset& data, Index batch, std::uint64_t seed);
   /// Binarized anew in each step.
   ConstView next();
-  std::uint32_t step() const { return step_; }
 
  private:
   Backend& backend_;

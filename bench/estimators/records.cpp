@@ -16,7 +16,82 @@ void require_same(const std::filesystem::path& path, const Json& there, const Js
                   "; choose another --out, or the same settings to go on");
 }
 
+bool is_there(const std::filesystem::path& path) {
+  std::error_code failed;
+  const std::filesystem::file_status status = std::filesystem::status(path, failed);
+  if (!std::filesystem::exists(status)) return false;
+  if (!std::filesystem::is_regular_file(status)) throw Error(path.string() + ": is not a file");
+  return true;
+}
+
+bool is_text(const Json& value) { return value.is_string(); }
+bool is_number(const Json& value) { return value.is_number(); }
+bool is_list(const Json& value) { return value.is_array() && !value.empty(); }
+
+// What is wrong with a measurement, or nothing. A diverged curve has losses that are no numbers, the rest may not.
+std::string fault_of(const Json& row) {
+  struct Field {
+    const char *suite, *name;
+    bool (*fits)(const Json&);
+  };
+  static constexpr Field kFields[] = {{"toy", "problem", is_text},
+                                      {"toy", "f", is_text},
+                                      {"toy", "parameter", is_text},
+                                      {"toy", "variance", is_number},
+                                      {"vae", "stage", is_text},
+                                      {"vae", "layers", is_number},
+                                      {"vae", "latent", is_number},
+                                      {"vae", "samples", is_number},
+                                      {"vae", "batch", is_number},
+                                      {"cost", "gradient_ms", is_number},
+                                      {"cost", "stage", is_text},
+                                      {"cost", "layers", is_number},
+                                      {"cost", "latent", is_number},
+                                      {"cost", "samples", is_number},
+                                      {"cost", "batch", is_number},
+                                      {"curves", "steps", is_list},
+                                      {"curves", "seconds", is_list},
+                                      {"curves", "loss", is_list},
+                                      {"snr", "samples", is_number},
+                                      {"snr", "variance", is_number},
+                                      {"snr", "snr", is_number},
+                                      {"snr", "squared_norm", is_number},
+                                      {"snr", "variance_error", is_number},
+                                      {"snr", "snr_low", is_number},
+                                      {"snr", "squared_norm_error", is_number}};
+  if (!row.is_object()) return "a row is not an object";
+  if (!row.contains("estimator") || !row["estimator"].is_string()) return "has no estimator";
+  for (const Field& f : kFields)
+    if (row["suite"] == f.suite && (!row.contains(f.name) || !f.fits(row[f.name])))
+      return "'" + std::string(f.name) + "' is missing or not what it should be";
+  for (const auto& [name, value] : row.items())
+    if (value.is_null() && row["suite"] != "curves") return "'" + name + "' is not a number";
+  return "";
+}
+
+std::string fault_of_record(const Json& record) {
+  if (!record.is_object()) return "is not a JSON object";
+  for (const char* name : {"key", "suite"})
+    if (!record.contains(name) || !record[name].is_string()) return std::string("has no ") + name;
+  if (record.contains("rows") && !record["rows"].is_array()) return "'rows' is not a list";
+  for (const Json& row : rows_of(record))
+    if (const std::string fault = fault_of(row); !fault.empty()) return fault;
+  return "";
+}
+
 }  // namespace
+
+std::vector<Json> rows_of(const Json& record) {
+  if (!record.contains("rows")) return {record};
+  std::vector<Json> rows;
+  for (const Json& found : record["rows"]) {
+    Json row = record;
+    row.erase("rows");
+    if (found.is_object()) row.update(found);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
 
 Records::Records(std::filesystem::path folder, Json settings)
     : folder_(std::move(folder)), settings_(std::move(settings)) {
@@ -24,7 +99,7 @@ Records::Records(std::filesystem::path folder, Json settings)
   std::filesystem::create_directories(folder_, failed);
   if (failed) throw Error(folder_.string() + ": cannot make the folder: " + failed.message());
   const std::filesystem::path path = folder_ / "settings.json";
-  if (std::filesystem::exists(path)) {
+  if (is_there(path)) {
     std::ifstream file(path);
     const Json there = Json::parse(file, nullptr, false);
     if (!there.is_object()) throw Error(path.string() + ": is not a JSON object");
@@ -40,21 +115,30 @@ Records::Records(std::filesystem::path folder, Json settings)
 // A line without its end was cut short, and goes, so that the next one starts a line of its own.
 void Records::read() {
   const std::filesystem::path path = folder_ / "cells.jsonl";
+  if (!is_there(path)) return;
   std::ifstream file(path, std::ios::binary);
+  int number = 0;
   std::uintmax_t whole = 0;
   for (std::string line; std::getline(file, line) && !file.eof();) {
     whole += line.size() + 1;
     Json record = Json::parse(line, nullptr, false);
-    if (!record.is_object() || !record.contains("key") || !record["key"].is_string()) continue;
+    ++number;
+    if (const std::string fault = fault_of_record(record); !fault.empty())
+      throw Error(path.string() + ", line " + std::to_string(number) + ": " + fault +
+                  "; remove the line to measure it again");
     const std::string key = record["key"].get<std::string>();
     if (!has(key)) place_[key] = all_.size(), all_.push_back(std::move(record));
   }
   file.close();
-  if (std::filesystem::exists(path) && std::filesystem::file_size(path) > whole)
-    std::filesystem::resize_file(path, whole);
+  std::error_code failed;
+  if (std::filesystem::file_size(path, failed) > whole && !failed) std::filesystem::resize_file(path, whole, failed);
+  if (failed) throw Error(path.string() + ": cannot be cut to its whole lines: " + failed.message());
 }
 
 void Records::add(Json record) {
+  // A number that is none would be written as null, and refused when it is read.
+  if (const std::string fault = fault_of_record(Json::parse(record.dump())); !fault.empty())
+    throw Error(record["key"].get<std::string>() + ": " + fault);
   file_ << record.dump() << '\n' << std::flush;
   if (!file_) throw Error((folder_ / "cells.jsonl").string() + ": cannot be written to");
   place_[record["key"].get<std::string>()] = all_.size();

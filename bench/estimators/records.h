@@ -11,17 +11,20 @@ namespace cuvae::bench {
 
 using Json = nlohmann::ordered_json;
 
+/// One row for each measurement of a cell, with what its record says of itself.
+std::vector<Json> rows_of(const Json& record);
+
 class Records {
  public:
   /// Makes the folder, or reads what it has. Throws Error where it cannot be written to, or was made with other
-  /// settings: naming the first that differs.
+  /// settings: naming the first that differs; or where a line is not what this program writes.
   Records(std::filesystem::path folder, Json settings);
 
   bool has(const std::string& key) const { return place_.contains(key); }
   const Json& at(const std::string& key) const { return all_[place_.at(key)]; }
   const std::vector<Json>& all() const { return all_; }
   const std::filesystem::path& folder() const { return folder_; }
-  /// Appends a line and hands it to the system. Throws Error when the disk is full.
+  /// Appends a line and hands it to the system. Throws Error when the disk is full, or a measurement is not a number.
   void add(Json record);
 
  private:

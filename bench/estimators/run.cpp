@@ -1,6 +1,5 @@
 // From options to cells, cells to records, records to a report.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -10,8 +9,6 @@
 namespace cuvae::bench {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 std::string clock(double seconds) {
   char text[32];
   const int s = static_cast<int>(seconds + 0.5);
@@ -19,11 +16,19 @@ std::string clock(double seconds) {
   return text;
 }
 
+std::string hexadecimal(std::uint64_t value) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
 Json settings_of(const EstimatorOptions& o, const Backend& backend) {
   const auto absolute = [](const std::string& path) {
-    return path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
+    std::error_code failed;
+    const std::filesystem::path there = std::filesystem::absolute(path, failed);
+    return path.empty() || failed ? path : there.lexically_normal().string();
   };
-  return {{"version", 1},
+  return {{"version", 2},
           {"device", backend.name()},
           {"machine", backend.description()},
           {"precision", to_string(o.precision)},
@@ -35,22 +40,13 @@ Json settings_of(const EstimatorOptions& o, const Backend& backend) {
           {"checkpoint", absolute(o.checkpoint)}};
 }
 
-// FNV-1a: names the settings in each line.
-std::string hash_of(const Json& settings) {
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : settings.dump()) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(h));
-  return text;
-}
-
 Json provenance_of(const EstimatorOptions& o, const Backend& backend, const Json& settings) {
   const char* commit = std::getenv("CUVAE_COMMIT");
   return {{"machine", backend.description()},
           {"device", backend.name()},
           {"threads", o.threads},
-          {"commit", commit != nullptr ? commit : "unknown"},
-          {"settings", hash_of(settings)}};
+          {"commit", commit != nullptr && *commit != '\0' ? commit : CUVAE_BUILD_COMMIT},
+          {"settings", hexadecimal(hash_of(settings.dump()))}};
 }
 
 void open_data(Context& context) {
@@ -60,10 +56,22 @@ void open_data(Context& context) {
   if (!needed) return;
   context.train = Dataset::open(o.data, Split::train);
   context.test = Dataset::open(o.data, Split::test);
-  context.row_seconds = measure_row_seconds(context);
+  measure_speed(context);
 }
 
 }  // namespace
+
+std::uint64_t hash_of(std::string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return h;
+}
+
+std::string hash_of(const std::vector<Variant>& variants) {
+  std::string names;
+  for (const Variant& v : variants) names += v.name() + " ";
+  return hexadecimal(hash_of(names)).substr(0, 8);
+}
 
 bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
                const std::atomic<bool>& stop) {
@@ -72,6 +80,7 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
   for (const Cell& cell : cells)
     if (!records.has(cell.key)) expected += cell.seconds, ++left;
   std::printf("%zu cells, %zu to measure; expected time %s\n", cells.size(), left, clock(expected).c_str());
+  std::fflush(stdout);
   const double start = now();
   std::size_t n = 0;
   for (const Cell& cell : cells) {
@@ -88,6 +97,7 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
     else
       record.update(found);
     record["wall_seconds"] = now() - begin;
+    record["expected_seconds"] = cell.seconds;
     records.add(std::move(record));
     // What is left scales by how the expectation fared so far.
     done += cell.seconds, spent = now() - start;
@@ -100,7 +110,7 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
 
 int run_estimators(EstimatorOptions& options) {
   const auto backend = make_backend(options.device, options.threads, options.precision);
-  Context context{options, *backend, options.out, {}, {}, 1e-5};
+  Context context{options, *backend, options.out};
   if (options.toy_only) {
     print_seed_example(context);
     return 0;
@@ -112,6 +122,7 @@ int run_estimators(EstimatorOptions& options) {
   for (const auto& [name, make] : suites)
     if (std::find(options.suites.begin(), options.suites.end(), name) != options.suites.end())
       for (Cell& cell : make(context)) cells.push_back(std::move(cell));
+  if (cells.empty()) throw Error("--estimators: none of them is in the suites chosen");
   const Json settings = settings_of(options, *backend);
   Records records(options.out, settings);  // after all that can be wrong with the settings
   std::printf("%s: %s\n", backend->name().c_str(), backend->description().c_str());

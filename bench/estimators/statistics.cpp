@@ -9,6 +9,7 @@ namespace {
 
 using Matrix = std::vector<std::vector<double>>;
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+constexpr double kExact = 1e-6;  // a point without an error is not infinitely heavy
 
 // The mean product of two different groups, or of one of a with one of b, without row or column `left_out`.
 double mean_product(const Matrix& m, bool between, std::size_t left_row, std::size_t left_column) {
@@ -70,19 +71,18 @@ Interval PowerSums::variance() const {
   return {n_ > 1 ? m2 * n_ / (n_ - 1) : 0.0, error, 1.959964 * error};
 }
 
-Interval log_log_slope(const std::vector<std::pair<double, double>>& points) {
-  std::vector<std::pair<double, double>> logs;
-  for (const auto& [x, y] : points)
-    if (x > 0 && y > 0) logs.emplace_back(std::log(x), std::log(y));
-  const double n = static_cast<double>(logs.size());
-  if (n < 2) return {std::nan(""), std::nan(""), std::nan("")};
-  double mx = 0, my = 0, xx = 0, xy = 0, rest = 0;
-  for (const auto& [x, y] : logs) mx += x / n, my += y / n;
-  for (const auto& [x, y] : logs) xx += (x - mx) * (x - mx), xy += (x - mx) * (y - my);
-  const double slope = xy / xx;
-  for (const auto& [x, y] : logs) rest += std::pow(y - my - slope * (x - mx), 2);
-  if (n < 3) return {slope, std::nan(""), std::nan("")};
-  return interval(slope, rest / ((n - 2) * xx), static_cast<int>(n) - 2);
+Interval log_log_slope(const std::vector<LogPoint>& points) {
+  double w = 0, mx = 0, my = 0, xx = 0, xy = 0, chi2 = 0;
+  const auto weight = [](const LogPoint& p) { return std::pow(std::max(p.error, kExact), -2); };
+  for (const LogPoint& p : points) w += weight(p), mx += weight(p) * std::log(p.x), my += weight(p) * std::log(p.y);
+  if (points.size() < 2) return {std::nan(""), std::nan(""), std::nan("")};
+  mx /= w, my /= w;
+  for (const LogPoint& p : points)
+    xx += weight(p) * std::pow(std::log(p.x) - mx, 2), xy += weight(p) * (std::log(p.x) - mx) * (std::log(p.y) - my);
+  const double slope = xy / xx, degrees = static_cast<double>(points.size()) - 2;
+  for (const LogPoint& p : points) chi2 += weight(p) * std::pow(std::log(p.y) - my - slope * (std::log(p.x) - mx), 2);
+  const double error = std::sqrt((degrees > 0 ? std::max(1.0, chi2 / degrees) : 1.0) / xx);
+  return {slope, error, 1.959964 * error};
 }
 
 Interval squared_norm(const Matrix& gram) {
@@ -101,6 +101,17 @@ Interval squared_distance(const Matrix& gram_a, const Matrix& gram_b, const Matr
   for (std::size_t g = 0; g < gram_b.size(); ++g) without_b.push_back(distance(kNone, g));
   return interval(distance(kNone, kNone), jackknife_variance(without_a) + jackknife_variance(without_b),
                   static_cast<int>(std::min(gram_a.size(), gram_b.size())) - 1);
+}
+
+Interval projection(const Matrix& gram_b, const Matrix& cross) {
+  const auto share = [&](std::size_t a, std::size_t b) {
+    return mean_product(cross, true, a, b) / mean_product(gram_b, false, b, b);
+  };
+  std::vector<double> without_a, without_b;
+  for (std::size_t g = 0; g < cross.size(); ++g) without_a.push_back(share(g, kNone));
+  for (std::size_t g = 0; g < gram_b.size(); ++g) without_b.push_back(share(kNone, g));
+  return interval(share(kNone, kNone), jackknife_variance(without_a) + jackknife_variance(without_b),
+                  static_cast<int>(std::min(cross.size(), gram_b.size())) - 1);
 }
 
 }  // namespace cuvae::bench

@@ -31,8 +31,13 @@ class PowerSums {
   double n_ = 0, shift_ = 0, s1_ = 0, s2_ = 0, s3_ = 0, s4_ = 0;
 };
 
-/// The slope of log y over log x by least squares, for positive y only, and its 95% interval.
-Interval log_log_slope(const std::vector<std::pair<double, double>>& points);
+struct LogPoint {
+  double x = 0, y = 0;
+  double error = 0;  ///< of log y: the standard error of y over y
+};
+/// The slope of log y over log x, points weighted by 1 / error^2, and its 95% interval: wider by the root of chi^2 over
+/// its degrees where the points scatter by more than their errors. NaN for fewer than two points.
+Interval log_log_slope(const std::vector<LogPoint>& points);
 
 /// Groups' mean vectors as their inner products: |mean|^2 without the noise that estimating the mean adds, which is in
 /// the products of a group with itself alone. The standard error is the jackknife's over groups.
@@ -42,5 +47,8 @@ Interval squared_norm(const std::vector<std::vector<double>>& gram);
 Interval squared_distance(const std::vector<std::vector<double>>& gram_a,
                           const std::vector<std::vector<double>>& gram_b,
                           const std::vector<std::vector<double>>& cross);
+
+/// Likewise <mean_a, mean_b> / |mean_b|^2: how much of b is in a, 1 for an unbiased estimate of the same.
+Interval projection(const std::vector<std::vector<double>>& gram_b, const std::vector<std::vector<double>>& cross);
 
 }  // namespace cuvae::bench

@@ -1,13 +1,17 @@
 // A suite is a list of cells, a cell one measurement with a key of its own and the time that it is expected to take.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cuvae/cuvae.h"
 #include "estimators/records.h"
+#include "estimators/statistics.h"
 #include "estimators/variants.h"
 
 namespace cuvae::bench {
@@ -15,7 +19,7 @@ namespace cuvae::bench {
 struct EstimatorOptions {
   std::vector<std::string> suites;
   std::vector<Variant> variants;
-  std::string device = "cpu", data, checkpoint, out;
+  std::string device = "auto", data, checkpoint, out;
   int threads = 2;
   Precision precision = Precision::fp32;
   Index draws = 2000;   ///< at most so many gradients of a model in a cell
@@ -29,8 +33,10 @@ struct Context {
   const EstimatorOptions& options;
   Backend& backend;
   std::filesystem::path folder;
-  std::optional<Dataset> train, test;  ///< for suites that need data
-  double row_seconds = 1e-5;           ///< of one of the (1 + K) B rows that a gradient takes through a network
+  std::optional<Dataset> train = {}, test = {};  ///< for suites that need data
+  double gradient_seconds = 1e-4;                ///< of a gradient, besides
+  double row_seconds = 1e-5;                     ///< of each of the (1 + K) B rows that it takes through a network
+  std::set<std::string> counted = {};            ///< models whose training is in a cell's expected time
 
   Index width() const { return options.quick ? 64 : 400; }  ///< of hidden layers
   std::uint64_t seed(std::uint64_t use) const { return options.seed * 1000003 + use; }
@@ -42,14 +48,27 @@ struct Cell {
   std::function<Json()> measure;  ///< what it found: an object, or an array of objects for several rows
 };
 
+/// Seconds of a clock that never goes back.
+inline double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// FNV-1a: a number for a key or for settings, the same in every run.
+std::uint64_t hash_of(std::string_view text);
+/// Short and for keys: whoever is measured beside whom.
+std::string hash_of(const std::vector<Variant>& variants);
+
+/// The row's signal to noise from |mean|^2 and the variance, with the interval of the former, the noisier by far.
+void add_snr(Json& row, const Interval& squared_norm, const Interval& variance);
+
 std::vector<Cell> toy_cells(Context& context);
 std::vector<Cell> vae_cells(Context& context);
 std::vector<Cell> cost_cells(Context& context);
 std::vector<Cell> curve_cells(Context& context);
 std::vector<Cell> snr_cells(Context& context);
 
-/// How long such a row takes here, from a few gradients; needs the data.
-double measure_row_seconds(Context& context);
+/// Sets gradient_seconds and row_seconds from a few gradients; needs the data.
+void measure_speed(Context& context);
 
 /// The line of the three exact numbers beside what the library draws.
 void print_seed_example(Context& context);

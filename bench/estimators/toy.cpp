@@ -22,20 +22,28 @@ Json measured(const Interval& mean, const Interval& variance, double count, std:
   return row;
 }
 
-Json normal_row(Context& c, const Variant& v, double delta, Index d, Index samples, double seconds) {
-  ToyDraws draws(c.backend, d, samples, c.seed(1));
+// What a cost of an ELBO without log p(x|z) is; probes take log p(z) in its place.
+const char* function_of(const Variant& v) {
+  return v.cost == Cost::joint || uses_probes(v.estimator) ? "log p" : "log p - log q";
+}
+
+Json normal_row(Context& c, const Variant& v, double delta, Index d, Index samples, double seconds,
+                std::uint64_t seed) {
+  ToyDraws draws(c.backend, d, samples, seed);
   std::vector<double> mu(static_cast<std::size_t>(d));
   mu[0] = delta;
   const auto found = draws.draw(v, mu, nullptr, seconds, kMostDraws);
-  Json row = {{"estimator", v.name()}, {"problem", "normal"}, {"parameter", "mu"}, {"delta", delta}, {"d", d},
+  Json row = {{"estimator", v.name()}, {"problem", "normal"}, {"f", function_of(v)},
+              {"parameter", "mu"},     {"delta", delta},      {"d", d},
               {"samples", samples}};
   row.update(measured(found.mu.mean(), found.mu.variance(), found.mu.count(), exact_normal(v, delta, d, samples)));
   row["exact_mean"] = -delta;
   return row;
 }
 
-Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index samples, double seconds) {
-  ToyDraws draws(c.backend, 1, samples, c.seed(2));
+Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index samples, double seconds,
+                   std::uint64_t seed) {
+  ToyDraws draws(c.backend, 1, samples, seed);
   const auto found = draws.draw(v, {1.0}, &f, seconds, kMostDraws);
   Json rows = Json::array();
   for (const bool by_sigma : {false, true}) {
@@ -43,6 +51,7 @@ Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index sam
     const std::optional<ToyMoments> exact = exact_function(v, f, samples, by_sigma);
     Json row = {{"estimator", v.name()},
                 {"problem", f.name},
+                {"f", f.name},
                 {"parameter", by_sigma ? "sigma" : "mu"},
                 {"k", f.k},
                 {"samples", samples}};
@@ -82,8 +91,11 @@ std::vector<Cell> toy_cells(Context& c) {
   const auto normal = [&](const Variant& v, double delta, Index d) {
     const Index K = samples_of(v);
     const std::string key = "toy/normal/delta=" + number(delta) + "/d=" + std::to_string(d) + "/" + v.name();
-    cells.push_back({"toy", key, seconds,
-                     [&c, v, delta, d, K, seconds] { return Json::array({normal_row(c, v, delta, d, K, seconds)}); }});
+    // Noise of its own for each cell, so that neighbouring errors say nothing of each other.
+    const std::uint64_t seed = c.seed(1) ^ hash_of(key);
+    cells.push_back({"toy", key, seconds, [&c, v, delta, d, K, seconds, seed] {
+                       return Json::array({normal_row(c, v, delta, d, K, seconds, seed)});
+                     }});
   };
   using List = std::vector<double>;
   for (const Variant& v : c.options.variants) {
@@ -101,8 +113,10 @@ std::vector<Cell> toy_cells(Context& c) {
         if (!in_functions(v)) continue;
         const ToyFunction f{name, k};
         const Index K = samples_of(v);
-        cells.push_back({"toy", "toy/" + f.name + "/k=" + number(k) + "/" + v.name(), seconds,
-                         [&c, v, f, K, seconds] { return function_rows(c, v, f, K, seconds); }});
+        const std::string key = "toy/" + f.name + "/k=" + number(k) + "/" + v.name();
+        const std::uint64_t seed = c.seed(2) ^ hash_of(key);
+        cells.push_back(
+            {"toy", key, seconds, [&c, v, f, K, seconds, seed] { return function_rows(c, v, f, K, seconds, seed); }});
       }
   return cells;
 }

@@ -41,7 +41,6 @@ class ToyDraws {
   ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed);
   struct Result {
     PowerSums mu, sigma;  ///< ascending gradients by the first coordinate
-    double seconds = 0;
   };
   /// With `f` null, log p(x|z) is 0 and the cost is made of the library's own log p(z) and log q(z); for estimators
   /// that evaluate it at probes, log p(x|z) is log N(z; 0, I).

@@ -1,16 +1,13 @@
 #include "estimators/variance.h"
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 
 namespace cuvae::bench {
 namespace {
 
 constexpr Index kGroups = 20, kFewestGroups = 5, kFewest = 2;  // draws in a group
-constexpr std::uint32_t kBurnIn = 30;                          // gradients for a running mean to come to rest
-constexpr std::uint32_t kBaselineSteps = 300;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+constexpr int kTrials = 3;                                     // draws that are timed
 
 // In sixteen sums, so that the compiler may take several elements at a time.
 double product(const std::vector<float>& a, const std::vector<float>& b) {
@@ -24,21 +21,13 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
-// A baseline that is a network learns its costs first, from noise that no draw has.
-void fit_baseline(Trainer& trainer, ConstView x) {
-  for (std::uint32_t i = 0; is_nvil(trainer.config().estimator) && i < kBaselineSteps; ++i) {
-    trainer.set_step(0x40000000u + i);
-    trainer.fit_baseline(x);
-  }
-}
-
-}  // namespace
-
 Index encoder_size(const ParameterLayout& layout) {
   for (const Parameter& p : layout.parameters())
     if (!p.name.starts_with("encoder.")) return p.offset;
   return layout.size();
 }
+
+}  // namespace
 
 std::vector<std::vector<double>> products(const std::vector<std::vector<float>>& a,
                                           const std::vector<std::vector<float>>& b) {
@@ -48,19 +37,24 @@ std::vector<std::vector<double>> products(const std::vector<std::vector<float>>&
   return result;
 }
 
+Index settling_draws(Estimator e) { return e == Estimator::score_mean || is_nvil(e) ? 30 : 1; }
+
+double draw_seconds(Estimator e, double each, const DrawLimits& limits) {
+  const double most = std::min(limits.seconds, each * static_cast<double>(limits.most));
+  return std::max(most, each * static_cast<double>(kFewest * kFewestGroups)) +
+         each * static_cast<double>(kTrials + settling_draws(e));
+}
+
 GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, const DrawLimits& limits) {
   const Index size = encoder_size(trainer.vae().layout());
   const std::size_t n = static_cast<std::size_t>(size);
   const Buffer acc = backend.allocate((1 + 2 * n) * sizeof(double));
-  fit_baseline(trainer, x);
   std::uint32_t step = 0;
   const auto draw = [&] {
     trainer.set_step(step++);
     return trainer.gradient(x);
   };
-  const Estimator e = trainer.config().estimator;
-  const bool settles = e == Estimator::score_mean || is_nvil(e);
-  for (std::uint32_t i = 0; i < (settles ? kBurnIn : 1); ++i) draw();
+  for (Index i = 0; i < settling_draws(trainer.config().estimator); ++i) draw();
   backend.synchronize();
 
   const auto accumulate = [&](Index draws) {
@@ -71,9 +65,9 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
     }
     backend.synchronize();
   };
-  double begin = now(), each = 1e30;
-  for (int i = 0; i < 3; ++i) {  // the shortest: a busy machine only ever adds
-    begin = now();
+  double each = 1e30;
+  for (int i = 0; i < kTrials; ++i) {  // the shortest: a busy machine only ever adds
+    const double begin = now();
     accumulate(1);
     each = std::min(each, now() - begin);
   }
@@ -85,7 +79,6 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
   result.draws = groups * in_group;
   std::vector<double> traces, host(1 + 2 * n);
   std::vector<std::vector<double>> by_layer;
-  begin = now();
   for (Index g = 0; g < groups; ++g) {
     accumulate(in_group);
     backend.download(host.data(), acc.data(), acc.bytes());
@@ -102,8 +95,10 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
       traces.back() += sum;
     }
   }
-  result.seconds = now() - begin;
   result.trace = group_interval(traces);
+  if (!std::isfinite(result.trace.mean))
+    throw Error("estimator " + std::string(to_string(trainer.config().estimator)) +
+                ": its gradient is not finite; has the model diverged?");
   for (std::size_t l = 0; l < by_layer.size(); ++l) result.layers[l].second = group_interval(by_layer[l]);
   result.gram = products(result.means, result.means);
   return result;

@@ -8,7 +8,6 @@ namespace cuvae::bench {
 /// The encoder's gradient over independent groups of draws.
 struct GradientDraws {
   Index draws = 0;
-  double seconds = 0;
   Interval trace;                                        ///< sum of the variances of the encoder's parameters
   std::vector<std::pair<std::string, Interval>> layers;  ///< the same of each of its arrays
   std::vector<std::vector<float>> means;                 ///< of each group, [encoder's parameters]
@@ -26,9 +25,12 @@ struct DrawLimits {
 std::vector<std::vector<double>> products(const std::vector<std::vector<float>>& a,
                                           const std::vector<std::vector<float>>& b);
 
+/// Of a trainer at its model; a baseline that learns has learned. Throws Error where the gradient is not finite.
 GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, const DrawLimits& limits);
 
-/// Floats of the arena's beginning that are the encoder's.
-Index encoder_size(const ParameterLayout& layout);
+/// Gradients thrown away first, for a running mean to come to rest.
+Index settling_draws(Estimator e);
+/// How long draw_gradients takes, at so many seconds each.
+double draw_seconds(Estimator e, double each, const DrawLimits& limits);
 
 }  // namespace cuvae::bench

@@ -17,8 +17,8 @@ std::vector<Variant> all_variants() {
   for (const Estimator e : all_estimators())
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
       if (takes_cost(e, cost)) all.push_back({e, cost});
-  for (const Estimator e : {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score})
-    all.push_back({e, Cost::elbo, true});
+  for (const Estimator e : all_estimators())
+    if (is_paired(e)) all.push_back({e, Cost::elbo, true});
   return all;
 }
 

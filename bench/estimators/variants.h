@@ -20,6 +20,9 @@ struct Variant {
   }
 };
 
+/// Those that are measured in antithetic pairs too.
+constexpr bool is_paired(Estimator e) { return e <= Estimator::stl || e == Estimator::score; }
+
 /// What a trainer is to compute.
 inline void choose(TrainConfig& config, const Variant& v) {
   config.estimator = v.estimator, config.cost = v.cost, config.antithetic = v.antithetic;
