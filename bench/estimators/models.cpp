@@ -119,7 +119,7 @@ void measure_speed(Context& c) {
     const Buffer x =
         c.backend.allocate(static_cast<std::size_t>(batch * c.train->cols()) * size_of(c.backend.activation_type()));
     double best = 1e30;
-    for (int i = 0; i < 10; ++i) {
+    for (int i = 0; i < 40; ++i) {
       const double begin = now();
       trainer.gradient(x.view(batch, c.train->cols(), c.backend.activation_type()));
       c.backend.synchronize();
