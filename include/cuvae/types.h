@@ -39,8 +39,8 @@ enum class Initialization : std::uint8_t {
 };
 
 /// How the encoder's gradient is estimated. All but stl_iwae, rws_dreg and, in its scale, nvil_scaled are unbiased: of
-/// the ELBO, then, from iwae on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows
-/// too. See cuvae/estimator.h.
+/// the ELBO, then, from iwae on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder
+/// follows too. See cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
   pathwise,        ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
   total,           ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)

@@ -34,7 +34,8 @@ void visit_training(Training& t, Visitor&& visit) {
         "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; of a bound over the "
         "samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
   visit("cost", t.cost, "Of score functions: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)");
-  visit("antithetic", t.antithetic, "Samples in pairs at eps and -eps: pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
+  visit("antithetic", t.antithetic,
+        "Samples in pairs at eps and -eps: pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
   visit("binarize", t.binarize, "none, threshold or stochastic (default: stochastic for bernoulli, else none)");
   visit("beta", t.beta, "Weight of the KL", 0, kInfinity);
   visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which that weight grows from 0", 0, kInfinity);
