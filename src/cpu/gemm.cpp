@@ -2,25 +2,95 @@
 
 #include <dnnl.h>
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 
+#include <atomic>
 #include <string>
 
+#include "cpu/parallel.h"
 #include "cuvae/error.h"
 
 namespace cuvae::cpu {
+namespace {
+
+constexpr Index kSmall = 1 << 17;             // multiplications that are not worth a second thread
+constexpr Index kRowUnit = 8, kColUnit = 16;  // oneDNN's kernels take so many at a time
+
+// No signal is handled on this thread while it lives, but for those of its own faults. oneDNN before 3.11.2 points the
+// stack register into the heap during a product, and the frame of a handler would be written over what lies there
+// (github.com/uxlfoundation/oneDNN/issues/4845).
+class SignalsHeld {
+ public:
+  SignalsHeld() {
+    sigset_t held;
+    sigfillset(&held);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&held, fault);
+    pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+// OpenMP's number, which oneDNN takes, for this thread.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
+struct Grid {
+  Index rows, cols;
+};
+
+// How c is cut into parts, one for each thread, that read the fewest rows of op(a) and columns of op(b).
+Grid grid_of(Index parts, Index m, Index n) {
+  Grid best{parts, 1};
+  const auto reads = [&](Grid g) { return m / g.rows + n / g.cols; };
+  for (Index rows = 1; rows < parts; ++rows)
+    if (parts % rows == 0 && reads({rows, parts / rows}) < reads(best)) best = {rows, parts / rows};
+  return best;
+}
+
+// Where part `i` of `parts` begins.
+Index begin_of(Index i, Index parts, Index size, Index unit) {
+  return i == parts ? size : std::min(size, (size * i / parts + unit / 2) / unit * unit);
+}
+
+}  // namespace
 
 void gemm(int threads, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c) {
-#if defined(CUVAE_STD_THREADS)
-  threads = 1;  // ThreadSanitizer would report OpenMP's own barriers
-#endif
-  const int before = omp_get_max_threads();  // oneDNN takes OpenMP's number
-  if (before != threads) omp_set_num_threads(threads);
-  const dnnl_status_t status = dnnl_sgemm(static_cast<char>(op_a), static_cast<char>(op_b), m, n, k, 1.0f, a,
-                                          op_a == Op::none ? k : m, b, op_b == Op::none ? n : k, 0.0f, c, n);
-  if (before != threads) omp_set_num_threads(before);
+  const Index lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
+  const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
+  const Index parts = m * n * k < kSmall ? 1 : threads;
+  const Grid grid = grid_of(parts, m, n);
+  std::atomic<dnnl_status_t> status{dnnl_success};
+  // Not oneDNN's own threads: their signals would have to be held, too.
+  parallel_chunks(threads, parts, 1, [&](Index part, Index, Index) {
+    const Index i = part / grid.cols, j = part % grid.cols;
+    const Index top = begin_of(i, grid.rows, m, kRowUnit), left = begin_of(j, grid.cols, n, kColUnit);
+    const Index rows = begin_of(i + 1, grid.rows, m, kRowUnit) - top;
+    const Index cols = begin_of(j + 1, grid.cols, n, kColUnit) - left;
+    if (rows == 0 || cols == 0) return;
+    const OneThread one;
+    const SignalsHeld held;
+    const dnnl_status_t found =
+        dnnl_sgemm(static_cast<char>(op_a), static_cast<char>(op_b), rows, cols, k, 1.0f, a + top * row_of_a, lda,
+                   b + left * col_of_b, ldb, 0.0f, c + top * n + left, n);
+    if (found != dnnl_success) status = found;
+  });
   if (status != dnnl_success)
-    throw Error("gemm: oneDNN status " + std::to_string(static_cast<int>(status)) + " for m " + std::to_string(m) +
-                ", n " + std::to_string(n) + ", k " + std::to_string(k));
+    throw Error("gemm: oneDNN status " + std::to_string(static_cast<int>(status.load())) + " for m " +
+                std::to_string(m) + ", n " + std::to_string(n) + ", k " + std::to_string(k));
 }
 
 }  // namespace cuvae::cpu

@@ -1,6 +1,6 @@
 // Loops over fixed chunks on OpenMP's threads. Chunk limits depend on the shape alone, never on the number of threads,
-// so that partial results combined in chunk order have the same bits on any number of them. oneDNN's products do split
-// by the number of threads: a run repeats bit for bit on the same number.
+// so that partial results combined in chunk order have the same bits on any number of them. Products are split by the
+// number of threads: a run repeats bit for bit on the same one.
 #pragma once
 #include <algorithm>
 #if defined(CUVAE_STD_THREADS)
