@@ -2,39 +2,14 @@
 // the same noise.
 #include <functional>
 
-#include "cuvae/trainer.h"
-#include "op_test.h"
-#include "reference_vae.h"
+#include "gradient_test.h"
 
 namespace cuvae {
 namespace {
 using namespace test;
 using reference::Vector;
 
-constexpr Index kBatch = 4, kDim = 7, kLatent = 3, kStepsPerEpoch = 2;
-constexpr double kRate = 0x1p-4;  // a power of two: the step's product with it is exact
-
-VaeConfig small_model(std::vector<Index> hidden = {5}) {
-  VaeConfig m;
-  m.data_dim = m.image_width = kDim;
-  m.latent = kLatent;
-  m.encoder_hidden = hidden;
-  m.decoder_hidden.assign(hidden.rbegin(), hidden.rend());
-  m.activation = Activation::tanh;
-  return m;
-}
-
-TrainConfig plain_sgd(Index samples) {
-  TrainConfig t;
-  t.seed = 3;
-  t.batch = kBatch;
-  t.samples = samples;
-  t.binarize = Binarize::none;
-  t.optimizer = Optimizer::sgd;
-  t.beta1 = 0;
-  t.schedule.rate = kRate;
-  return t;
-}
+constexpr Index kStepsPerEpoch = 2;
 
 class ElboGradient : public OpTest {
  protected:
@@ -48,33 +23,18 @@ class ElboGradient : public OpTest {
     Trainer trainer(backend_, model, training, kBatch * kStepsPerEpoch);
     Arena start = random_parameters(trainer.vae().layout());
     if (adjust) adjust(start);
-    backend_.upload(trainer.vae().params(), start.data(), start.size() * sizeof(float));
+    set_parameters(trainer, start);
     for (int step = 0; step < steps; ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
       expect_gradient(trainer, model, training, static_cast<std::uint32_t>(step));
     }
   }
 
-  Arena download(Trainer& trainer) {
-    Arena params(static_cast<std::size_t>(trainer.vae().layout().size()));
-    backend_.download(params.data(), trainer.vae().params(), params.size() * sizeof(float));
-    return params;
-  }
-
  private:
-  // On [-0.7, 0.7]; the gaps of the arena stay zero.
-  static Arena random_parameters(const ParameterLayout& layout) {
-    Arena arena(static_cast<std::size_t>(layout.size()));
-    const Arena values = random_vector(layout.size(), 21, -0.7f, 0.7f);
-    for (const Parameter& p : layout.parameters())
-      std::copy_n(values.begin() + p.offset, p.size(), arena.begin() + p.offset);
-    return arena;
-  }
-
   // A parameter after the step is rounded to 2^-24 of itself, which the division by the rate enlarges. The gradient
   // itself passes at most eight layers whose sums have at most 8 terms of order one, some ten roundings each.
   void expect_gradient(Trainer& trainer, const VaeConfig& model, const TrainConfig& training, std::uint32_t step) {
-    const std::vector<float> pixels = random_vector(kBatch * kDim, 22 + step, 0, 1);
+    const std::vector<float> pixels = random_pixels(step);
     const Matrix batch(backend_, kBatch, kDim, pixels);
     const Vector x =
         reference::gather_batch(reference::widen(pixels), kDim, reference::batch_rows({}, kBatch, 0, 0, kBatch),
@@ -88,10 +48,10 @@ class ElboGradient : public OpTest {
       return reference::elbo_loss(e.log_p, e.kl, e.kl_dims, weight, step).loss;
     };
 
-    const Arena before = download(trainer);
+    const Arena before = parameters(trainer.vae());
     trainer.reset_metrics();
     trainer.step(batch);
-    const Arena after = download(trainer);
+    const Arena after = parameters(trainer.vae());
     const double loss_before = loss(reference::widen(before));
     const Vector want = central_differences(loss, reference::widen(before));
     Vector got, bound;
@@ -114,7 +74,7 @@ TEST_P(ElboGradient, EveryActivationAndDepth) {
                                Activation::silu, Activation::gelu, Activation::elu})
     for (const std::vector<Index>& hidden : {std::vector<Index>{}, {5}, {6, 4}})
       for (const Index samples : {1, 3}) {
-        VaeConfig model = small_model(hidden);
+        VaeConfig model = smooth_model(Likelihood::bernoulli, hidden);
         model.activation = act;
         expect_gradients(model, plain_sgd(samples));
       }
@@ -124,8 +84,7 @@ TEST_P(ElboGradient, EveryLikelihood) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian, Likelihood::gaussian_learned,
                                       Likelihood::gaussian_learned_per_dim})
     for (const Index samples : {1, 3}) {
-      VaeConfig model = small_model();
-      model.likelihood = likelihood;
+      VaeConfig model = smooth_model(likelihood);
       model.scale = 0.8f;
       expect_gradients(model, plain_sgd(samples), 2);
     }
@@ -134,22 +93,22 @@ TEST_P(ElboGradient, EveryLikelihood) {
 TEST_P(ElboGradient, StochasticBinarization) {
   TrainConfig training = plain_sgd(2);
   training.binarize = Binarize::stochastic;
-  expect_gradients(small_model(), training, 3);
+  expect_gradients(smooth_model(), training, 3);
 }
 
 TEST_P(ElboGradient, BetaAndItsWarmup) {
   TrainConfig training = plain_sgd(1);
   training.beta = 0.5f;
-  expect_gradients(small_model(), training);
+  expect_gradients(smooth_model(), training);
   training.kl_warmup_epochs = 2;  // beta 0, 1/8, 1/4, 3/8, 1/2, 1/2
-  expect_gradients(small_model(), training, 6);
+  expect_gradients(smooth_model(), training, 6);
 }
 
 TEST_P(ElboGradient, FreeBits) {
   TrainConfig training = plain_sgd(1);
   training.free_bits = 0.12f;
   training.beta = 0.5f;
-  expect_gradients(small_model(), training);
+  expect_gradients(smooth_model(), training);
   const auto below = std::count_if(kl_dims_.begin(), kl_dims_.end(), [](double k) { return k < 0.12; });
   EXPECT_GT(below, 0);
   EXPECT_LT(below, kLatent);
@@ -158,7 +117,7 @@ TEST_P(ElboGradient, FreeBits) {
 // A log variance beyond its clamp has no gradient, and the value at the clamp. At the upper bound the KL is e^15 / 2,
 // so that beta is small there: the differences would else be lost beside the loss.
 TEST_P(ElboGradient, ClampedLogVariance) {
-  const VaeConfig model = small_model();
+  const VaeConfig model = smooth_model();
   for (const auto& [logvar, beta] : {std::pair{-20.0f, 0.5f}, {20.0f, 0x1p-12f}}) {
     SCOPED_TRACE("logvar " + std::to_string(logvar));
     TrainConfig training = plain_sgd(1);
@@ -173,8 +132,7 @@ TEST_P(ElboGradient, ClampedLogVariance) {
 }
 
 TEST_P(ElboGradient, ClampedLogScale) {
-  VaeConfig model = small_model();
-  model.likelihood = Likelihood::gaussian_learned_per_dim;
+  const VaeConfig model = smooth_model(Likelihood::gaussian_learned_per_dim);
   expect_gradients(model, plain_sgd(2), 1, [&](Arena& arena) {
     const ParameterLayout layout = parameter_layout(model);
     arena[layout.parameters().back().offset] = kLogScaleMax + 1;
@@ -186,10 +144,10 @@ TEST_P(ElboGradient, GapsOfTheArenaStayZero) {
   TrainConfig training = plain_sgd(1);
   training.optimizer = Optimizer::adamw;
   training.weight_decay = 0.1f;
-  Trainer trainer(backend_, small_model(), training, kBatch);
+  Trainer trainer(backend_, smooth_model(), training, kBatch);
   const Matrix x(backend_, kBatch, kDim, random_vector(kBatch * kDim, 23, 0, 1));
   for (int i = 0; i < 3; ++i) trainer.step(x);
-  Arena arena = download(trainer);
+  Arena arena = parameters(trainer.vae());
   for (const Parameter& p : trainer.vae().layout().parameters()) std::fill_n(arena.begin() + p.offset, p.size(), 0.0f);
   for (float f : arena) EXPECT_EQ(f, 0.0f);
 }

@@ -4,37 +4,15 @@
 #include <numeric>
 
 #include "cuvae/estimator.h"
-#include "cuvae/trainer.h"
-#include "op_test.h"
-#include "reference_vae.h"
+#include "gradient_test.h"
 
 namespace cuvae {
 namespace {
 using namespace test;
 using reference::Vector;
 
-constexpr Index kBatch = 4, kDim = 7, kLatent = 3;
-
-VaeConfig small_model(Likelihood likelihood) {
-  VaeConfig m;
-  m.data_dim = m.image_width = kDim;
-  m.latent = kLatent;
-  m.encoder_hidden = {5};
-  m.decoder_hidden = {5};
-  m.activation = Activation::tanh;
-  m.likelihood = likelihood;
-  return m;
-}
-
 TrainConfig training_by(Estimator estimator, Index samples) {
-  TrainConfig t;
-  t.seed = 3;
-  t.batch = kBatch;
-  t.samples = samples;
-  t.estimator = estimator;
-  t.binarize = Binarize::none;
-  t.optimizer = Optimizer::sgd;
-  t.beta1 = 0;
+  TrainConfig t = plain_sgd(samples, estimator);
   t.beta = 0.7f;
   t.kl_warmup_epochs = 4;  // of one step each
   t.free_bits = 0.3f;
@@ -48,17 +26,14 @@ class ProbeGradient : public OpTest {
     SCOPED_TRACE(std::string(to_string(training.estimator)) + ", " + std::string(to_string(model.likelihood)) + ", K " +
                  std::to_string(K));
     Trainer trainer(backend_, model, training, kBatch);
-    std::vector<float> arena(static_cast<std::size_t>(trainer.vae().layout().size()));
-    const auto values = random_vector(trainer.vae().layout().size(), 21, -0.7f, 0.7f);
-    for (const Parameter& p : trainer.vae().layout().parameters())
-      std::copy_n(values.begin() + p.offset, p.size(), arena.begin() + p.offset);
-    backend_.upload(trainer.vae().params(), arena.data(), arena.size() * sizeof(float));
+    const std::vector<float> arena = random_parameters(trainer.vae().layout());
+    set_parameters(trainer, arena);
     const Vector at = reference::widen(arena);
     const reference::Model reference_model(model);
 
     for (const std::uint32_t step : {2u, 9u}) {
       SCOPED_TRACE("step " + std::to_string(step));
-      const std::vector<float> pixels = random_vector(kBatch * kDim, 22 + step, 0, 1);
+      const std::vector<float> pixels = random_pixels(step);
       const Vector x = reference::widen(pixels);
       const reference::NoiseKey noise{training.seed, Stream::latent, step};
       const reference::Elbo fixed = reference_model.elbo(at, x, K, noise);
@@ -101,7 +76,7 @@ TEST_P(ProbeGradient, IsTheReferences) {
   for (const Estimator e : {Estimator::measure_valued, Estimator::measure_valued_independent, Estimator::delta})
     for (const Index samples : {1, 2, 5})
       for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
-        expect_gradient(small_model(likelihood), training_by(e, samples));
+        expect_gradient(smooth_model(likelihood), training_by(e, samples));
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+// What tests of a whole gradient share: a small model, plain SGD whose step shows the gradient, random parameters.
+#pragma once
+#include "op_test.h"
+#include "reference_vae.h"
+#include "small_training.h"
+
+namespace cuvae::test {
+
+constexpr Index kBatch = 4, kDim = 7, kLatent = 3;
+constexpr double kRate = 0x1p-4;  // a power of two: the step's product with it is exact
+
+inline VaeConfig smooth_model(Likelihood likelihood = Likelihood::bernoulli, std::vector<Index> hidden = {5}) {
+  VaeConfig m;
+  m.data_dim = m.image_width = kDim;
+  m.latent = kLatent;
+  m.encoder_hidden = hidden;
+  m.decoder_hidden.assign(hidden.rbegin(), hidden.rend());
+  m.activation = Activation::tanh;
+  m.likelihood = likelihood;
+  return m;
+}
+
+inline TrainConfig plain_sgd(Index samples, Estimator estimator = Estimator::pathwise, Cost cost = Cost::elbo) {
+  TrainConfig t;
+  t.seed = 3;
+  t.batch = kBatch;
+  t.samples = samples;
+  t.estimator = estimator;
+  t.cost = cost;
+  t.binarize = Binarize::none;
+  t.optimizer = Optimizer::sgd;
+  t.beta1 = 0;
+  t.schedule.rate = kRate;
+  return t;
+}
+
+/// On [-0.7, 0.7]; the gaps of the arena stay zero.
+inline std::vector<float> random_parameters(const ParameterLayout& layout) {
+  std::vector<float> arena(static_cast<std::size_t>(layout.size()));
+  const std::vector<float> values = random_vector(layout.size(), 21, -0.7f, 0.7f);
+  for (const Parameter& p : layout.parameters())
+    std::copy_n(values.begin() + p.offset, p.size(), arena.begin() + p.offset);
+  return arena;
+}
+
+inline std::vector<float> random_pixels(std::uint32_t step) { return random_vector(kBatch * kDim, 22 + step, 0, 1); }
+
+inline void set_parameters(Trainer& trainer, const std::vector<float>& arena) {
+  trainer.vae().backend().upload(trainer.vae().params(), arena.data(), arena.size() * sizeof(float));
+}
+
+}  // namespace cuvae::test
