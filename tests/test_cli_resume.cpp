@@ -78,6 +78,8 @@ TEST_F(CliResumeTest, StopsAtASignalWithACheckpoint) {
     expect_failure(run({"resume", path(name)}), 1, "another process is training in this folder");
     program.send(signal);
     program.send(SIGCONT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    program.send(signal);  // as timeout(1) does
     const ProgramResult result = program.wait();
     EXPECT_EQ(result.code, 128 + signal);
     EXPECT_TRUE(result.err.starts_with("stopped at step ")) << result.err;

@@ -1,18 +1,36 @@
 #include "cli/stop_signals.h"
 
+#include <time.h>
 #include <unistd.h>
+
+#include <cstdint>
 
 namespace cuvae::cli {
 namespace {
 
 std::atomic<int> received{0};
+std::atomic<std::int64_t> since{0};  // milliseconds
 std::atomic<bool> stop{false};
-static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
               "signal handlers need it");
 
+// timeout(1) sends its signal to the program and to the program's group: twice for one wish.
+constexpr std::int64_t kOneWish = 300;
+
+std::int64_t milliseconds() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
+}
+
 void on_signal(int signal) {
-  if (received.exchange(signal) != 0) ::_exit(128 + signal);
-  stop = true;
+  int none = 0;
+  if (received.compare_exchange_strong(none, signal)) {
+    since = milliseconds();
+    stop = true;
+  } else if (stop && milliseconds() - since > kOneWish) {
+    ::_exit(128 + signal);
+  }
 }
 
 // A signal that the caller ignores, as nohup does, stays ignored.

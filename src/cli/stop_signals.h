@@ -6,7 +6,8 @@
 
 namespace cuvae::cli {
 
-/// While it lives, SIGINT and SIGTERM set the flag; a second one ends the program at once. One at a time.
+/// While it lives, SIGINT and SIGTERM set the flag; another one, 0.3 s later or more, ends the program at
+/// once. One at a time.
 class StopSignals {
  public:
   StopSignals();
