@@ -192,6 +192,9 @@ void Trainer::require_unchanged(const char* op) const {
   if (!takes_cost(config_.estimator, config_.cost))
     throw Error(std::string(op) + ": " + std::string(to_string(config_.estimator)) + " takes no cost " +
                 std::string(to_string(config_.cost)));
+  if (config_.antithetic && (!allows_antithetic(estimator_) || config_.samples % 2 != 0))
+    throw Error(std::string(op) + ": " + std::string(to_string(estimator_)) + " with " +
+                std::to_string(config_.samples) + " samples takes no antithetic pairs");
 }
 
 ConstView Trainer::checked_batch(const char* op, ConstView x) {

@@ -122,6 +122,11 @@ TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
   Trainer trainer(backend_, small_model(), config, kSmallRows);
   trainer.mutable_config().estimator = Estimator::rloo;
   expect_error([&] { trainer.fit(small_data()); }, "fit: the estimator cannot change");
+  config = small_training();
+  config.estimator = Estimator::rloo, config.samples = 2;
+  Trainer unpaired(backend_, small_model(), config, kSmallRows);
+  unpaired.mutable_config().antithetic = true;
+  expect_error([&] { unpaired.step({}); }, "step: rloo with 2 samples takes no antithetic pairs");
 }
 
 TEST_P(TrainErrors, EveryPartOfAScheduleOutOfRangeIsNamed) {

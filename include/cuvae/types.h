@@ -72,8 +72,9 @@ enum class Cost : std::uint8_t {
   likelihood,  ///< log p(x|z); the KL in closed form besides
 };
 
-/// The score function's baseline: sum / weight, the mean of all batches' means with weights decaying by kBaselineDecay
-/// (Mnih and Gregor 2014). Zero before the first batch. Lies in the backend's memory.
+/// The score function's baseline: sum / weight, the mean of all batches' means with weights decaying by kBaselineDecay,
+/// also what nvil takes off besides its network (Mnih and Gregor 2014; the decay is this library's choice). Zero before
+/// the first batch. Lies in the backend's memory.
 struct RunningMean {
   double sum = 0.0, weight = 0.0;
 };

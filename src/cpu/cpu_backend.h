@@ -9,6 +9,11 @@
 
 namespace cuvae::cpu {
 
+/// The numbers of a stream at the noise's step; without one, at step 0.
+inline Draw draw_of(const Noise& n, Stream stream) {
+  return {n.seed, static_cast<std::uint32_t>(stream), n.step != nullptr ? *n.step : 0};
+}
+
 class CpuBackend final : public Backend {
  public:
   /// threads 0: as many as OpenMP would take.

@@ -25,7 +25,7 @@ class SignalsHeld {
   SignalsHeld() {
     sigset_t held;
     sigfillset(&held);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&held, fault);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&held, fault);
     pthread_sigmask(SIG_BLOCK, &held, &before_);
   }
   ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -52,12 +52,16 @@ struct Grid {
   Index rows, cols;
 };
 
-// How c is cut into parts, one for each thread, that read the fewest rows of op(a) and columns of op(b).
-Grid grid_of(Index parts, Index m, Index n) {
-  Grid best{parts, 1};
-  const auto reads = [&](Grid g) { return m / g.rows + n / g.cols; };
-  for (Index rows = 1; rows < parts; ++rows)
-    if (parts % rows == 0 && reads({rows, parts / rows}) < reads(best)) best = {rows, parts / rows};
+// How c is cut into parts, one for each thread where there are so many units: those that read the fewest rows of op(a)
+// and columns of op(b).
+Grid grid_of(Index threads, Index m, Index n) {
+  const Index row_units = chunk_count(m, kRowUnit), col_units = chunk_count(n, kColUnit);
+  Grid best{1, 1};
+  for (Index rows = 1; rows <= std::min(threads, row_units); ++rows) {
+    const Grid g{rows, std::min(threads / rows, col_units)};
+    const Index more = g.rows * g.cols - best.rows * best.cols;
+    if (more > 0 || (more == 0 && m / g.rows + n / g.cols < m / best.rows + n / best.cols)) best = g;
+  }
   return best;
 }
 
@@ -71,11 +75,10 @@ Index begin_of(Index i, Index parts, Index size, Index unit) {
 void gemm(int threads, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c) {
   const Index lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
-  const Index parts = m * n * k < kSmall ? 1 : threads;
-  const Grid grid = grid_of(parts, m, n);
+  const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(threads, m, n);
   std::atomic<dnnl_status_t> status{dnnl_success};
   // Not oneDNN's own threads: their signals would have to be held, too.
-  parallel_chunks(threads, parts, 1, [&](Index part, Index, Index) {
+  parallel_chunks(threads, grid.rows * grid.cols, 1, [&](Index part, Index, Index) {
     const Index i = part / grid.cols, j = part % grid.cols;
     const Index top = begin_of(i, grid.rows, m, kRowUnit), left = begin_of(j, grid.cols, n, kColUnit);
     const Index rows = begin_of(i + 1, grid.rows, m, kRowUnit) - top;

@@ -16,8 +16,6 @@ struct LatentChunks {
         noise_floats(std::min(chunk, rows) * samples * latent) {}
 };
 
-Draw draw_of(const Noise& n) { return {n.seed, static_cast<std::uint32_t>(n.stream), *n.step}; }
-
 // Odd rows become minus the even ones before them.
 void mirror(float* normals, Index rows, Index latent) {
   for (Index r = 1; r < rows; r += 2)
@@ -34,7 +32,7 @@ void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noi
     float* normals = scratch.data() + lane * s.noise_floats;
     for (Index c = lane; c < count; c += lanes) {
       const Index begin = c * s.chunk, end = std::min(s.rows, begin + s.chunk), per_row = s.samples * s.latent;
-      p.normals(draw_of(noise), static_cast<std::uint64_t>((noise.first_row + begin) * per_row),
+      p.normals(draw_of(noise, noise.stream), static_cast<std::uint64_t>((noise.first_row + begin) * per_row),
                 (end - begin) * per_row, normals);
       if (noise.antithetic) mirror(normals, (end - begin) * s.samples, s.latent);
       f(c, begin, end, normals);

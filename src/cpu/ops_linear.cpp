@@ -12,7 +12,7 @@ void CpuBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binari
                                  View x) {
   const Index batches = rows.rows / x.rows;
   const Index first = rows.step != nullptr ? static_cast<Index>(*rows.step) % batches * x.rows : rows.first_row;
-  const Draw draw{noise.seed, static_cast<std::uint32_t>(noise.stream), noise.step != nullptr ? *noise.step : 0};
+  const Draw draw = draw_of(noise, noise.stream);
   const Index row_bytes = x.cols * static_cast<Index>(size_of(pixels.dtype));
   chunks(x.rows, std::max<Index>(1, rows_for(x.cols) / 4), [&](Index, Index begin, Index end) {
     for (Index b = begin; b < end; ++b) {
@@ -24,7 +24,6 @@ void CpuBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binari
 }
 
 void CpuBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
-  const FlushDenormals flush;
   gemm(threads_, Op::none, Op::transpose, y.rows, y.cols, x.cols, x.f32(), w.f32(), y.f32());
   chunks(y.rows, rows_for(y.cols), [&](Index, Index begin, Index end) {
     const Index at = begin * y.cols;
@@ -34,7 +33,6 @@ void CpuBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act
 
 void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                     View dw, View db, View dx) {
-  const FlushDenormals flush;
   gemm(threads_, Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32());
 
   const Index chunk = std::max<Index>(rows_for(dy.cols), dy.rows / 64), width = dy.cols;

@@ -6,11 +6,7 @@
 
 namespace cuvae::cpu {
 namespace {
-
 constexpr Index kValuesOfAChunk = 4096;
-
-Draw draw_of(const Noise& n, Stream stream) { return {n.seed, static_cast<std::uint32_t>(stream), *n.step}; }
-
 }  // namespace
 
 void CpuBackend::do_place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes) {
