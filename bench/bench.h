@@ -6,15 +6,13 @@
 #include <vector>
 
 #include "cuvae/cuvae.h"
+#include "estimators/command.h"
 
 namespace cuvae::bench {
 
 void add_step(CLI::App& app);
 void add_memory(CLI::App& app);
 void add_kernels(CLI::App& app);
-
-/// The option --precision.
-void add_precision(CLI::App& command, Precision& precision);
 
 inline double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();

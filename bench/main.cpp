@@ -23,17 +23,6 @@ VaeConfig standard_model() {
   return model;
 }
 
-void add_precision(CLI::App& command, Precision& precision) {
-  const auto set = [&precision](const std::string& name) {
-    try {
-      precision = parse<Precision>(name);
-    } catch (const Error& error) {
-      throw CLI::ValidationError("--precision", error.what());
-    }
-  };
-  command.add_option_function<std::string>("--precision", set, "Of products: fp32, tf32 or bf16")->default_str("fp32");
-}
-
 }  // namespace cuvae::bench
 
 int main(int argc, char** argv) {

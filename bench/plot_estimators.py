@@ -3,7 +3,8 @@
     python bench/plot_estimators.py DIR [--out DIR]
 
 Reads DIR/results.json and writes, as PNG (300 dpi) and SVG, those that it has rows for: toy_functions, toy_dimension,
-variance_samples, efficiency, efficiency_pairs, curves_steps, curves_seconds, snr. Needs matplotlib.
+variance_samples, variance_latent, efficiency, efficiency_pairs, curves_steps, curves_seconds, snr. Needs
+matplotlib.
 """
 import argparse
 import json
@@ -145,7 +146,7 @@ def noisy(rows):
 
 
 def named(name):
-    return name + " (rescaled)" if name == "nvil-scaled" else name
+    return name + {"nvil-scaled": " (rescaled)", "stl-iwae": " (biased)"}.get(name, "")
 
 
 def at_base(rows, *varied):
@@ -155,28 +156,34 @@ def at_base(rows, *varied):
     return [r for r in rows if all(r[f] == base[f] for f in fixed)]
 
 
-def variance_samples(rows, out):
-    rows = noisy(rows)
-    if not rows:
-        return
-    rows = at_base(rows, "samples")
-    names = unique(r["estimator"] for r in rows)
-    look = styles(names)
-    figure, axes = panels(names)
-    ticks = sorted({r["samples"] for r in rows})
-    for ax, here in axes:
-        for name in here:
-            line = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["samples"])
-            ax.errorbar([r["samples"] for r in line], [r[NOISE] for r in line], yerr=bars(line, of=NOISE),
-                        label=named(name), **look[name])
-        ax.set(xscale="log", yscale="log", xlabel="samples K per example")
-        ax.set_xticks(ticks, [str(t) for t in ticks])
-        ax.minorticks_off()
-    axes[0][0].set_ylabel("variance of the encoder's gradient, nats²")
-    b = rows[0]
-    figure.suptitle(f"{b['stage']} of training, latent {b['latent']}, batch {b['batch']}", fontsize=10)
-    legend_below(figure, [ax for ax, _ in axes], 5)
-    save(figure, out, "variance_samples")
+def variance_over(field, label, title):
+    """A picture of the noise where that field is varied from the first point that was measured."""
+    def picture(rows, out):
+        rows = noisy(rows)
+        if not rows:
+            return
+        rows = at_base(rows, field)
+        names = unique(r["estimator"] for r in rows)
+        look = styles(names)
+        figure, axes = panels(names)
+        ticks = sorted({r[field] for r in rows})
+        for ax, here in axes:
+            for name in here:
+                line = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r[field])
+                ax.errorbar([r[field] for r in line], [r[NOISE] for r in line], yerr=bars(line, of=NOISE),
+                            label=named(name), **look[name])
+            ax.set(xscale="log", yscale="log", xlabel=label)
+            ax.set_xticks(ticks, [str(t) for t in ticks])
+            ax.minorticks_off()
+        axes[0][0].set_ylabel("variance of the encoder's gradient, nats²")
+        figure.suptitle(title.format(**rows[0]), fontsize=10)
+        legend_below(figure, [ax for ax, _ in axes], 5)
+        save(figure, out, f"variance_{field}")
+    return picture
+
+
+variance_samples = variance_over("samples", "samples K per example", "{stage} of training, latent {latent}, batch {batch}")
+variance_latent = variance_over("latent", "latent dimensions d", "{stage} of training, K = {samples}, batch {batch}")
 
 
 def efficiency(rows, out):
@@ -301,7 +308,7 @@ def main():
         sys.exit(f"plot_estimators.py: {arguments.folder / 'results.json'}: {error}")
     out = arguments.out or arguments.folder
     out.mkdir(parents=True, exist_ok=True)
-    for picture in (toy_functions, toy_dimension, variance_samples, efficiency, curves, snr):
+    for picture in (toy_functions, toy_dimension, variance_samples, variance_latent, efficiency, curves, snr):
         picture(rows, out)
 
 

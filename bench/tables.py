@@ -3,6 +3,7 @@
     python bench/tables.py kernels FILE.jsonl    # of cuvae-bench kernels --json
     python bench/tables.py step FILE.jsonl       # of cuvae-bench step --device cuda --json
     python bench/tables.py tests FILE.json ...   # of test programs with --gtest_output=json:FILE.json
+    python bench/tables.py estimators results.json [POINT]    # of cuvae-bench estimators; of one point alone
 """
 import json
 import sys
@@ -49,8 +50,78 @@ def tests(*paths):
     return table(["program", "tests", "failed", "skipped", "time"], rows), bad
 
 
+def interval(row, name):
+    if name not in row:
+        return ""
+    return f"{row[name]:.3g} ({row[name + '_low']:.3g} to {row[name + '_high']:.3g})"
+
+
+def point(r):
+    return (f"{r['stage']}, {r['layers']} hidden, latent {r['latent']}, K = {r['samples']}, batch {r['batch']}")
+
+
+def vae_table(rows):
+    return table(["estimator", "variance, nats²", "signal to noise", "bias", "draws", "time / pathwise",
+                  "variance / base", "variance x time / base"],
+                 [[r["estimator"], interval(r, "variance"), interval(r, "snr"),
+                   f"{r['bias']:.2g} ± {r['bias_error']:.2g}" if "bias" in r else "", str(r["draws"]),
+                   f"{r['time_ratio']:.3g}" if "time_ratio" in r else "", interval(r, "variance_ratio"),
+                   interval(r, "variance_time_ratio")] for r in rows])
+
+
+def cost_table(rows):
+    return table(["K", "estimator", "gradient, ms", "/ pathwise, quartiles", "backward pass, ms", "/ pathwise, 95%"],
+                 [[str(r["samples"]), r["estimator"], f"{r['gradient_ms']:.1f}", interval(r, "time_ratio"),
+                   f"{r['backward_ms']:.1f}", interval(r, "backward_ratio")] for r in rows])
+
+
+def curves_table(rows):
+    runs = {}
+    for r in rows:
+        runs.setdefault((r["estimator"], r["samples"]), []).append(r)
+    lines = []
+    for (name, samples), here in runs.items():
+        last = [r["last_loss"] for r in here if isinstance(r["last_loss"], (int, float))]
+        lines.append([name, str(samples), str(min(r["steps"][-1] for r in here)),
+                      f"{sum(r['seconds'][-1] for r in here) / len(here):.3g}",
+                      f"{sum(last) / len(last):.2f} ({min(last):.2f} to {max(last):.2f})" if last else "diverged"])
+    return table(["estimator", "K", "steps", "seconds", "-ELBO, nats: mean and range of the seeds"], lines)
+
+
+def snr_table(rows):
+    ks = sorted({r["samples"] for r in rows})
+    by = {}
+    for r in rows:
+        by.setdefault(r["estimator"], {})[r["samples"]] = r
+    return table(["signal to noise"] + [f"K = {k}" for k in ks],
+                 [[name] + [f"{here[k]['snr']:.3g}" if k in here else "" for k in ks] for name, here in by.items()])
+
+
+def estimators(path, only=None):
+    rows = json.loads(Path(path).read_text())
+    commits = ", ".join(dict.fromkeys(r["commit"][:7] for r in rows))
+    suites = {s: [r for r in rows if r["suite"] == s] for s in ("toy", "vae", "cost", "curves", "snr")}
+    points = {}
+    for r in suites["vae"]:
+        if "variance" in r:
+            points.setdefault(point(r), []).append(r)
+    if only:
+        return vae_table(points[only]) if only in points else sys.exit(f"tables.py: {only} is not one of {'; '.join(points)}")
+    text = f"{rows[0]['machine']}; commit {commits}\n"
+    known = [r for r in suites["toy"] if "exact_variance" in r and r["variance"] > 1e-9]
+    if known:
+        inside = sum(r["variance_low"] <= r["exact_variance"] <= r["variance_high"] for r in known)
+        text += f"\n## toy\n\n{inside} of {len(known)} variances lie within their 95% interval around what was measured.\n"
+    for name, here in points.items():
+        text += f"\n## vae: {name}\n\n" + vae_table(here)
+    for suite, make in (("cost", cost_table), ("curves", curves_table), ("snr", snr_table)):
+        if suites[suite]:
+            text += f"\n## {suite}\n\n" + make(suites[suite])
+    return text
+
+
 def main():
-    kinds = {"kernels": kernels, "step": step, "tests": tests}
+    kinds = {"kernels": kernels, "step": step, "tests": tests, "estimators": estimators}
     if len(sys.argv) < 3 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     result = kinds[sys.argv[1]](*sys.argv[2:])

@@ -212,16 +212,57 @@ TEST_F(EstimatorCommand, RefusesInOneLine) {
   other.data_dim = other.image_width = 9;
   Trainer(*backend, other, {}, 128).save(path("other"));
   for (const char* suite : {"vae", "cost"})
-    expect_failure(run(estimators(suite, {"--checkpoint", path("other")})), 1, "the model takes 9 values but");
+    expect_failure(run(estimators(suite, {"--checkpoint", path("other")})), 1,
+                   "examples have 784 values but the model's data_dim is 9");
+  const std::string one_file = data() + "/train-images-idx3-ubyte";
+  expect_failure(run(estimators("curves", {"--data", one_file})), 1, "curves needs a folder");
+  expect_failure(run(estimators("toy", {"--precision", "bf16"})), 2, "toy is in fp32 or tf32");
+}
+
+// What fails leaves the rest its place, and its name.
+TEST_F(EstimatorCommand, MeasuresTheRestWhereSomethingFails) {
+  const auto backend = make_backend("cpu", 1);
   VaeConfig small;
   small.encoder_hidden = small.decoder_hidden = {4};
   Trainer diverged(*backend, small, {}, 128);
   const float nan = std::nanf("");
   backend->upload(diverged.vae().params(), &nan, sizeof nan);
   diverged.save(path("diverged"));
-  EXPECT_NE(
-      run(estimators("vae", {"--checkpoint", path("diverged")})).err.find("diverged: has parameters that are not"),
-      std::string::npos);
+  const ProgramResult result = run(estimators("toy,vae", {"--estimators", "stl", "--checkpoint", path("diverged")}));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_NE(result.err.find("diverged: has parameters that are not finite"), std::string::npos) << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  EXPECT_NE(result.out.find("toy: variance"), std::string::npos);
+  EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
+}
+
+// A Gaussian model trained on values beyond [0, 1] meets such values, not their binarization.
+TEST_F(EstimatorCommand, MeasuresAtACheckpointOnItsOwnKindOfData) {
+  const auto backend = make_backend("cpu", 1);
+  std::vector<float> ramp(40 * 6);
+  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<float>(i % 7) - 3;
+  std::ofstream(path("ramp.npy")) << npy(1, npy_dict("<f4", "(40, 2, 3)"), float_bytes(ramp, std::endian::little));
+  VaeConfig model;
+  model.data_dim = 6, model.image_height = 2, model.image_width = 3, model.latent = 2;
+  model.encoder_hidden = model.decoder_hidden = {4};
+  model.likelihood = Likelihood::gaussian;
+  TrainConfig training;
+  training.binarize = Binarize::none;
+  Trainer(*backend, model, training, 128).save(path("gaussian"));
+  const Arguments arguments = estimators("vae", {"--estimators", "pathwise", "--draws", "10", "--data",
+                                                 path("ramp.npy"), "--checkpoint", path("gaussian")});
+  succeed(arguments);
+  double variance = 0;
+  for (const test::Json& record : json_lines(path("out/cells.jsonl")))
+    if (record.contains("variance")) {
+      EXPECT_EQ(record["draws"], 10);
+      variance = record["variance"];
+    }
+  EXPECT_GT(variance, 0);
+  training.binarize = Binarize::stochastic;
+  Trainer(*backend, model, training, 128).save(path("binary"));
+  expect_failure(run(estimators("vae", {"--data", path("ramp.npy"), "--checkpoint", path("binary")})), 1,
+                 "values lie outside [0, 1]");
 }
 
 }  // namespace

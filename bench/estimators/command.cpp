@@ -1,5 +1,6 @@
 #include "estimators/command.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -9,7 +10,7 @@
 namespace cuvae::bench {
 namespace {
 
-const std::vector<std::string> kSuites = {"toy", "vae", "curves", "snr", "cost"};
+const std::vector<std::string> kSuites = {"toy", "vae", "curves", "snr", "cost"}, kOfModels = {"vae", "curves", "cost"};
 
 void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::string>& names) {
   try {
@@ -17,7 +18,12 @@ void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::st
   } catch (const Error& error) {
     throw CLI::ValidationError("--estimators", error.what());
   }
-  if (o.suites.empty()) o.suites = kSuites;
+  const bool bf16 = o.precision == Precision::bf16;
+  if (o.suites.empty()) o.suites = bf16 ? kOfModels : kSuites;
+  for (const char* suite : {"toy", "snr"})
+    if (bf16 && std::count(o.suites.begin(), o.suites.end(), suite) > 0)
+      throw CLI::ValidationError("--precision", "the suite " + std::string(suite) + " is in fp32 or tf32, not in bf16");
+  if (bf16 && o.toy_only) throw CLI::ValidationError("--precision", "--toy is in fp32 or tf32, not in bf16");
   if (o.out.empty() && !o.toy_only) throw CLI::RequiredError("--out, or --toy");
   if (o.quick && app.count("--budget") == 0) o.budget = 0.04;
   if (o.quick && app.count("--draws") == 0) o.draws = 100;
@@ -28,6 +34,19 @@ void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::st
 
 }  // namespace
 
+void add_precision(CLI::App& command, Precision& precision) {
+  const auto set = [&precision](const std::string& name) {
+    try {
+      precision = parse<Precision>(name);
+    } catch (const Error& error) {
+      throw CLI::ValidationError("--precision", error.what());
+    }
+  };
+  command.add_option_function<std::string>("--precision", set, "Of products: fp32, tf32 or bf16")
+      ->type_name("NAME")
+      ->default_str("fp32");
+}
+
 std::function<int()> add_estimator_flags(CLI::App& app) {
   const auto o = std::make_shared<EstimatorOptions>();
   const auto names = std::make_shared<std::vector<std::string>>();
@@ -37,14 +56,15 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
       ->type_name("NAME")
       ->delimiter(',')
       ->check(CLI::IsMember(kSuites).description(""));
-  app.add_option("--estimators", *names, "Those alone (default: all); rloo for all its costs, rloo/joint for one")
+  app.add_option("--estimators", *names,
+                 "Those alone (default: all); rloo for all its costs and pairs, rloo/joint for one")
       ->type_name("NAME")
       ->delimiter(',');
   app.add_option("--data", o->data, "Folder of IDX files (default: $CUVAE_DATA, else data/mnist-10k)")
       ->type_name("PATH");
   app.add_option("--checkpoint", o->checkpoint, "Measure at this model, in place of those trained here")
       ->type_name("FILE");
-  app.add_option("--draws", o->draws, "Most gradients drawn in a cell")
+  app.add_option("--draws", o->draws, "Most gradients drawn in a cell of the suite vae")
       ->type_name("N")
       ->check(CLI::Range(Index{10}, Index{100000000}).description(""))
       ->default_str("2000");
@@ -54,16 +74,7 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
       ->default_str("0.5");
   app.add_option("--seed", o->seed, "Names all random numbers")->type_name("N")->default_str("0");
   app.add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->default_str(o->device);
-  const auto precision = [o](const std::string& name) {
-    try {
-      o->precision = parse<Precision>(name);
-    } catch (const Error& error) {
-      throw CLI::ValidationError("--precision", error.what());
-    }
-  };
-  app.add_option_function<std::string>("--precision", precision, "Of products: fp32, tf32 or bf16")
-      ->type_name("NAME")
-      ->default_str("fp32");
+  add_precision(app, o->precision);
   app.add_option("--threads", o->threads, "CPU threads")
       ->type_name("N")
       ->check(CLI::Range(1, 1024).description(""))

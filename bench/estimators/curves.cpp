@@ -32,7 +32,7 @@ Json curve(Context& c, const Variant& v, Index samples, std::uint64_t seed) {
   config.binarize = Binarize::none;
   choose(config, v);
   Trainer trainer(c.backend, model_for(*c.train, 1, c.width(), 20), config, c.train->rows());
-  Feed feed(c.backend, *c.train, kBatch, config.seed);
+  Feed feed(c.backend, *c.train, kBatch, Binarize::stochastic, config.seed);
   Json steps = Json::array(), times = Json::array(), losses = Json::array();
   double spent = 0;
   for (Index step = 0;; step += plan.every) {

@@ -48,9 +48,6 @@ Point base_point(const Context& c) {
   if (c.options.quick) base.samples = 2;
   if (c.options.checkpoint.empty()) return base;
   const VaeConfig model = read_checkpoint_info(c.options.checkpoint).model;
-  if (model.data_dim != c.train->cols())
-    throw Error(c.options.checkpoint + ": the model takes " + std::to_string(model.data_dim) + " values but " +
-                c.train->name() + " has examples of " + std::to_string(c.train->cols()));
   base.stage = "checkpoint", base.layers = static_cast<Index>(model.encoder_hidden.size());
   base.latent = model.latent;
   return base;
@@ -76,8 +73,14 @@ VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent
   return model;
 }
 
-Feed::Feed(Backend& backend, const Dataset& data, Index batch, std::uint64_t seed)
-    : backend_(backend), rows_(data.rows()), cols_(data.cols()), batch_(batch), type_(data.dtype()), seed_(seed) {
+Feed::Feed(Backend& backend, const Dataset& data, Index batch, Binarize binarize, std::uint64_t seed)
+    : backend_(backend),
+      rows_(data.rows()),
+      cols_(data.cols()),
+      batch_(batch),
+      binarize_(binarize),
+      type_(data.dtype()),
+      seed_(seed) {
   if (batch > rows_)
     throw Error(data.name() + ": has " + std::to_string(rows_) + " examples, fewer than a batch of " +
                 std::to_string(batch));
@@ -104,8 +107,8 @@ ConstView Feed::next() {
   backend_.upload(device_step_.data(), &step_, sizeof step_);
   const View x = x_.view(batch_, cols_, backend_.activation_type());
   const auto* step = device_step_.as<std::uint32_t>();
-  backend_.gather_batch({data_.data(), rows_, cols_, type_}, {order_.as<std::uint32_t>(), rows_, step},
-                        Binarize::stochastic, {seed_, Stream::binarize, step}, x);
+  backend_.gather_batch({data_.data(), rows_, cols_, type_}, {order_.as<std::uint32_t>(), rows_, step}, binarize_,
+                        {seed_, Stream::binarize, step}, x);
   ++step_;
   return x;
 }
@@ -139,7 +142,7 @@ void Models::train(const Point& point, const std::filesystem::path& path) {
   config.seed = c.seed(3);
   config.binarize = Binarize::none;  // the feed has done it
   Trainer trainer(c.backend, model_for(*c.train, point.layers, c.width(), point.latent), config, c.train->rows());
-  Feed feed(c.backend, *c.train, config.batch, config.seed);
+  Feed feed(c.backend, *c.train, config.batch, Binarize::stochastic, config.seed);
   const Index steps = steps_of(c, point.stage);
   std::printf("training %s for %d steps\n", path.filename().c_str(), static_cast<int>(steps));
   for (Index i = 0; i < steps; ++i) trainer.step(feed.next());
@@ -200,7 +203,7 @@ std::unique_ptr<Trainer> Models::trainer(const Point& point, const Variant& vari
 
 void Models::fit_baseline(Trainer& trainer) {
   if (!is_nvil(trainer.config().estimator)) return;
-  Feed feed(context_.backend, *context_.train, trainer.config().batch, context_.seed(11));
+  Feed feed(context_.backend, *context_.train, trainer.config().batch, context_.binarize, context_.seed(11));
   for (Index i = 0; i < fit_steps(trainer.config().batch); ++i) {
     trainer.set_step(0x40000000u + static_cast<std::uint32_t>(i));  // noise that no draw has
     trainer.fit_baseline(feed.next());
@@ -211,11 +214,11 @@ double Models::fit_seconds(const Point& point, Estimator e) const {
   return is_nvil(e) ? 1.3 * static_cast<double>(fit_steps(point.batch)) * gradient_seconds(context_, point, e) : 0.0;
 }
 
-// The first rows of the training data in a fixed order, binarized once.
+// Rows of the training data, the same in every run, binarized once.
 ConstView Models::batch(Index rows) {
   const DType type = context_.backend.activation_type();
   if (x_ && rows == x_rows_) return x_.view(rows, context_.train->cols(), type);
-  Feed feed(context_.backend, *context_.train, rows, context_.seed(4));
+  Feed feed(context_.backend, *context_.train, rows, context_.binarize, context_.seed(4));
   const ConstView x = feed.next();
   x_ = context_.backend.allocate(static_cast<std::size_t>(x.size()) * size_of(x.dtype));
   std::vector<char> host(x_.bytes());

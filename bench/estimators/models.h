@@ -16,8 +16,7 @@ struct Point {
   Json json() const;
 };
 
-/// Where one factor at a time is varied from; a checkpoint's own shape where one is given. Throws Error where it takes
-/// other data.
+/// Where one factor at a time is varied from; a checkpoint's own shape where one is given.
 Point base_point(const Context& context);
 /// Expected, of one gradient.
 double gradient_seconds(const Context& context, const Point& point, Estimator estimator);
@@ -54,13 +53,14 @@ class Models {
 /// The run's steps from the bytes of the data, without an epoch's remainder; for training loops with their own clock.
 class Feed {
  public:
-  Feed(Backend& backend, const Dataset& data, Index batch, std::uint64_t seed);
-  /// Binarized anew in each step.
+  Feed(Backend& backend, const Dataset& data, Index batch, Binarize binarize, std::uint64_t seed);
+  /// Where binarized by chance, anew in each step.
   ConstView next();
 
  private:
   Backend& backend_;
   Index rows_, cols_, batch_;
+  Binarize binarize_;
   DType type_;
   std::uint64_t seed_;
   Buffer data_, order_, x_, device_step_;

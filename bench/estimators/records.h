@@ -21,7 +21,6 @@ class Records {
   Records(std::filesystem::path folder, Json settings);
 
   bool has(const std::string& key) const { return place_.contains(key); }
-  const Json& at(const std::string& key) const { return all_[place_.at(key)]; }
   const std::vector<Json>& all() const { return all_; }
   const std::filesystem::path& folder() const { return folder_; }
   /// Appends a line and hands it to the system. Throws Error when the disk is full, or a measurement is not a number.

@@ -152,7 +152,7 @@ void print_vae(const std::vector<Json>& rows) {
 
 void print_cost(const std::vector<Json>& rows) {
   std::printf("\ncost: time beside pathwise with the same K\n%3s %6s %-26s %12s %12s %22s %22s\n", "K", "batch",
-              "estimator", "gradient ms", "backward ms", "gradient x", "backward x");
+              "estimator", "gradient ms", "backward ms", "gradient x, quartiles", "backward x, 95%");
   for (const Json& r : rows)
     if (r["suite"] == "cost")
       std::printf("%3s %6s %-26s %12s %12s %22s %22s\n", cell(r, "samples").c_str(), cell(r, "batch").c_str(),
@@ -221,6 +221,11 @@ void write_csv(const std::filesystem::path& path, const std::vector<Json>& rows)
 }
 
 }  // namespace
+
+void add_variance(Json& row, const Interval& variance) {
+  row["variance"] = variance.mean, row["variance_error"] = variance.error;
+  row["variance_low"] = variance.low(), row["variance_high"] = variance.high();
+}
 
 void add_snr(Json& row, const Interval& norm, const Interval& variance) {
   const auto snr = [&](double n) { return variance.mean > 0 ? std::sqrt(std::max(0.0, n) / variance.mean) : 0.0; };

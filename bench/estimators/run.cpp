@@ -4,7 +4,8 @@
 #include <cstdlib>
 
 #include "cli/stop_signals.h"
-#include "estimators/suite.h"
+#include "estimators/models.h"
+#include "resident_data.h"
 
 namespace cuvae::bench {
 namespace {
@@ -49,13 +50,29 @@ Json provenance_of(const EstimatorOptions& o, const Backend& backend, const Json
           {"settings", hexadecimal(hash_of(settings.dump()))}};
 }
 
+// What the suites need of it; every batch is as the model was trained on.
 void open_data(Context& context) {
   const EstimatorOptions& o = context.options;
-  bool needed = false;
-  for (const std::string& suite : o.suites) needed = needed || suite == "vae" || suite == "cost" || suite == "curves";
-  if (!needed) return;
+  const auto among = [&](const char* suite) { return std::count(o.suites.begin(), o.suites.end(), suite) > 0; };
+  if (!among("vae") && !among("cost") && !among("curves")) return;
   context.train = Dataset::open(o.data, Split::train);
-  context.test = Dataset::open(o.data, Split::test);
+  VaeConfig model = model_for(*context.train, 1, context.width(), 20);
+  if (among("curves")) {
+    if (!std::filesystem::is_directory(o.data))
+      throw Error(o.data + ": is one file; the suite curves needs a folder of training and test images");
+    context.test = Dataset::open(o.data, Split::test);
+    check_data_fits(*context.train, model, Binarize::stochastic);
+    check_data_fits(*context.test, model, Binarize::stochastic);
+  }
+  if (!o.checkpoint.empty()) {
+    const CheckpointInfo info = read_checkpoint_info(o.checkpoint);
+    model = info.model, context.binarize = info.training.binarize;
+  }
+  try {
+    check_data_fits(*context.train, model, context.binarize);
+  } catch (const Error& error) {
+    throw Error((o.checkpoint.empty() ? "" : o.checkpoint + ": ") + error.what());
+  }
   measure_speed(context);
 }
 
@@ -73,8 +90,9 @@ std::string hash_of(const std::vector<Variant>& variants) {
   return hexadecimal(hash_of(names)).substr(0, 8);
 }
 
-bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
-               const std::atomic<bool>& stop) {
+Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
+                  const std::atomic<bool>& stop) {
+  Outcome outcome;
   double expected = 0, done = 0, spent = 0;
   std::size_t left = 0;
   for (const Cell& cell : cells)
@@ -86,26 +104,32 @@ bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& pro
   for (const Cell& cell : cells) {
     ++n;
     if (records.has(cell.key)) continue;
-    if (stop) return false;
+    if ((outcome.stopped = stop)) return outcome;
     const double begin = now();
     Json record = provenance;
     record["suite"] = cell.suite;
     record["key"] = cell.key;
-    Json found = cell.measure();
-    if (found.is_array())
-      record["rows"] = std::move(found);
-    else
-      record.update(found);
-    record["wall_seconds"] = now() - begin;
-    record["expected_seconds"] = cell.seconds;
-    records.add(std::move(record));
+    const char* failed = "";
+    try {
+      Json found = cell.measure();
+      if (found.is_array())
+        record["rows"] = std::move(found);
+      else
+        record.update(found);
+      record["wall_seconds"] = now() - begin;
+      record["expected_seconds"] = cell.seconds;
+    } catch (const Error& error) {
+      outcome.failures.push_back(cell.key + ": " + error.what());
+      failed = "  failed";
+    }
+    if (*failed == '\0') records.add(std::move(record));
     // What is left scales by how the expectation fared so far.
     done += cell.seconds, spent = now() - start;
-    std::printf("[%zu/%zu] %s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(), clock(spent).c_str(),
-                clock(done > 0 ? (expected - done) * spent / done : 0).c_str());
+    std::printf("[%zu/%zu] %s%s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(), failed,
+                clock(spent).c_str(), clock(done > 0 ? (expected - done) * spent / done : 0).c_str());
     std::fflush(stdout);
   }
-  return true;
+  return outcome;
 }
 
 int run_estimators(EstimatorOptions& options) {
@@ -126,10 +150,18 @@ int run_estimators(EstimatorOptions& options) {
   const Json settings = settings_of(options, *backend);
   Records records(options.out, settings);  // after all that can be wrong with the settings
   std::printf("%s: %s\n", backend->name().c_str(), backend->description().c_str());
+  const Json provenance = provenance_of(options, *backend, settings);
+  const auto others = std::count_if(records.all().begin(), records.all().end(), [&](const Json& record) {
+    return record.value("commit", Json()) != provenance.at("commit");
+  });
+  if (others > 0) std::printf("%d of the measurements there are of another commit\n", static_cast<int>(others));
   const cli::StopSignals signals;
-  const bool finished = run_cells(cells, records, provenance_of(options, *backend, settings), *signals.flag());
+  const Outcome outcome = run_cells(cells, records, provenance, *signals.flag());
   report(records);
-  if (finished) return 0;
+  if (!outcome.failures.empty())
+    throw Error(std::to_string(outcome.failures.size()) +
+                " of the measurements failed; the first: " + outcome.failures[0]);
+  if (!outcome.stopped) return 0;
   std::printf("stopped; the same command goes on where it stopped\n");
   return signals.exit_code();
 }

@@ -1,15 +1,13 @@
 // The suite "snr": Rainforth et al. 2018, figure 2: signal to noise of the encoder's gradient against K. Their model:
 // z ~ N(0, I) in 20 dimensions, x ~ N(z, I), q(z|x) = N(A x + b, 2/3 I), parameters near the best ones.
-#include <algorithm>
 #include <cmath>
 
-#include "estimators/statistics.h"
-#include "estimators/suite.h"
+#include "estimators/variance.h"
 
 namespace cuvae::bench {
 namespace {
 
-constexpr Index kDim = 20, kBatch = 64;
+constexpr Index kDim = 20, kBatch = 64, kMostDraws = 2000000;
 constexpr double kPerturbation = 0.01;  // standard deviation of what is added to the best parameters, as in the paper
 
 std::vector<float> normals(Backend& backend, Index count, std::uint64_t seed) {
@@ -63,53 +61,11 @@ Json measure(Context& c, const Variant& v, Index K) {
   c.backend.upload(x.data(), pixels.data(), x.bytes());
 
   // The bias's first half: the gradient by b.
-  const Index offset = parameter(trainer.vae(), "encoder.0.bias").offset;
-  constexpr std::size_t kGroups = 20;
-  std::vector<double> host(1 + 2 * kDim), traces;
-  std::vector<std::vector<double>> means(kGroups, std::vector<double>(kDim)), gram;
-  const Buffer acc = c.backend.allocate(host.size() * sizeof(double));
-  std::uint32_t step = 0;
-  const auto draws = [&](Index count) {
-    for (Index i = 0; i < count; ++i) {
-      trainer.set_step(step++);
-      const ConstView g = trainer.gradient(x.view(kBatch, kDim));
-      c.backend.moments({g.f32() + offset, 1, kDim, DType::f32}, acc.as<double>());
-    }
-    c.backend.synchronize();
-  };
-  draws(2);
-  const double begin = now();
-  draws(4);
-  const double each = (now() - begin) / 4;
-  const Index in_group =
-      std::max<Index>(2, static_cast<Index>(std::min(c.options.budget / each, 2e6) / static_cast<double>(kGroups)));
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    c.backend.zero(acc.data(), acc.bytes());
-    draws(in_group);
-    c.backend.download(host.data(), acc.data(), acc.bytes());
-    double trace = 0;
-    for (std::size_t i = 0; i < kDim; ++i)
-      means[g][i] = host[1 + i], trace += host[1 + kDim + i] / static_cast<double>(in_group - 1);
-    traces.push_back(trace);
-  }
-  for (const auto& left : means) {
-    gram.emplace_back();
-    for (const auto& right : means) {
-      double sum = 0;
-      for (std::size_t i = 0; i < kDim; ++i) sum += left[i] * right[i];
-      gram.back().push_back(sum);
-    }
-  }
-  const Interval trace = group_interval(traces), norm = squared_norm(gram);
-  Json row = {{"estimator", v.name()},
-              {"samples", K},
-              {"batch", kBatch},
-              {"draws", in_group * Index{kGroups}},
-              {"variance", trace.mean},
-              {"variance_error", trace.error},
-              {"variance_low", trace.low()},
-              {"variance_high", trace.high()}};
-  add_snr(row, norm, trace);
+  const Slice b{parameter(trainer.vae(), "encoder.0.bias").offset, kDim};
+  const GradientDraws g = draw_gradients(c.backend, trainer, x.view(kBatch, kDim), b, {kMostDraws, c.options.budget});
+  Json row = {{"estimator", v.name()}, {"samples", K}, {"batch", kBatch}, {"draws", g.draws}};
+  add_variance(row, g.trace);
+  add_snr(row, g.norm(), g.trace);
   return row;
 }
 

@@ -81,8 +81,9 @@ Interval log_log_slope(const std::vector<LogPoint>& points) {
     xx += weight(p) * std::pow(std::log(p.x) - mx, 2), xy += weight(p) * (std::log(p.x) - mx) * (std::log(p.y) - my);
   const double slope = xy / xx, degrees = static_cast<double>(points.size()) - 2;
   for (const LogPoint& p : points) chi2 += weight(p) * std::pow(std::log(p.y) - my - slope * (std::log(p.x) - mx), 2);
-  const double error = std::sqrt((degrees > 0 ? std::max(1.0, chi2 / degrees) : 1.0) / xx);
-  return {slope, error, 1.959964 * error};
+  const bool scattered = degrees > 0 && chi2 > degrees;  // then the errors come from the points themselves
+  const double error = std::sqrt((scattered ? chi2 / degrees : 1.0) / xx);
+  return {slope, error, (scattered ? student_quantile(static_cast<int>(degrees)) : 1.959964) * error};
 }
 
 Interval squared_norm(const Matrix& gram) {

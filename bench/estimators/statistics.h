@@ -36,7 +36,7 @@ struct LogPoint {
   double error = 0;  ///< of log y: the standard error of y over y
 };
 /// The slope of log y over log x, points weighted by 1 / error^2, and its 95% interval: wider by the root of chi^2 over
-/// its degrees where the points scatter by more than their errors. NaN for fewer than two points.
+/// its degrees, and by Student's t, where the points scatter by more than their errors. NaN for fewer than two points.
 Interval log_log_slope(const std::vector<LogPoint>& points);
 
 /// Groups' mean vectors as their inner products: |mean|^2 without the noise that estimating the mean adds, which is in

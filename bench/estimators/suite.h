@@ -36,6 +36,7 @@ struct Context {
   std::optional<Dataset> train = {}, test = {};  ///< for suites that need data
   double gradient_seconds = 1e-4;                ///< of a gradient, besides
   double row_seconds = 1e-5;                     ///< of each of the (1 + K) B rows that it takes through a network
+  Binarize binarize = Binarize::stochastic;      ///< of the model's batches
   std::set<std::string> counted = {};            ///< models whose training is in a cell's expected time
 
   Index width() const { return options.quick ? 64 : 400; }  ///< of hidden layers
@@ -58,6 +59,7 @@ std::uint64_t hash_of(std::string_view text);
 /// Short and for keys: whoever is measured beside whom.
 std::string hash_of(const std::vector<Variant>& variants);
 
+void add_variance(Json& row, const Interval& variance);
 /// The row's signal to noise from |mean|^2 and the variance, with the interval of the former, the noisier by far.
 void add_snr(Json& row, const Interval& squared_norm, const Interval& variance);
 
@@ -73,8 +75,13 @@ void measure_speed(Context& context);
 /// The line of the three exact numbers beside what the library draws.
 void print_seed_example(Context& context);
 
-/// Runs what is not recorded yet; returns whether it came to the end rather than being stopped.
-bool run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance, const std::atomic<bool>& stop);
+struct Outcome {
+  bool stopped = false;
+  std::vector<std::string> failures;  ///< "key: what was wrong"
+};
+/// Runs what is not recorded yet. A cell that cannot be measured does not keep the others from it.
+Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
+                  const std::atomic<bool>& stop);
 
 /// The tables on the terminal; results.csv and results.json.
 void report(const Records& records);

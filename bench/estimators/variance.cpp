@@ -21,13 +21,16 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
-Index encoder_size(const ParameterLayout& layout) {
-  for (const Parameter& p : layout.parameters())
-    if (!p.name.starts_with("encoder.")) return p.offset;
-  return layout.size();
-}
+// Gradients thrown away first, for a running mean to come to rest.
+Index settling_draws(Estimator e) { return e == Estimator::score_mean || is_nvil(e) ? 30 : 1; }
 
 }  // namespace
+
+Slice encoder_of(const ParameterLayout& layout) {
+  for (const Parameter& p : layout.parameters())
+    if (!p.name.starts_with("encoder.")) return {0, p.offset};
+  return {0, layout.size()};
+}
 
 std::vector<std::vector<double>> products(const std::vector<std::vector<float>>& a,
                                           const std::vector<std::vector<float>>& b) {
@@ -37,17 +40,14 @@ std::vector<std::vector<double>> products(const std::vector<std::vector<float>>&
   return result;
 }
 
-Index settling_draws(Estimator e) { return e == Estimator::score_mean || is_nvil(e) ? 30 : 1; }
-
 double draw_seconds(Estimator e, double each, const DrawLimits& limits) {
   const double most = std::min(limits.seconds, each * static_cast<double>(limits.most));
   return std::max(most, each * static_cast<double>(kFewest * kFewestGroups)) +
          each * static_cast<double>(kTrials + settling_draws(e));
 }
 
-GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, const DrawLimits& limits) {
-  const Index size = encoder_size(trainer.vae().layout());
-  const std::size_t n = static_cast<std::size_t>(size);
+GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Slice slice, const DrawLimits& limits) {
+  const std::size_t n = static_cast<std::size_t>(slice.size);
   const Buffer acc = backend.allocate((1 + 2 * n) * sizeof(double));
   std::uint32_t step = 0;
   const auto draw = [&] {
@@ -61,7 +61,7 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
     backend.zero(acc.data(), acc.bytes());
     for (Index i = 0; i < draws; ++i) {
       const ConstView g = draw();
-      backend.moments({g.data, 1, size, g.dtype}, acc.as<double>());
+      backend.moments({g.f32() + slice.offset, 1, slice.size}, acc.as<double>());
     }
     backend.synchronize();
   };
@@ -71,9 +71,9 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
     accumulate(1);
     each = std::min(each, now() - begin);
   }
-  const Index affordable = static_cast<Index>(limits.seconds / each);
+  const Index affordable = std::min(limits.most, static_cast<Index>(limits.seconds / each));
   const Index groups = std::clamp(affordable / kFewest, kFewestGroups, kGroups);
-  const Index in_group = std::max(kFewest, std::min(affordable, limits.most) / groups);
+  const Index in_group = std::max(kFewest, affordable / groups);
 
   GradientDraws result;
   result.draws = groups * in_group;
@@ -82,13 +82,15 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, co
   for (Index g = 0; g < groups; ++g) {
     accumulate(in_group);
     backend.download(host.data(), acc.data(), acc.bytes());
-    result.means.emplace_back(host.begin() + 1, host.begin() + 1 + size);
+    result.means.emplace_back(host.begin() + 1, host.begin() + 1 + slice.size);
     traces.push_back(0);
     std::size_t layer = 0;
     for (const Parameter& p : trainer.vae().layout().parameters()) {
-      if (p.offset >= size) break;
+      const Index begin = std::max(p.offset, slice.offset),
+                  end = std::min(p.offset + p.size(), slice.offset + slice.size);
+      if (begin >= end) continue;
       double sum = 0;
-      for (Index i = p.offset; i < p.offset + p.size(); ++i) sum += host[1 + n + static_cast<std::size_t>(i)];
+      for (Index i = begin; i < end; ++i) sum += host[1 + n + static_cast<std::size_t>(i - slice.offset)];
       sum /= static_cast<double>(in_group - 1);
       if (g == 0) result.layers.emplace_back(p.name, Interval{}), by_layer.emplace_back();
       by_layer[layer++].push_back(sum);

@@ -5,12 +5,12 @@
 
 namespace cuvae::bench {
 
-/// The encoder's gradient over independent groups of draws.
+/// A slice of the gradient over independent groups of draws.
 struct GradientDraws {
   Index draws = 0;
-  Interval trace;                                        ///< sum of the variances of the encoder's parameters
-  std::vector<std::pair<std::string, Interval>> layers;  ///< the same of each of its arrays
-  std::vector<std::vector<float>> means;                 ///< of each group, [encoder's parameters]
+  Interval trace;                                        ///< sum of the variances of the slice's parameters
+  std::vector<std::pair<std::string, Interval>> layers;  ///< the same of each array in it
+  std::vector<std::vector<float>> means;                 ///< of each group, [slice]
   std::vector<std::vector<double>> gram;                 ///< inner products of the means
 
   Interval norm() const { return squared_norm(gram); }
@@ -21,15 +21,19 @@ struct DrawLimits {
   double seconds = 1;  ///< beyond the least number: two draws in each of at least five groups
 };
 
+/// Of the arena of parameters.
+struct Slice {
+  Index offset = 0, size = 0;
+};
+Slice encoder_of(const ParameterLayout& layout);
+
 /// Every inner product of a's groups' means with b's.
 std::vector<std::vector<double>> products(const std::vector<std::vector<float>>& a,
                                           const std::vector<std::vector<float>>& b);
 
 /// Of a trainer at its model; a baseline that learns has learned. Throws Error where the gradient is not finite.
-GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, const DrawLimits& limits);
+GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Slice slice, const DrawLimits& limits);
 
-/// Gradients thrown away first, for a running mean to come to rest.
-Index settling_draws(Estimator e);
 /// How long draw_gradients takes, at so many seconds each.
 double draw_seconds(Estimator e, double each, const DrawLimits& limits);
 
