@@ -1,6 +1,7 @@
 // The benchmark of the estimators: its statistics against exact values, its exact formulas against published ones, and
 // the program as a user starts it.
 #include <cmath>
+#include <sstream>
 
 #include "cli_test.h"
 #include "estimators/records.h"
@@ -156,6 +157,12 @@ TEST(EstimatorRecords, GoOnBehindALineThatWasCutShort) {
 
 class EstimatorCommand : public CliTest {
  protected:
+  static std::string reversed_lines(const std::string& text) {
+    std::istringstream lines(text);
+    std::string reversed;
+    for (std::string line; std::getline(lines, line);) reversed = line + "\n" + reversed;
+    return reversed;
+  }
   Arguments estimators(const std::string& suite, const Arguments& more = {}) const {
     if (std::find(more.begin(), more.end(), "--data") != more.end())
       return Arguments{"estimators", "--quick", "--suite", suite, "--out", path("out")} + more;
@@ -181,6 +188,11 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
   EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
   EXPECT_NE(succeed(arguments).find(" 0 to measure"), std::string::npos);
   EXPECT_EQ(read_bytes(path("out/cells.jsonl")), cells);
+  const std::string results = read_bytes(path("out/results.csv"));
+  std::filesystem::resize_file(path("out/cells.jsonl"), 0);
+  std::ofstream(path("out/cells.jsonl")) << reversed_lines(cells);
+  succeed(arguments);
+  EXPECT_EQ(read_bytes(path("out/results.csv")), results);
   // Others are measured beside them, and timed.
   succeed(estimators("vae", {"--estimators", "pathwise,stl"}));
   std::set<std::string> timed;

@@ -27,8 +27,9 @@ std::string key_of(const Json& r, const std::string& estimator) {
 }
 std::string key_of(const Json& r) { return key_of(r, r["estimator"].get<std::string>()); }
 
-// All rows; of an estimator that was timed again beside others, the last.
-std::vector<Json> all_rows(const Records& records) {
+// All rows, in the order of the cells, whenever they were measured, then those of other cells; of an estimator that was
+// timed again beside others, the last.
+std::vector<Json> all_rows(const Records& records, const std::vector<Cell>& cells) {
   std::vector<Json> rows;
   std::map<std::string, std::size_t> timed;
   for (const Json& record : records.all())
@@ -43,6 +44,13 @@ std::vector<Json> all_rows(const Records& records) {
       else
         rows[place->second] = std::move(row);
     }
+  std::map<std::string, std::size_t> number;
+  for (const Cell& cell : cells) number.try_emplace(cell.key, number.size());
+  const auto place = [&](const Json& row) {
+    const auto found = number.find(row["key"].get<std::string>());
+    return found == number.end() ? number.size() : found->second;
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const Json& a, const Json& b) { return place(a) < place(b); });
   return rows;
 }
 
@@ -233,8 +241,8 @@ void add_snr(Json& row, const Interval& norm, const Interval& variance) {
   row["snr"] = snr(norm.mean), row["snr_low"] = snr(norm.low()), row["snr_high"] = snr(norm.high());
 }
 
-void report(const Records& records) {
-  std::vector<Json> rows = all_rows(records);
+void report(const Records& records, const std::vector<Cell>& cells) {
+  std::vector<Json> rows = all_rows(records, cells);
   join(rows);
   const std::pair<const char*, void (*)(const std::vector<Json>&)> tables[] = {
       {"toy", print_toy}, {"vae", print_vae}, {"cost", print_cost}, {"curves", print_curves}, {"snr", print_snr}};

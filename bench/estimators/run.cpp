@@ -157,7 +157,7 @@ int run_estimators(EstimatorOptions& options) {
   if (others > 0) std::printf("%d of the measurements there are of another commit\n", static_cast<int>(others));
   const cli::StopSignals signals;
   const Outcome outcome = run_cells(cells, records, provenance, *signals.flag());
-  report(records);
+  report(records, cells);
   if (!outcome.failures.empty())
     throw Error(std::to_string(outcome.failures.size()) +
                 " of the measurements failed; the first: " + outcome.failures[0]);

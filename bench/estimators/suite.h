@@ -83,8 +83,8 @@ struct Outcome {
 Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& provenance,
                   const std::atomic<bool>& stop);
 
-/// The tables on the terminal; results.csv and results.json.
-void report(const Records& records);
+/// The tables on the terminal; results.csv and results.json. In the order of the cells.
+void report(const Records& records, const std::vector<Cell>& cells);
 
 /// Everything that --device, --suite and the rest ask for; the exit code.
 int run_estimators(EstimatorOptions& options);
