@@ -15,6 +15,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 
 # Okabe and Ito's colours, told apart by colour-blind readers, black in place of yellow; markers tell them apart again.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
@@ -59,7 +60,9 @@ def panels(names):
     return figure, list(zip(grid[0], present.values()))
 
 
-def plain_ticks(axis):
+def plain_ticks(axis, at=None):
+    if at:
+        axis.set_major_locator(matplotlib.ticker.FixedLocator(at))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("")
 
@@ -187,8 +190,9 @@ variance_latent = variance_over("latent", "latent dimensions d", "{stage} of tra
 
 
 def efficiency(rows, out):
-    """At the base point, and where K is odd there, pairs at the point beside it."""
-    rows = [r for r in noisy(rows) if "gradient_ms" in r]
+    """At the base point, and where K is odd there, pairs at the point beside it. Times are those beside pathwise in the
+    same turn, whatever the machine did in between."""
+    rows = [r for r in noisy(rows) if "time_ratio" in r]
     if not rows:
         return
     here = at_base(rows)
@@ -203,15 +207,19 @@ def efficiency_at(rows, out, picture):
     figure, ax = plt.subplots(figsize=(6.4, 5), layout="constrained")
     for n, r in enumerate(rows, 1):
         style = look[r["estimator"]]
-        ax.errorbar([r["gradient_ms"]], [r[NOISE]], yerr=bars([r], of=NOISE), linestyle="none", color=style["color"],
+        ax.errorbar([r["time_ratio"]], [r[NOISE]], yerr=bars([r], of=NOISE), linestyle="none", color=style["color"],
                     marker=style["marker"], label=f"{n}  {named(r['estimator'])}")
-    ax.set(xscale="log", yscale="log", xlabel="time of a gradient, ms", ylabel="variance of the encoder's gradient, nats²")
-    plain_ticks(ax.xaxis)
+    times = [r["time_ratio"] for r in rows]
+    pathwise = next((f" ({r['gradient_ms']:.2g} ms)" for r in rows if r["estimator"] == "pathwise"), "")
+    ax.set(xscale="log", yscale="log", xlabel=f"time of a gradient, beside that of pathwise{pathwise}",
+           ylabel="variance of the encoder's gradient, nats²", xlim=(0.8 * min(times), 1.3 * max(times)))
+    close = max(times) < 2 * min(times)
+    plain_ticks(ax.xaxis, [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3] if close else [0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 30, 50, 100])
     place_numbers(figure, ax, rows, look)
     limits = ax.get_xlim(), ax.get_ylim()
     for name, line in (("pathwise", ":"), ("iwae", "--")):  # of the ELBO and of the bound
         for base in (r for r in rows if r["estimator"] == name):
-            cost = base[NOISE] * base["gradient_ms"]
+            cost = base[NOISE] * base["time_ratio"]
             ax.plot(limits[0], [cost / t for t in limits[0]], color="grey", linewidth=1, linestyle=line,
                     label=f"variance × time of {name}")
     ax.set(xlim=limits[0], ylim=limits[1])
@@ -225,7 +233,7 @@ def efficiency_at(rows, out, picture):
 def place_numbers(figure, ax, rows, look):
     """Numbers beside the points, moved to where they hide neither a point nor each other."""
     figure.canvas.draw()
-    points = [ax.transData.transform((r["gradient_ms"], r[NOISE])) for r in rows]
+    points = [ax.transData.transform((r["time_ratio"], r[NOISE])) for r in rows]
     taken, unit = list(points), figure.dpi / 72
     for n, (r, (x, y)) in enumerate(zip(rows, points), 1):
         spots = [(dx, dy) for reach in (11, 19, 28, 38) for dx, dy in
@@ -235,7 +243,7 @@ def place_numbers(figure, ax, rows, look):
                                         for a, b in taken)]
         dx, dy = (free or spots)[0]
         taken.append((x + dx * unit, y + dy * unit))
-        ax.annotate(str(n), (r["gradient_ms"], r[NOISE]), (dx, dy), textcoords="offset points", ha="center",
+        ax.annotate(str(n), (r["time_ratio"], r[NOISE]), (dx, dy), textcoords="offset points", ha="center",
                     va="center", fontsize=8, color=look[r["estimator"]]["color"],
                     arrowprops=dict(arrowstyle="-", linewidth=0.5, color="grey") if max(abs(dx), abs(dy)) > 15 else None)
 
@@ -248,6 +256,7 @@ def curves(rows, out):
         if not rows:
             return
         figure, axes = panels(names)
+        worst, beyond = 0, []
         for ax, here in axes:
             for name in here:
                 runs = [r for r in rows if r["estimator"] == name]
@@ -258,18 +267,24 @@ def curves(rows, out):
                     continue
                 n = len(runs)
                 xs, ys = [sum(p[:n]) / n for p in points], [p[n:] for p in points]
+                if sum(ys[-1]) > sum(ys[0]):
+                    beyond.append(f"{name} (ends at {min(ys[-1]):.0f} to {max(ys[-1]):.0f})")
+                else:
+                    worst = max(worst, *map(max, ys))
                 ax.plot(xs, [sum(y) / n for y in ys], label=f"{name}, K = {runs[0]['samples']}", markevery=2, **look[name])
                 ax.fill_between(xs, [min(y) for y in ys], [max(y) for y in ys], color=look[name]["color"], alpha=0.2,
                                 linewidth=0)
             ax.set(xlabel=label, yscale="log")
             if by == "seconds":
                 ax.set_xscale("log")
-                plain_ticks(ax.xaxis)
-            ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_formatter("{x:g}")
+                plain_ticks(ax.xaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500])
+            plain_ticks(ax.yaxis, [80, 90, 100, 110, 120, 130, 150, 170, 200, 250, 300, 400, 500, 700, 1000])
+        if worst:
+            axes[0][0].set_ylim(top=1.05 * worst)
         axes[0][0].set_ylabel("held-out −ELBO, nats")
         seeds = len({r["run"] for r in rows})
-        figure.suptitle(f"mean and range over {seeds} seeds" if seeds > 1 else "one seed", fontsize=10)
+        title = f"mean and range over {seeds} seeds" if seeds > 1 else "one seed"
+        figure.suptitle(title + ("; beyond the picture: " + ", ".join(beyond) if beyond else ""), fontsize=10)
         legend_below(figure, [ax for ax, _ in axes], 4)
         save(figure, out, f"curves_{by}")
 
