@@ -77,6 +77,9 @@ void gemm(int threads, Op op_a, Op op_b, Index m, Index n, Index k, const float*
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
   const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(threads, m, n);
   std::atomic<dnnl_status_t> status{dnnl_success};
+#if defined(CUVAE_STD_THREADS)
+  threads = 1;  // ThreadSanitizer would report what OpenMP keeps of other threads
+#endif
   // Not oneDNN's own threads: their signals would have to be held, too.
   parallel_chunks(threads, grid.rows * grid.cols, 1, [&](Index part, Index, Index) {
     const Index i = part / grid.cols, j = part % grid.cols;

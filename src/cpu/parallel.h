@@ -46,10 +46,11 @@ void parallel_chunks(int threads, Index n, Index chunk, F f) {
   const int team = static_cast<int>(std::min<Index>(threads, chunks));
 #if defined(CUVAE_STD_THREADS)  // ThreadSanitizer understands std::thread, not OpenMP's barriers
   std::vector<std::thread> workers;
-  for (int t = 0; t < team; ++t)
-    workers.emplace_back([&, t] {
-      for (Index c = t; c < chunks; c += team) run(c);
-    });
+  const auto share = [&](Index first) {
+    for (Index c = first; c < chunks; c += team) run(c);
+  };
+  if (team <= 1) return share(0);
+  for (int t = 0; t < team; ++t) workers.emplace_back(share, t);
   for (std::thread& w : workers) w.join();
 #else
 #pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
