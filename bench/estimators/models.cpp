@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <numeric>
 
-#include "text.h"
+#include "resident_data.h"
 
 namespace cuvae::bench {
 namespace {
@@ -176,9 +176,7 @@ const Model& Models::at(const Point& point) {
   std::error_code unknown;
   if (point.stage != "checkpoint" && !std::filesystem::exists(path, unknown)) train(point, path);
   const Vae vae = load_vae(context_.backend, path);
-  if (vae.config().data_dim != context_.train->cols())
-    throw Error(path.string() + ": the model takes " + std::to_string(vae.config().data_dim) + " values but " +
-                context_.train->name() + " has examples of " + std::to_string(context_.train->cols()));
+  check_data_fits(*context_.train, vae.config(), context_.binarize);
   model_.config = vae.config();
   model_.params.resize(static_cast<std::size_t>(vae.layout().size()));
   context_.backend.download(model_.params.data(), vae.params(), model_.params.size() * sizeof(float));

@@ -135,10 +135,13 @@ void Records::read() {
   if (failed) throw Error(path.string() + ": cannot be cut to its whole lines: " + failed.message());
 }
 
+void Records::check(const Json& record) {
+  // A number that is none is written as null.
+  if (const std::string fault = fault_of_record(Json::parse(record.dump())); !fault.empty()) throw Error(fault);
+}
+
 void Records::add(Json record) {
-  // A number that is none would be written as null, and refused when it is read.
-  if (const std::string fault = fault_of_record(Json::parse(record.dump())); !fault.empty())
-    throw Error(record["key"].get<std::string>() + ": " + fault);
+  check(record);
   file_ << record.dump() << '\n' << std::flush;
   if (!file_) throw Error((folder_ / "cells.jsonl").string() + ": cannot be written to");
   place_[record["key"].get<std::string>()] = all_.size();

@@ -23,7 +23,9 @@ class Records {
   bool has(const std::string& key) const { return place_.contains(key); }
   const std::vector<Json>& all() const { return all_; }
   const std::filesystem::path& folder() const { return folder_; }
-  /// Appends a line and hands it to the system. Throws Error when the disk is full, or a measurement is not a number.
+  /// Throws Error where a measurement is missing or not a number: such a line would be refused when it is read.
+  static void check(const Json& record);
+  /// Appends a line and hands it to the system. Throws Error as above, or when the disk is full.
   void add(Json record);
 
  private:

@@ -68,11 +68,7 @@ void open_data(Context& context) {
     const CheckpointInfo info = read_checkpoint_info(o.checkpoint);
     model = info.model, context.binarize = info.training.binarize;
   }
-  try {
-    check_data_fits(*context.train, model, context.binarize);
-  } catch (const Error& error) {
-    throw Error((o.checkpoint.empty() ? "" : o.checkpoint + ": ") + error.what());
-  }
+  check_data_fits(*context.train, model, context.binarize);
   measure_speed(context);
 }
 
@@ -109,7 +105,7 @@ Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& 
     Json record = provenance;
     record["suite"] = cell.suite;
     record["key"] = cell.key;
-    const char* failed = "";
+    bool failed = false;
     try {
       Json found = cell.measure();
       if (found.is_array())
@@ -118,15 +114,17 @@ Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& 
         record.update(found);
       record["wall_seconds"] = now() - begin;
       record["expected_seconds"] = cell.seconds;
+      Records::check(record);
     } catch (const Error& error) {
       outcome.failures.push_back(cell.key + ": " + error.what());
-      failed = "  failed";
+      failed = true;
     }
-    if (*failed == '\0') records.add(std::move(record));
+    if (!failed) records.add(std::move(record));
     // What is left scales by how the expectation fared so far.
     done += cell.seconds, spent = now() - start;
-    std::printf("[%zu/%zu] %s%s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(), failed,
-                clock(spent).c_str(), clock(done > 0 ? (expected - done) * spent / done : 0).c_str());
+    std::printf("[%zu/%zu] %s%s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(),
+                failed ? "  failed" : "", clock(spent).c_str(),
+                clock(done > 0 ? (expected - done) * spent / done : 0).c_str());
     std::fflush(stdout);
   }
   return outcome;
