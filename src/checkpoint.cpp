@@ -11,6 +11,7 @@
 
 #include "config_json.h"
 #include "input_baseline.h"
+#include "json_text.h"
 #include "safetensors.h"
 
 namespace cuvae {
@@ -55,7 +56,11 @@ class Gather {
 json metadata_json(const SafetensorsFile& file, const char* key) {
   const auto it = file.metadata().find(key);
   if (it == file.metadata().end()) throw Error(std::string("the metadata have no '") + key + "'");
-  return json::parse(it->second);
+  try {
+    return parse_json(it->second);
+  } catch (const Error& error) {
+    throw Error(std::string("the metadata's '") + key + "' " + error.what());
+  }
 }
 
 // The configuration, once the parameters' tensors are known to fit it: nothing is allocated for a claim.
@@ -85,8 +90,6 @@ template <class F>
 auto about(const std::filesystem::path& path, F f) {
   try {
     return f();
-  } catch (const json::exception&) {
-    throw Error(path.string() + ": not a cuvae checkpoint: its metadata are not what they should be");
   } catch (const Error& e) {
     const std::string text = e.what();
     throw Error(text.rfind(path.string(), 0) == 0 ? text : path.string() + ": " + text);
@@ -101,13 +104,17 @@ struct Standing {
 
 Standing read_standing(const SafetensorsFile& file) {
   const json j = metadata_json(file, "progress");
+  const auto get = [&](const char* key, auto& value, auto least) {
+    if (!j.is_object() || !j.contains(key)) throw Error(std::string("the metadata's 'progress' has no ") + key);
+    if (!get_exactly(j[key], value) || value < least) throw Error(std::string(key) + " is " + short_text(j[key]));
+  };
   Standing p;
-  j.at("examples").get_to(p.examples);
-  j.at("epochs_without_gain").get_to(p.epochs_without_gain);
-  j.at("data_crc32").get_to(p.data_crc32);
-  p.best_elbo =
-      j.at("best_elbo").is_null() ? -std::numeric_limits<double>::infinity() : j.at("best_elbo").get<double>();
-  if (p.examples < 1) throw Error("examples is " + std::to_string(p.examples));
+  get("examples", p.examples, 1);
+  get("epochs_without_gain", p.epochs_without_gain, 0);
+  get("data_crc32", p.data_crc32, 0u);
+  constexpr double lowest = -std::numeric_limits<double>::infinity();
+  p.best_elbo = lowest;
+  if (!j.contains("best_elbo") || !j["best_elbo"].is_null()) get("best_elbo", p.best_elbo, lowest);
   return p;
 }
 

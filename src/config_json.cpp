@@ -1,6 +1,7 @@
 #include "config_json.h"
 
 #include "cuvae/error.h"
+#include "json_text.h"
 
 namespace cuvae {
 namespace {
@@ -27,15 +28,14 @@ struct Reader {
     const auto it = j.find(key);
     if (it == j.end() && !required) return;
     if (it == j.end()) throw Error(std::string("configuration: '") + key + "' is missing");
-    try {
-      if constexpr (std::is_enum_v<T>) {
-        value = parse<T>(it->get_ref<const std::string&>());
-      } else {
-        it->get_to(value);
-      }
-    } catch (const json::exception&) {
-      throw Error(std::string("configuration: '") + key + "' has a value of the wrong type");
+    bool taken = false;
+    if constexpr (std::is_enum_v<T>) {
+      taken = it->is_string();
+      if (taken) value = parse<T>(it->get_ref<const std::string&>());
+    } else {
+      taken = get_exactly(*it, value);
     }
+    if (!taken) throw Error(std::string("configuration: '") + key + "' cannot be " + short_text(*it));
   }
 };
 

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "atomic_file.h"
 #include "cuvae/error.h"
 #include "input_file.h"
+#include "json_text.h"
 
 namespace cuvae {
 namespace {
@@ -32,11 +31,6 @@ std::size_t element_size(std::string_view dtype) {
   return found == sizes.end() ? 0 : found->second;
 }
 
-/// For error lines: a name from a file may hold line ends, escape sequences, or megabytes.
-std::string printable(std::string_view text) {
-  return json(text.substr(0, 80)).dump(-1, ' ', true, json::error_handler_t::replace);
-}
-
 std::string describe(std::string_view dtype, const std::vector<std::int64_t>& shape) {
   return std::string(dtype) + " " + json(shape).dump().substr(0, 80);
 }
@@ -53,36 +47,19 @@ std::optional<std::uint64_t> byte_count(std::size_t element, const std::vector<s
 /// The member as a list of whole numbers; nothing when it is missing or anything else.
 std::optional<std::vector<std::int64_t>> whole_numbers(const json& object, const char* key) {
   const auto list = object.find(key);
-  if (list == object.end() || !list->is_array()) return {};
   std::vector<std::int64_t> values;
-  for (const json& value : *list) {
-    if (!value.is_number_unsigned() || !std::in_range<std::int64_t>(value.get<std::uint64_t>())) return {};
-    values.push_back(value.get<std::int64_t>());
-  }
+  if (list == object.end() || !get_exactly(*list, values)) return {};
+  if (std::ranges::any_of(values, [](std::int64_t value) { return value < 0; })) return {};
   return values;
 }
 
-/// Reads the header's text, whose first character is byte 8 of the file. The parser itself takes any nesting and keeps
-/// the last of two equal keys, so both are refused here, as they come.
+/// Reads the header's text, whose first character is byte 8 of the file.
 json parse_header(const InputFile& file, const std::string& text) {
   if (!text.starts_with('{')) file.fail("not a safetensors file: no '{' at byte 8");
-  std::vector<std::set<std::string>> keys;  // of the objects around the current place
-  const auto check = [&](int depth, json::parse_event_t event, const json& value) {
-    const bool opens = event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
-    if (opens && depth > 2) file.fail("the header nests too deeply");
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-      file.fail("the header has the key " + printable(value.get<std::string>()) + " twice");
-    }
-    return true;
-  };
   try {
-    return json::parse(text, check);
-  } catch (const json::parse_error& error) {
-    file.fail("the header is not JSON at byte " + std::to_string(length_bytes + error.byte - 1));
-  } catch (const json::out_of_range&) {
-    file.fail("the header has a number that is too large");
+    return parse_json(text, length_bytes);
+  } catch (const Error& error) {
+    file.fail(std::string("the header ") + error.what());
   }
 }
 
@@ -93,7 +70,7 @@ struct Entry {
 };
 
 Entry parse_entry(const InputFile& file, const std::string& name, const json& object, std::uint64_t data_bytes) {
-  const auto fail = [&](const std::string& reason) { file.fail("tensor " + printable(name) + " " + reason); };
+  const auto fail = [&](const std::string& reason) { file.fail("tensor " + in_quotes(name) + " " + reason); };
   if (!object.is_object()) fail("is not described by an object");
   const auto dtype = object.find("dtype");
   if (dtype == object.end() || !dtype->is_string()) fail("has no dtype");
@@ -109,7 +86,7 @@ Entry parse_entry(const InputFile& file, const std::string& name, const json& ob
   if (end > data_bytes) fail("reaches beyond the end of the file, at byte " + std::to_string(file.size()));
 
   const std::size_t element = element_size(entry.tensor.dtype);
-  if (element == 0) fail("has the unknown dtype " + printable(entry.tensor.dtype));
+  if (element == 0) fail("has the unknown dtype " + in_quotes(entry.tensor.dtype));
   entry.tensor.bytes = end - entry.begin;
   if (byte_count(element, *shape) != entry.tensor.bytes) {
     fail("is " + describe(entry.tensor.dtype, *shape) + " but has " + std::to_string(entry.tensor.bytes) + " bytes");
@@ -122,7 +99,7 @@ std::map<std::string, std::string> parse_metadata(const InputFile& file, const j
   if (!object.is_object()) file.fail("__metadata__ is not an object");
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : object.items()) {
-    if (!value.is_string()) file.fail("__metadata__ " + printable(key) + " is not a string");
+    if (!value.is_string()) file.fail("__metadata__ " + in_quotes(key) + " is not a string");
     metadata.emplace(key, value.get<std::string>());
   }
   return metadata;
@@ -134,7 +111,7 @@ void check_coverage(const InputFile& file, const std::vector<Entry>& sorted, std
   std::uint64_t next = 0;
   for (const Entry& entry : sorted) {
     if (entry.begin != next) {
-      file.fail("tensor " + printable(entry.tensor.name) + " begins at byte " +
+      file.fail("tensor " + in_quotes(entry.tensor.name) + " begins at byte " +
                 std::to_string(data_start + entry.begin) + " but must at byte " + std::to_string(data_start + next));
     }
     next += entry.tensor.bytes;
@@ -190,9 +167,9 @@ const Tensor* SafetensorsFile::find(std::string_view name) const {
 const Tensor& SafetensorsFile::require(std::string_view name, std::string_view dtype,
                                        const std::vector<std::int64_t>& shape) const {
   const Tensor* tensor = find(name);
-  if (tensor == nullptr) throw Error(path_.string() + ": there is no tensor " + printable(name));
+  if (tensor == nullptr) throw Error(path_.string() + ": there is no tensor " + in_quotes(name));
   if (tensor->dtype != dtype || tensor->shape != shape) {
-    throw Error(path_.string() + ": tensor " + printable(name) + " is " + describe(tensor->dtype, tensor->shape) +
+    throw Error(path_.string() + ": tensor " + in_quotes(name) + " is " + describe(tensor->dtype, tensor->shape) +
                 " but must be " + describe(dtype, shape));
   }
   return *tensor;
@@ -204,9 +181,9 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   std::vector<const Tensor*> ordered;
   for (const Tensor& tensor : tensors) {
     const std::size_t element = element_size(tensor.dtype);
-    if (element == 0) fail("tensor " + printable(tensor.name) + " has the unknown dtype " + printable(tensor.dtype));
+    if (element == 0) fail("tensor " + in_quotes(tensor.name) + " has the unknown dtype " + in_quotes(tensor.dtype));
     if (byte_count(element, tensor.shape) != tensor.bytes) {
-      fail("tensor " + printable(tensor.name) + " is " + describe(tensor.dtype, tensor.shape) + " but has " +
+      fail("tensor " + in_quotes(tensor.name) + " is " + describe(tensor.dtype, tensor.shape) + " but has " +
            std::to_string(tensor.bytes) + " bytes");
     }
     ordered.push_back(&tensor);
@@ -219,7 +196,7 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   for (const Tensor* tensor : ordered) {
     const std::size_t end = begin + tensor->bytes;
     if (tensor->name == metadata_key || header.contains(tensor->name)) {
-      fail("the name " + printable(tensor->name) + " is taken");
+      fail("the name " + in_quotes(tensor->name) + " is taken");
     }
     header[tensor->name] = {{"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}};
     begin = end;

@@ -120,7 +120,7 @@ TEST_F(CliConfigTest, BadFilesAreNamed) {
   expect("{\"activation\": \"sigmoid\"}", "--activation: ");
   expect("{\"lr\": [1, 2]}", "--lr");
   expect("[1]", "is not a JSON object");
-  expect("{\"lr\": 1", "is not JSON: error at byte 9");
+  expect("{\"lr\": 1", "is not JSON at byte 8");
   expect_failure(run(train_arguments("run", {"--config", path("none.json")})), 2, path("none.json") + ": cannot read");
 }
 

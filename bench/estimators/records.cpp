@@ -4,6 +4,8 @@
 
 #include "atomic_file.h"
 #include "cuvae/error.h"
+#include "input_file.h"
+#include "json_text.h"
 
 namespace cuvae::bench {
 namespace {
@@ -12,7 +14,7 @@ void require_same(const std::filesystem::path& path, const Json& there, const Js
   for (const auto& [name, value] : now.items())
     if (!there.contains(name) || there.at(name) != value)
       throw Error(path.string() + ": made with " + name + " " +
-                  (there.contains(name) ? there.at(name).dump() : std::string("unset")) + ", not " + value.dump() +
+                  (there.contains(name) ? short_text(there.at(name)) : std::string("unset")) + ", not " + value.dump() +
                   "; choose another --out, or the same settings to go on");
 }
 
@@ -22,6 +24,15 @@ bool is_there(const std::filesystem::path& path) {
   if (!std::filesystem::exists(status)) return false;
   if (!std::filesystem::is_regular_file(status)) throw Error(path.string() + ": is not a file");
   return true;
+}
+
+// null where the text is not JSON.
+Json parsed(const std::string& text) {
+  try {
+    return parse_ordered_json(text);
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 bool is_text(const Json& value) { return value.is_string(); }
@@ -83,10 +94,11 @@ std::string fault_of_record(const Json& record) {
 
 std::vector<Json> rows_of(const Json& record) {
   if (!record.contains("rows")) return {record};
+  Json shared = record;
+  shared.erase("rows");
   std::vector<Json> rows;
   for (const Json& found : record["rows"]) {
-    Json row = record;
-    row.erase("rows");
+    Json row = shared;
     if (found.is_object()) row.update(found);
     rows.push_back(std::move(row));
   }
@@ -100,8 +112,7 @@ Records::Records(std::filesystem::path folder, Json settings)
   if (failed) throw Error(folder_.string() + ": cannot make the folder: " + failed.message());
   const std::filesystem::path path = folder_ / "settings.json";
   if (is_there(path)) {
-    std::ifstream file(path);
-    const Json there = Json::parse(file, nullptr, false);
+    const Json there = parsed(read_file(path, 1 << 20));
     if (!there.is_object()) throw Error(path.string() + ": is not a JSON object");
     require_same(path, there, settings_);
   } else {
@@ -121,7 +132,7 @@ void Records::read() {
   std::uintmax_t whole = 0;
   for (std::string line; std::getline(file, line) && !file.eof();) {
     whole += line.size() + 1;
-    Json record = Json::parse(line, nullptr, false);
+    Json record = parsed(line);
     ++number;
     if (const std::string fault = fault_of_record(record); !fault.empty())
       throw Error(path.string() + ", line " + std::to_string(number) + ": " + fault +

@@ -4,22 +4,24 @@
 
 #include "atomic_file.h"
 #include "input_file.h"
+#include "json_text.h"
 
 namespace cuvae::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 std::string flag_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 Json parse_object(const std::filesystem::path& path) {
   constexpr std::size_t most_bytes = 1 << 20;
+  const std::string text = read_file(path, most_bytes);
   try {
-    Json object = Json::parse(read_file(path, most_bytes));
-    if (!object.is_object()) throw Error(path.string() + ": is not a JSON object");
+    Json object = parse_json(text);
+    if (!object.is_object()) throw Error("is not a JSON object");
     return object;
-  } catch (const Json::parse_error& error) {
-    throw Error(path.string() + ": is not JSON: error at byte " + std::to_string(error.byte));
+  } catch (const Error& error) {
+    throw Error(path.string() + ": " + error.what());
   }
 }
 

@@ -1,13 +1,14 @@
 #include "cli/metrics_log.h"
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <system_error>
 
 #include "atomic_file.h"
+#include "cuvae/error.h"
 #include "input_file.h"
+#include "json_text.h"
 
 namespace cuvae::cli {
 namespace {
@@ -16,8 +17,13 @@ using Json = nlohmann::ordered_json;
 
 // A line that a kill or a full disk cut short does not parse, and belongs to no checkpoint.
 bool is_up_to(const std::string& line, std::uint64_t step) {
-  const Json object = Json::parse(line, nullptr, false);
-  return object.is_object() && object.contains("step") && object["step"].is_number() && object["step"] <= step;
+  try {
+    const nlohmann::json object = parse_json(line);
+    std::uint64_t of_line = 0;
+    return object.is_object() && object.contains("step") && get_exactly(object["step"], of_line) && of_line <= step;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 void cut_after(const std::filesystem::path& path, std::uint64_t step) {
