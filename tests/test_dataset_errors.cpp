@@ -2,7 +2,6 @@
 // hangs.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <limits>
@@ -51,9 +50,6 @@ TEST(DatasetErrors, NamesWhatCannotBeOpened) {
   EXPECT_EQ(open_error(missing), missing.string() + ": cannot read: No such file or directory");
   const auto empty = write(dir / "empty", "");
   EXPECT_EQ(open_error(empty), empty.string() + ": the file is empty (0 bytes)");
-  const auto fifo = dir / "fifo";
-  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  EXPECT_EQ(open_error(fifo), fifo.string() + ": cannot read: not a regular file");
   EXPECT_EQ(open_error("/dev/null"), "/dev/null: cannot read: not a regular file");
   EXPECT_EQ(open_error("/dev/zero"), "/dev/zero: cannot read: not a regular file");
 }
@@ -81,14 +77,20 @@ TEST(DatasetErrors, EveryPrefixIsTruncated) {
   }
   const std::string zipped = gzip(kIdx), size = std::to_string(zipped.size() - 3);
   EXPECT_EQ(error_in(zipped.substr(0, zipped.size() - 3)),
-            "truncated at byte " + size + " of " + size + " compressed bytes: the gzip stream does not end there");
+            "truncated at byte " + size + " of the compressed bytes: the compressed stream does not end there");
 }
 
 TEST(DatasetErrors, TrailingBytes) {
   EXPECT_EQ(error_in(kIdx + "x"), "trailing bytes at byte 22: the header promises 22 bytes in all");
   EXPECT_EQ(error_in(gzip(kIdx + "xyz")),
             "trailing bytes at byte 22 of the decompressed stream: the header promises 22 bytes in all");
-  EXPECT_NE(error_in(gzip(kIdx) + "garbage").find("corrupt gzip stream at byte"), std::string::npos);
+  const std::string zipped = gzip(kIdx), at = "trailing bytes at byte " + std::to_string(zipped.size());
+  EXPECT_EQ(error_in(zipped + "garbage"), at + " of the compressed bytes: the gzip stream has ended there");
+  EXPECT_EQ(error_in(zipped + std::string(70000, '\0') + "garbage"),
+            "trailing bytes at byte " + std::to_string(zipped.size() + 70000) +
+                " of the compressed bytes: the gzip stream has ended before");
+  EXPECT_NE(error_in(zipped + "\x1f").find("truncated at byte"), std::string::npos);
+  EXPECT_NE(error_in(zipped + "\x1f?").find("corrupt compressed stream at byte"), std::string::npos);
 }
 
 TEST(DatasetErrors, ForeignFiles) {

@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/training_run.h"
+#include "data/stream.h"
 
 namespace cuvae::cli {
 namespace {
@@ -35,7 +36,8 @@ Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
 int train(const CLI::App& app, TrainArguments& arguments) {
   Settings& settings = arguments.settings;
   as_usage([&] { resolve(app, settings); });
-  settings.data = std::filesystem::absolute(data_path(settings.data)).lexically_normal();
+  settings.data = data_path(settings.data);
+  if (!is_standard_input(settings.data)) settings.data = std::filesystem::absolute(settings.data).lexically_normal();
   RunFolder folder(arguments.out);
   folder.prepare(arguments.overwrite);
   try {

@@ -1,14 +1,9 @@
-// Decompression of a gzip stream, as far as the caller asks and no further.
+// The content of a gzip file (RFC 1952).
 #pragma once
-#include <cstdint>
-#include <memory>
-#include <span>
 #include <string>
-#include <vector>
 
-#include "cuvae/error.h"
-
-struct z_stream_s;
+#include "data/byte_source.h"
+#include "data/inflate.h"
 
 namespace cuvae {
 
@@ -16,27 +11,17 @@ inline bool is_gzip(std::span<const std::uint8_t> bytes) {
   return bytes.size() >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
 }
 
-/// One or more gzip members. Does not own the compressed bytes.
-class GzipReader {
+/// One or more gzip members, and zero bytes after them, as tapes leave them. Throws Error for a truncated or corrupt
+/// stream and for anything else behind the last member.
+class GzipSource : public ByteSource {
  public:
-  GzipReader(std::span<const std::uint8_t> compressed, std::string file_name);
-
-  /// Appends decompressed bytes until `bytes` holds `count` of them or the stream ends. The memory grows with the bytes
-  /// that really come, so that `count` may be an unchecked claim. Throws Error for a truncated or corrupt stream.
-  void extend(std::vector<std::uint8_t>& bytes, std::size_t count);
+  GzipSource(std::unique_ptr<ByteSource> compressed, const std::string& file_name);
+  std::size_t read(std::span<std::uint8_t> out) override;
 
  private:
-  struct Deleter {
-    void operator()(z_stream_s* stream) const;
-  };
+  void skip_padding();
 
-  std::size_t inflate_into(std::span<std::uint8_t> out);
-  Error error(const std::string& condition, const std::string& detail) const;
-
-  std::span<const std::uint8_t> compressed_;
-  std::string file_name_;
-  std::unique_ptr<z_stream_s, Deleter> stream_;
-  std::size_t consumed_ = 0;
+  Inflater inflater_;
   bool at_end_ = false;
 };
 
