@@ -21,8 +21,8 @@ say "Training a second model with two latent dimensions, whose whole latent spac
 cat <<END
 
 Done. Look at:
-  $runs/digits/samples.png           digits that nobody wrote: decoded from noise
-  $runs/digits/reconstructions.png   held-out digits, each beside what 20 numbers kept of it
+  $runs/digits/samples.png           new digits: the decoder's means for draws from the prior
+  $runs/digits/reconstructions.png   held-out digits, and below each row what 20 numbers kept of it
   $runs/digits-2d/manifold.png       the two-dimensional latent space, decoded on a grid
 
 Try next:

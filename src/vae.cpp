@@ -4,8 +4,10 @@
 #include <bit>
 #include <cmath>
 
+#include "host_noise.h"
 #include "initialization.h"
 #include "math/formulas.h"
+#include "math/philox.h"
 #include "text.h"
 
 namespace cuvae {
@@ -237,6 +239,20 @@ std::vector<float> Vae::decode(const std::vector<float>& z) const {
   if (config_.likelihood == Likelihood::bernoulli)
     for (float& v : mean) v = math::sigmoid(v);
   return mean;
+}
+
+std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) const {
+  std::vector<float> x = decode(z);
+  if (config_.likelihood == Likelihood::bernoulli) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
+      x[i] = math::uniform(word) <= x[i] ? 1.0F : 0.0F;
+    }
+    return x;
+  }
+  const std::vector<float> scale = likelihood_scale(), noise = standard_normals(seed, Stream::data_sample, x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += scale[i % scale.size()] * noise[i];
+  return x;
 }
 
 std::vector<float> Vae::likelihood_scale() const {

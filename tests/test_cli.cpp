@@ -70,7 +70,7 @@ TEST_F(CliTest, PicturesAndArraysOfAModel) {
     return Dataset::open(array, Split::train).rows();
   };
   EXPECT_EQ(show({"sample", model, "--count", "10"}, 4, 3), 10);
-  EXPECT_EQ(show({"sample", model, "--count", "9", "--binary", "--temperature", "0.5"}, 3, 3), 9);
+  EXPECT_EQ(show({"sample", model, "--count", "9", "--mean", "--temperature", "0.5"}, 3, 3), 9);
   EXPECT_EQ(show({"reconstruct", model, "--data", data(), "--count", "10"}, 8, 4), 20);
   EXPECT_EQ(show({"interpolate", model, "--data", data(), "--from", "3", "--to", "4", "--steps", "5"}, 5, 1), 5);
   EXPECT_EQ(show({"interpolate", model, "--data", data(), "--rows", "3"}, 10, 3), 30);
@@ -89,10 +89,40 @@ TEST_F(CliTest, SamplesFollowTheSeed) {
   EXPECT_EQ(bytes("1"), first);
   EXPECT_NE(bytes("2"), first);
   EXPECT_NE(bytes("1", {"--temperature", "2"}), first);
-  bytes("1", {"--binary"});
-  const Dataset drawn = Dataset::open(path("a.npy"), Split::train);
-  for (Index i = 0; i < drawn.rows(); ++i)
-    for (const float value : drawn.row(i)) ASSERT_TRUE(value == 0 || value == 1);
+}
+
+TEST_F(CliTest, SamplesAreDrawsOrMeans) {
+  const std::string model = train("run");
+  const auto samples = [&](const Arguments& more) {
+    succeed(Arguments{"sample", model, "--out", path("a.npy")} + more);
+    return Dataset::open(path("a.npy"), Split::train);
+  };
+  const Dataset draws = samples({});
+  for (Index i = 0; i < draws.rows(); ++i)
+    for (const float value : draws.row(i)) ASSERT_TRUE(value == 0 || value == 1);
+  EXPECT_EQ(samples({"--binary"}).crc32(), draws.crc32());  // as the default was asked for once
+  const std::vector<float> mean = samples({"--mean"}).row(0);
+  EXPECT_TRUE(std::any_of(mean.begin(), mean.end(), [](float p) { return p > 0 && p < 1; }));
+  expect_failure(run({"sample", model, "--out", path("a.npy"), "--mean", "--binary"}), 2,
+                 "asks for draws, but --mean for means");
+}
+
+TEST_F(CliTest, SamplesOfAGaussianHaveItsNoise) {
+  const std::string model = train("run", {"--likelihood", "gaussian", "--scale", "0.5"});
+  const auto samples = [&](const Arguments& more) {
+    succeed(Arguments{"sample", model, "--out", path("a.npy"), "--count", "20"} + more);
+    const Dataset set = Dataset::open(path("a.npy"), Split::train);
+    return std::vector<float>(static_cast<const float*>(set.data()), static_cast<const float*>(set.data()) + 20 * 784);
+  };
+  const std::vector<float> draws = samples({}), means = samples({"--mean"});
+  double squares = 0;
+  for (std::size_t i = 0; i < draws.size(); ++i) {
+    const auto difference = static_cast<double>(draws[i] - means[i]);
+    squares += difference * difference;
+  }
+  const double n = static_cast<double>(draws.size());  // 0.25 +- five standard deviations of a mean of n squares
+  EXPECT_NEAR(squares / n, 0.25, 5 * 0.25 * std::sqrt(2 / n));
+  expect_failure(run({"sample", model, "--out", path("a.npy"), "--binary"}), 2, "not bernoulli");
 }
 
 TEST_F(CliTest, EncodesAndDecodes) {

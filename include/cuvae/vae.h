@@ -85,6 +85,9 @@ class Vae {
   std::vector<float> encode(const std::vector<float>& x) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli, means for a Gaussian.
   std::vector<float> decode(const std::vector<float>& z) const;
+  /// z [rows, L] -> a draw from p(x|z) [rows, D]: 0 or 1 for a Bernoulli, decode(z) plus noise of likelihood_scale()
+  /// for a Gaussian. Value i takes random number i of `seed` (stream data_sample), on every backend.
+  std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
   /// The standard deviations of p(x|z), one value or D of them; empty for a Bernoulli.
   std::vector<float> likelihood_scale() const;
 

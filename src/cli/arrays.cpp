@@ -75,7 +75,7 @@ Command add_encode(CLI::App& program) {
 }
 
 Command add_decode(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents");
+  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents to means of p(x|z)");
   const auto arguments = std::make_shared<DecodeArguments>();
   arguments->add_to(*app);
   app->add_option("--in", arguments->in, "The latents: NPY, float32 [N, L], or [N, 2L] as encode writes them")

@@ -8,7 +8,6 @@
 #include "cli/latents.h"
 #include "cli/pictures.h"
 #include "cli/run_folder.h"
-#include "math/philox.h"
 
 namespace cuvae::cli {
 namespace {
@@ -62,24 +61,17 @@ struct SampleArguments : PictureArguments {
   Index count = 64;
   std::uint64_t seed = 0;
   float temperature = 1.0F;
-  bool binary = false;
+  bool mean = false, binary = false;
 };
-
-void draw_pixels(std::vector<float>& probabilities, std::uint64_t seed) {
-  for (std::size_t i = 0; i < probabilities.size(); ++i) {
-    const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
-    probabilities[i] = math::uniform(word) <= probabilities[i] ? 1.0F : 0.0F;
-  }
-}
 
 int sample(const SampleArguments& a) {
   const LoadedModel model = a.load();
+  if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for draws, but --mean for means");
   if (a.binary && model.config().likelihood != Likelihood::bernoulli)
     throw CLI::ValidationError("--binary", "the model's likelihood is " +
                                                std::string(to_string(model.config().likelihood)) + ", not bernoulli");
-  std::vector<float> examples = model.vae.decode(prior_points(a.count, model.config().latent, a.seed, a.temperature));
-  if (a.binary) draw_pixels(examples, a.seed);
-  a.write(examples, model.config(), square_columns(a.count));
+  const std::vector<float> z = prior_points(a.count, model.config().latent, a.seed, a.temperature);
+  a.write(a.mean ? model.vae.decode(z) : model.vae.sample(z, a.seed), model.config(), square_columns(a.count));
   return 0;
 }
 
@@ -178,21 +170,26 @@ std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, cons
 }  // namespace
 
 Command add_sample(CLI::App& program) {
-  const auto [app, a] = declare<SampleArguments>(program, "sample", "Decode draws from the prior: new examples");
+  const auto [app, a] =
+      declare<SampleArguments>(program, "sample", "Draw new examples: z from the prior, then x from p(x|z)");
   add_count(*app, "--count", a->count, "How many", 1, kMostExamples);
   add_seed(*app, a->seed, "Of the draws");
-  app->add_option("--temperature", a->temperature, "Standard deviation of the draws")
+  app->add_option("--temperature", a->temperature, "Standard deviation of the draws of z")
       ->type_name("X")
       ->default_str("1")
       ->check(within(0, 1000));
-  app->add_flag("--binary", a->binary, "Draw black and white pixels instead of showing probabilities");
-  app->footer("Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1");
+  app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
+  app->add_flag("--binary", a->binary)->group("");  // the default, as it was once asked for
+  app->footer(
+      "A draw of a Bernoulli model is of pixels 0 and 1, one of a Gaussian model has the noise of its scale.\n"
+      "Pictures of a Bernoulli model are easier on the eye with --mean: the probabilities as grey.\n\n"
+      "Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean");
   return {app, [a = a] { return sample(*a); }};
 }
 
 Command add_reconstruct(CLI::App& program) {
   const auto [app, a] =
-      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions");
+      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions, means of p(x|z)");
   a->data.add_to(*app);
   add_count(*app, "--count", a->count, "How many, from the first", 1, kMostExamples);
   app->footer(
@@ -203,7 +200,8 @@ Command add_reconstruct(CLI::App& program) {
 }
 
 Command add_interpolate(CLI::App& program) {
-  const auto [app, a] = declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another");
+  const auto [app, a] =
+      declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another, in means of p(x|z)");
   a->data.add_to(*app);
   add_count(*app, "--from", a->from, "The example to start from", 0, kMaxCount);
   add_count(*app, "--to", a->to, "The example to end at", 0, kMaxCount);
@@ -219,7 +217,7 @@ Command add_interpolate(CLI::App& program) {
 
 Command add_traverse(CLI::App& program) {
   const auto [app, a] =
-      declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row for each");
+      declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row of means for each");
   a->data.add_to(*app);
   app->add_option("--index", a->index, "Start from this example's posterior mean (default: from 0)")
       ->type_name("N")
@@ -235,7 +233,8 @@ Command add_traverse(CLI::App& program) {
 }
 
 Command add_manifold(CLI::App& program) {
-  const auto [app, a] = declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space");
+  const auto [app, a] =
+      declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space, in means of p(x|z)");
   add_count(*app, "--size", a->size, "Examples along each side", 1, kLongestSide);
   add_dims(*app, a->dims, "The two dimensions; the others are 0")->expected(2)->default_str("0 1");
   app->footer(

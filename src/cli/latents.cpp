@@ -2,9 +2,7 @@
 
 #include <cmath>
 
-#include "cuvae/types.h"
-#include "math/elementary.h"
-#include "math/philox.h"
+#include "host_noise.h"
 
 namespace cuvae::cli {
 namespace {
@@ -22,13 +20,8 @@ double normal_quantile(double p) {
 }  // namespace
 
 std::vector<float> prior_points(Index count, Index latent, std::uint64_t seed, float temperature) {
-  std::vector<float> z(static_cast<std::size_t>(count * latent));
-  for (std::size_t i = 0; i < z.size(); i += 2) {
-    const math::Words words = math::philox(seed, static_cast<std::uint32_t>(Stream::prior_sample), 0, i / 4);
-    float pair[2];
-    math::normal_pair(math::uniform(words.v[i % 4]), math::uniform(words.v[i % 4 + 1]), pair[0], pair[1]);
-    for (std::size_t j = i; j < i + 2 && j < z.size(); ++j) z[j] = temperature * pair[j - i];
-  }
+  std::vector<float> z = standard_normals(seed, Stream::prior_sample, static_cast<std::size_t>(count * latent));
+  for (float& value : z) value *= temperature;
   return z;
 }
 

@@ -59,9 +59,9 @@ void print_files(const RunFolder& folder) {
       {folder.best(), "the model with the best validation ELBO"},
       {folder.metrics(), "a line of JSON for every report"},
       {folder.config(), "the settings, to repeat the run: cuvae train --config"},
-      {folder.samples(), "new images, decoded from the prior"},
-      {folder.reconstructions(), "images, and below each row its reconstructions"},
-      {folder.manifold(), "the latent plane"}};
+      {folder.samples(), "means of new examples: z from the prior, decoded"},
+      {folder.reconstructions(), "examples, and below each row the means of its reconstructions"},
+      {folder.manifold(), "means on the latent plane"}};
   std::cout << "in " << folder.path().string() << ":\n";
   for (const auto& [file, what] : files) {
     char line[128];
