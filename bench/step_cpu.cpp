@@ -1,8 +1,9 @@
 // The training step on the CPU beside its own matrix products, measured in turn in one run.
 #include <numeric>
 
+#include "cpu/cores.h"
+#include "cpu/denormals.h"
 #include "cpu/gemm.h"
-#include "cpu/parallel.h"
 #include "step.h"
 
 namespace cuvae::bench {
@@ -37,7 +38,7 @@ class CpuStep final : public StepBench {
   CpuStep(Backend& backend, const Dataset& data, int threads, Index batch)
       : backend_(backend),
         data_(data),
-        threads_(threads),
+        team_(threads > 0 ? threads : cpu::default_threads()),
         model_(standard_model()),
         batch_(batch),
         trainer_(backend, model_, step_training(batch), data.rows()) {
@@ -99,14 +100,14 @@ class CpuStep final : public StepBench {
     const std::size_t decoder = layers_.size() / 2;
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       Layer& l = layers_[i];
-      cpu::gemm(threads_, Op::none, Op::transpose, batch_, l.out, l.in, input(i, decoder), l.w.data(), l.y.data());
+      cpu::gemm(team_, Op::none, Op::transpose, batch_, l.out, l.in, input(i, decoder), l.w.data(), l.y.data());
     }
     for (std::size_t i = layers_.size(); i-- > 0;) {
       Layer& l = layers_[i];
-      cpu::gemm(threads_, Op::transpose, Op::none, l.out, l.in, batch_, l.dy.data(), input(i, decoder), l.dw.data());
+      cpu::gemm(team_, Op::transpose, Op::none, l.out, l.in, batch_, l.dy.data(), input(i, decoder), l.dw.data());
       if (i == 0) continue;
       float* dx = i == decoder ? dz_.data() : layers_[i - 1].dy.data();
-      cpu::gemm(threads_, Op::none, Op::none, batch_, l.in, l.out, l.dy.data(), l.w.data(), dx);
+      cpu::gemm(team_, Op::none, Op::none, batch_, l.in, l.out, l.dy.data(), l.w.data(), dx);
     }
   }
   const float* input(std::size_t i, std::size_t decoder) const {
@@ -115,7 +116,7 @@ class CpuStep final : public StepBench {
 
   Backend& backend_;
   const Dataset& data_;
-  int threads_;
+  cpu::Team team_;
   VaeConfig model_;
   Index batch_;
   Trainer trainer_;

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <thread>
 
-#include "cpu/parallel.h"
+#include "cpu/team.h"
 #include "math/philox.h"
 
 namespace cuvae {
@@ -90,7 +90,7 @@ void Batches::fill(std::uint64_t chunk, std::uint64_t from) {
     }
   };
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
-  cpu::parallel_chunks(threads, static_cast<Index>(end - from), 1, copy_steps);
+  cpu::Team(threads).chunks(static_cast<Index>(end - from), 1, copy_steps);
   window_->send(half);
 }
 

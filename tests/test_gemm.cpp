@@ -1,6 +1,8 @@
 // The CPU's products: cut into parts for any number of threads, and whole numbers, whose sums are exact in any order.
 #include "cpu/gemm.h"
 
+#include <memory>
+
 #include "op_test.h"
 
 namespace cuvae::cpu {
@@ -36,19 +38,21 @@ struct Product {
 TEST(Gemm, AnyShapeOnAnyNumberOfThreads) {
   constexpr float kGuard = 12345;
   constexpr Index kSizes[] = {1, 7, 8, 9, 17, 40, 131};
+  std::vector<std::unique_ptr<Team>> teams;
+  for (const int threads : {1, 2, 3, 7, 16, 61}) teams.push_back(std::make_unique<Team>(threads));
   for (const auto& [op_a, op_b] : {std::pair{Op::none, Op::none}, {Op::none, Op::transpose}, {Op::transpose, Op::none}})
     for (const Index m : kSizes)
       for (const Index n : kSizes)
         for (const Index k : {Index{3}, (1 << 17) / (m * n) + 2}) {  // for one thread, and for several
           const Product p(op_a, op_b, m, n, k);
           const std::vector<float> wanted = p.wanted();
-          for (const int threads : {1, 2, 3, 7, 16, 61}) {
+          for (const auto& team : teams) {
             std::vector<float> c(wanted.size() + 2, kGuard);
-            gemm(threads, op_a, op_b, m, n, k, p.a.data(), p.b.data(), c.data() + 1);
+            gemm(*team, op_a, op_b, m, n, k, p.a.data(), p.b.data(), c.data() + 1);
             ASSERT_EQ(c.front(), kGuard);
             ASSERT_EQ(c.back(), kGuard);
             ASSERT_TRUE(std::equal(wanted.begin(), wanted.end(), c.begin() + 1))
-                << m << " x " << n << " x " << k << ", " << threads << " threads";
+                << m << " x " << n << " x " << k << ", " << team->size() << " threads";
           }
         }
 }

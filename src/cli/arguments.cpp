@@ -34,7 +34,7 @@ void DeviceArguments::add_to(CLI::App& app) {
       ->type_name("NAME")
       ->default_str(device)
       ->group("Device");
-  app.add_option("--threads", threads, "Threads on the CPU; 0: one per core")
+  app.add_option("--threads", threads, "Threads on the CPU; 0: one per core that this process may use")
       ->type_name("N")
       ->default_str("0")
       ->check(within(0, 4096))

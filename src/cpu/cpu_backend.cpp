@@ -1,11 +1,11 @@
 #include "cpu/cpu_backend.h"
 
-#include <omp.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <new>
+
+#include "cpu/cores.h"
 
 namespace cuvae::cpu {
 namespace {
@@ -26,7 +26,7 @@ class CpuDoubleBuffer final : public DoubleBuffer {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()), p_(passes()) {}
+CpuBackend::CpuBackend(int threads) : team_(threads > 0 ? threads : default_threads()), p_(passes()) {}
 
 std::string CpuBackend::description() const {
   std::string model = "CPU";
@@ -36,7 +36,7 @@ std::string CpuBackend::description() const {
       model = line.substr(line.find(':') + 2);
       break;
     }
-  return model + ", " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") + p_.isa;
+  return model + ", " + std::to_string(team_.size()) + (team_.size() == 1 ? " thread, " : " threads, ") + p_.isa;
 }
 
 void* CpuBackend::do_allocate(std::size_t bytes) {

@@ -3,8 +3,8 @@
 #include <limits>
 #include <vector>
 
-#include "cpu/parallel.h"
 #include "cpu/passes.h"
+#include "cpu/team.h"
 #include "cuvae/backend.h"
 
 namespace cuvae::cpu {
@@ -16,7 +16,7 @@ inline Draw draw_of(const Noise& n, Stream stream) {
 
 class CpuBackend final : public Backend {
  public:
-  /// threads 0: as many as OpenMP would take.
+  /// threads 0: default_threads().
   explicit CpuBackend(int threads);
   std::string name() const override { return "cpu"; }
   std::string description() const override;
@@ -54,15 +54,15 @@ class CpuBackend final : public Backend {
   void do_moments(ConstView x, double* acc) override;
 
   template <class F>
-  void chunks(Index n, Index chunk, F f) const {
-    parallel_chunks(threads_, n, chunk, f);
+  void chunks(Index n, Index chunk, F&& f) {
+    team_.chunks(n, chunk, f);
   }
   /// With a bound, the loss is of that.
   static void elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound = {});
   /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order.
   static void combine(const std::vector<float>& chunk_sums, Index width, float* out);
 
-  int threads_;
+  Team team_;
   const Passes& p_;
   std::vector<float> partial_;  // per-chunk sums; grows to the largest op, then stays
   std::vector<double> partial64_;

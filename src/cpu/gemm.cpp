@@ -8,7 +8,6 @@
 #include <atomic>
 #include <string>
 
-#include "cpu/parallel.h"
 #include "cuvae/error.h"
 
 namespace cuvae::cpu {
@@ -72,16 +71,13 @@ Index begin_of(Index i, Index parts, Index size, Index unit) {
 
 }  // namespace
 
-void gemm(int threads, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c) {
+void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c) {
   const Index lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
-  const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(threads, m, n);
+  const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(team.size(), m, n);
   std::atomic<dnnl_status_t> status{dnnl_success};
-#if defined(CUVAE_STD_THREADS)
-  threads = 1;  // ThreadSanitizer would report what OpenMP keeps of other threads
-#endif
   // Not oneDNN's own threads: their signals would have to be held, too.
-  parallel_chunks(threads, grid.rows * grid.cols, 1, [&](Index part, Index, Index) {
+  team.chunks(grid.rows * grid.cols, 1, [&](Index part, Index, Index) {
     const Index i = part / grid.cols, j = part % grid.cols;
     const Index top = begin_of(i, grid.rows, m, kRowUnit), left = begin_of(j, grid.cols, n, kColUnit);
     const Index rows = begin_of(i + 1, grid.rows, m, kRowUnit) - top;

@@ -1,5 +1,6 @@
 // Row-major single-precision products: the thin seam to oneDNN.
 #pragma once
+#include "cpu/team.h"
 #include "cuvae/view.h"
 
 namespace cuvae::cpu {
@@ -7,6 +8,6 @@ namespace cuvae::cpu {
 enum class Op : char { none = 'N', transpose = 'T' };
 
 /// c [m, n] = op(a) [m, k] op(b) [k, n]; a and b are packed as stored.
-void gemm(int threads, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c);
+void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c);
 
 }  // namespace cuvae::cpu

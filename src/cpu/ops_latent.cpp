@@ -24,11 +24,11 @@ void mirror(float* normals, Index rows, Index latent) {
 
 // Runs f on each chunk, with its normals drawn into one scratch block per chunk in flight.
 template <class F>
-void with_normals(int threads, const Passes& p, const LatentChunks& s, const Noise& noise, std::vector<float>& scratch,
+void with_normals(Team& team, const Passes& p, const LatentChunks& s, const Noise& noise, std::vector<float>& scratch,
                   F f) {
-  const Index count = chunk_count(s.rows, s.chunk), lanes = std::min<Index>(count, 4 * threads);
+  const Index count = chunk_count(s.rows, s.chunk), lanes = std::min<Index>(count, 4 * team.size());
   scratch.resize(static_cast<std::size_t>(lanes * s.noise_floats));
-  parallel_chunks(threads, lanes, 1, [&](Index lane, Index, Index) {
+  team.chunks(lanes, 1, [&](Index lane, Index, Index) {
     float* normals = scratch.data() + lane * s.noise_floats;
     for (Index c = lane; c < count; c += lanes) {
       const Index begin = c * s.chunk, end = std::min(s.rows, begin + s.chunk), per_row = s.samples * s.latent;
@@ -46,7 +46,7 @@ void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, V
                                   View log_p_z, View log_q, View score_norm) {
   const LatentChunks s(stats, z.rows);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
-  with_normals(threads_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
+  with_normals(team_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
     p_.sample_latent(stats.f32() + begin * stats.cols, normals, end - begin, s.samples, s.latent,
                      z.f32() + begin * s.samples * s.latent, kl.f32() + begin, partial_.data() + c * s.latent);
     if (!log_q) return;
@@ -66,7 +66,7 @@ void CpuBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, c
   partial_.resize(static_cast<std::size_t>(s.latent));  // s of each dimension
   for (Index l = 0; l < s.latent; ++l)
     partial_[static_cast<std::size_t>(l)] = kl_dims.f32()[l] < weight.free_bits ? 0.0f : scale;
-  with_normals(threads_, p_, s, noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
+  with_normals(team_, p_, s, noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
     const float *mu = stats.f32() + begin * stats.cols, *d = dz ? dz.f32() + begin * s.samples * s.latent : nullptr;
     float* dmu = dstats.f32() + begin * stats.cols;
     if (terms.pathwise()) {

@@ -24,7 +24,7 @@ void CpuBackend::do_gather_batch(ConstView pixels, const BatchRows& rows, Binari
 }
 
 void CpuBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act, View pre, View y) {
-  gemm(threads_, Op::none, Op::transpose, y.rows, y.cols, x.cols, x.f32(), w.f32(), y.f32());
+  gemm(team_, Op::none, Op::transpose, y.rows, y.cols, x.cols, x.f32(), w.f32(), y.f32());
   chunks(y.rows, rows_for(y.cols), [&](Index, Index begin, Index end) {
     const Index at = begin * y.cols;
     p_.bias_activation(y.f32() + at, pre ? pre.f32() + at : nullptr, b.f32(), end - begin, y.cols, act);
@@ -33,7 +33,7 @@ void CpuBackend::do_linear(ConstView x, ConstView w, ConstView b, Activation act
 
 void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre,
                                     View dw, View db, View dx) {
-  gemm(threads_, Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32());
+  gemm(team_, Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.f32(), x.f32(), dw.f32());
 
   const Index chunk = std::max<Index>(rows_for(dy.cols), dy.rows / 64), width = dy.cols;
   partial_.assign(static_cast<std::size_t>(chunk_count(dy.rows, chunk) * width), 0.0f);
@@ -43,7 +43,7 @@ void CpuBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Acti
   combine(partial_, width, db.f32());
 
   if (!dx) return;
-  gemm(threads_, Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32());
+  gemm(team_, Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32());
   if (below == Activation::identity) return;
   const float* pre = needs_pre_activation(below) ? below_pre.f32() : nullptr;
   chunks(dx.size(), 16384, [&](Index, Index begin, Index end) {

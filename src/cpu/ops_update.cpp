@@ -50,7 +50,7 @@ void CpuBackend::do_moments(ConstView x, double* acc) {
   double* squares = mean + cols;  // of deviations from the mean
   if (x.rows == 1) {              // a gradient of all parameters, say: one pass, each column for itself
     const double count = acc[0];
-    parallel_chunks(threads_, cols, 1 << 14, [&](Index, Index begin, Index end) {
+    chunks(cols, 1 << 14, [&](Index, Index begin, Index end) {
       for (Index c = begin; c < end; ++c) {
         const double delta = static_cast<double>(x.f32()[c]) - mean[c];
         mean[c] += delta / (count + 1);
