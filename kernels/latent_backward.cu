@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
       dmu.v[j] += s * mu.v[j];
       float twice = dlogvar.v[j] * sigma.v[j] + s * (math::exp(lv) - 1.0f);
       if constexpr (terms) twice -= of_density.v[j] + op.terms.entropy;
-      dlogvar.v[j] = raw < kLogVarMin || raw > kLogVarMax ? 0.0f : 0.5f * twice;
+      dlogvar.v[j] = math::clamp_gradient(0.5f * twice, raw, kLogVarMin, kLogVarMax);
     }
     T* dstats = static_cast<T*>(op.dstats) + b * 2 * L + l;
     store(dstats, dmu);

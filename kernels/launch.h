@@ -101,6 +101,7 @@ struct Gaussian {
   DType type;                         // of dmean too
   const float* log_scale;             // [scales]
   Index rows, samples, cols, scales;  // scales is 1 or cols
+  bool learned;                       // clamps log_scale
   RowFactor row_weight;
   float* log_p;       // [rows]
   void* dmean;        // [rows, cols] or null, may be the mean

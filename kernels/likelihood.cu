@@ -55,7 +55,8 @@ __global__ void __launch_bounds__(kThreads, 4)
 #pragma unroll
     for (int j = 0; j < N; ++j)
       if (d + j < D) {
-        const float ls = math::clamp(op.log_scale[op.scales == 1 ? 0 : d + j], kLogScaleMin, kLogScaleMax);
+        const float raw = op.log_scale[op.scales == 1 ? 0 : d + j];
+        const float ls = op.learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
         inv_scale.v[j] = math::exp(-ls);
         constant.v[j] = ls + 0.918938533f;  // log(2 pi) / 2
       }
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
 }
 
-// dlog_scale = the column sums of partials [rows, scales], zero where the scale is held at its clamp.
+// dlog_scale = the column sums of partials [rows, scales], less what would take a scale further out of its clamp.
 __global__ void __launch_bounds__(kThreads, 4) scale_gradient(const Gaussian op, Index rows, const float* partials) {
   for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < op.scales;
        first += static_cast<Index>(gridDim.x) * kWarp) {
@@ -100,8 +101,7 @@ __global__ void __launch_bounds__(kThreads, 4) scale_gradient(const Gaussian op,
     const auto sum = static_cast<float>(column_sum<double>(
         0, rows, [&](Index r) { return d < op.scales ? static_cast<double>(partials[r * op.scales + d]) : 0.0; }));
     if (threadIdx.x >= kWarp || d >= op.scales) continue;
-    const float ls = op.log_scale[d];
-    op.dlog_scale[d] = ls < kLogScaleMin || ls > kLogScaleMax ? 0.0f : sum;
+    op.dlog_scale[d] = math::clamp_gradient(sum, op.log_scale[d], kLogScaleMin, kLogScaleMax);
   }
 }
 

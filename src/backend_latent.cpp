@@ -165,7 +165,7 @@ void Backend::bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor&
 }
 
 void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
-                                View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
+                                View log_p, View dmean, View dlog_scale, const ElboLoss* loss, bool learned) {
   const Check check("gaussian_log_prob", *this);
   check_likelihood(check, "mean", mean, x, row_weight, log_p, dmean, loss);
   check.f32("log_scale", log_scale);
@@ -173,7 +173,8 @@ void Backend::gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale
                   "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +
                       std::to_string(x.cols) + "]");
   if (dlog_scale) check.matches("dlog_scale", dlog_scale, DType::f32, 1, log_scale.cols, "log_scale", log_scale);
-  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale, loss);
+  check.true_that(learned || !dlog_scale, "dlog_scale is given but log_scale is not learned");
+  do_gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale, loss, learned);
 }
 
 void Backend::importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,

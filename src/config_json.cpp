@@ -1,5 +1,8 @@
 #include "config_json.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "cuvae/error.h"
 #include "json_text.h"
 
@@ -110,6 +113,8 @@ VaeConfig vae_config_from_json(const json& j) {
   require_object(j);
   VaeConfig c;
   visit_vae(Reader{j}, c);
+  // A learned scale that starts outside of its clamp is refused now; such a start was held at the clamp.
+  if (is_scale_learned(c.likelihood)) c.scale = std::clamp(c.scale, std::exp(kLogScaleMin), std::exp(kLogScaleMax));
   c.validate();
   return c;
 }

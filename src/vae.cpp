@@ -22,7 +22,11 @@ void VaeConfig::validate() const {
   for (Index width : encoder_hidden) in_range("a hidden width of the encoder", width);
   for (Index width : decoder_hidden) in_range("a hidden width of the decoder", width);
   if (encoder_hidden.size() > 64 || decoder_hidden.size() > 64) throw Error("model: more than 64 hidden layers");
-  if (!(scale > 0) || !std::isfinite(scale)) throw Error("model: scale is " + number(scale) + " but must be positive");
+  const bool learned = is_scale_learned(likelihood);
+  const float least = learned ? std::exp(kLogScaleMin) : kScaleMin, most = learned ? std::exp(kLogScaleMax) : kScaleMax;
+  if (!(scale >= least && scale <= most))
+    throw Error("model: scale is " + number(scale) + " but " + (learned ? "a learned one must start" : "must be") +
+                " within " + number(least) + " to " + number(most));
   if (image_height < 1 || image_width < 1 || image_height > data_dim || data_dim % image_height != 0 ||
       data_dim / image_height != image_width)
     throw Error("model: pictures of " + std::to_string(image_height) + " x " + std::to_string(image_width) +
@@ -170,14 +174,15 @@ View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float*
   } else {
     View dlog_scale;
     if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
-    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss);
+    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss,
+                                log_scale_.has_value());
   }
   return log_p;
 }
 
 void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
   if (config_.likelihood == Likelihood::bernoulli) return backend_->bernoulli_log_prob(output, x, 0.0f, log_p, {});
-  backend_->gaussian_log_prob(output, x, log_scale(), 0.0f, log_p, {}, {});
+  backend_->gaussian_log_prob(output, x, log_scale(), 0.0f, log_p, {}, {}, nullptr, log_scale_.has_value());
 }
 
 namespace {
@@ -260,7 +265,7 @@ std::vector<float> Vae::likelihood_scale() const {
   const ConstView v = log_scale();
   std::vector<float> scale(static_cast<std::size_t>(v.size()));
   backend_->download(scale.data(), v.data, scale.size() * sizeof(float));
-  for (float& s : scale) s = std::exp(math::clamp(s, kLogScaleMin, kLogScaleMax));
+  for (float& s : scale) s = std::exp(log_scale_ ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
   return scale;
 }
 

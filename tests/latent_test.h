@@ -43,6 +43,33 @@ class LatentTest : public OpTest {
   Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
 };
 
+/// One row of eight latents whose log variances lie outside of their clamp, or are held at its bounds.
+constexpr Shape kOutside{1, 2, 8};
+inline std::vector<float> outside_stats(bool held) {
+  std::vector<float> stats(kOutside.latent, 1.0f);
+  for (const float logvar : {-15.5f, 15.5f, -1e4f, 1e4f, -16.0f, 16.0f, -40.0f, 40.0f})
+    stats.push_back(held ? std::clamp(logvar, kLogVarMin, kLogVarMax) : logvar);
+  return stats;
+}
+
+/// dstats(stats) is a gradient by stats of a loss that weighs the KL so little that both of its signs occur: outside it
+/// is what it is at the bound, but for what leads the log variance further out.
+template <class F>
+void expect_to_come_back(F dstats) {
+  const std::vector<float> got = dstats(outside_stats(false)), held = dstats(outside_stats(true));
+  int inwards = 0, outwards = 0;
+  for (Index l = 0; l < kOutside.latent; ++l) {
+    SCOPED_TRACE("latent " + std::to_string(l));
+    EXPECT_EQ(got[l], held[l]) << "dmu";
+    const float at_bound = held[kOutside.latent + l];
+    const bool comes_back = outside_stats(false)[kOutside.latent + l] < 0 ? at_bound < 0 : at_bound > 0;
+    EXPECT_EQ(got[kOutside.latent + l], comes_back ? at_bound : 0.0f) << "dlogvar";
+    ++(comes_back ? inwards : outwards);
+  }
+  EXPECT_GT(inwards, 0);
+  EXPECT_GT(outwards, 0);
+}
+
 inline std::string trace(Shape s) {
   return "B " + std::to_string(s.batch) + ", K " + std::to_string(s.samples) + ", L " + std::to_string(s.latent);
 }

@@ -15,7 +15,6 @@ double mean(const Vector& v) {
   return sum / static_cast<double>(v.size());
 }
 Index count(const Vector& v) { return static_cast<Index>(v.size()); }
-bool outside(double x, double low, double high) { return x < low || x > high; }
 
 }  // namespace
 
@@ -153,6 +152,11 @@ LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& 
   return g;
 }
 
+double clamp_gradient(double gradient, double x, double low, double high) {
+  const double inwards = x < low ? 1 : (x > high ? -1 : 0);
+  return -gradient * inwards < 0 ? 0 : gradient;
+}
+
 LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeight& row_weight, Index samples,
                            Index width) {
   LogProb out{Vector(logits.size() / width), {}, {}};
@@ -174,9 +178,10 @@ LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log
     const double standard = (x[row / samples * width + i % width] - mean[i]) / s;
     out.log_p[row] -= standard * standard / 2 + clamped + std::log(2 * std::numbers::pi) / 2;
     out.gradient.push_back(row_weight[row] * standard / s);
-    if (!outside(log_scale[place], kLogScaleMin, kLogScaleMax))
-      out.dlog_scale[place] += row_weight[row] * (standard * standard - 1);
+    out.dlog_scale[place] += row_weight[row] * (standard * standard - 1);
   }
+  for (std::size_t i = 0; i < log_scale.size(); ++i)
+    out.dlog_scale[i] = clamp_gradient(out.dlog_scale[i], log_scale[i], kLogScaleMin, kLogScaleMax);
   return out;
 }
 

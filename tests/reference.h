@@ -58,6 +58,10 @@ struct LinearGradients {
 LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& dy, const Vector& slope, Index inputs,
                                 Index outputs);
 
+/// A loss's gradient by a value x that is held within [low, high], from that at the held value: zero where descent
+/// would take x further away from there.
+double clamp_gradient(double gradient, double x, double low, double high);
+
 // Latents.
 
 /// The normal of latent l of sample row `row`.

@@ -12,7 +12,6 @@ Index count(const Vector& v) { return static_cast<Index>(v.size()); }
 double log_normal(double x, double mean, double scale) {
   return -std::pow((x - mean) / scale, 2) / 2 - std::log(scale) - std::log(2 * std::numbers::pi) / 2;
 }
-bool outside(double x, double low, double high) { return x < low || x > high; }
 
 }  // namespace
 
@@ -63,7 +62,8 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
   Vector dstats(stats.size());
   for (Index b = 0; b < count(stats) / (2 * latent); ++b)
     for (Index l = 0; l < latent; ++l) {
-      const double mu = stats[b * 2 * latent + l], logvar = stats[b * 2 * latent + latent + l];
+      const double mu = stats[b * 2 * latent + l], raw = stats[b * 2 * latent + latent + l];
+      const double logvar = std::clamp<double>(raw, kLogVarMin, kLogVarMax);
       const double s = kl_dims[l] < weight.free_bits ? 0 : kl_scale * beta(weight, noise.step);
       double dmu = s * mu, dlogvar = s * std::expm1(logvar) / 2;
       for (Index k = 0; k < samples; ++k) {
@@ -72,7 +72,7 @@ Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector&
         dlogvar += d * std::exp(logvar / 2) / 2 * sample_normal(noise, samples, latent, b * samples + k, l);
       }
       dstats[b * 2 * latent + l] = dmu;
-      dstats[b * 2 * latent + latent + l] = outside(logvar, kLogVarMin, kLogVarMax) ? 0 : dlogvar;
+      dstats[b * 2 * latent + latent + l] = clamp_gradient(dlogvar, raw, kLogVarMin, kLogVarMax);
     }
   return dstats;
 }
@@ -107,7 +107,7 @@ Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, cons
         dlogvar -= (c[k] - optimal_baseline(c, by_logvar, k)) * (eps * eps - 1) / 2;
       }
       dstats[b * 2 * latent + l] = dmu;
-      dstats[b * 2 * latent + latent + l] = outside(raw, kLogVarMin, kLogVarMax) ? 0 : dlogvar;
+      dstats[b * 2 * latent + latent + l] = clamp_gradient(dlogvar, raw, kLogVarMin, kLogVarMax);
     }
   return dstats;
 }

@@ -107,7 +107,7 @@ Vector probe_backward(Estimator estimator, const Vector& stats, const NoiseKey& 
       }
       const double raw = stats[at + latent];
       dstats[at] = -by_mu / rows;
-      dstats[at + latent] = raw < kLogVarMin || raw > kLogVarMax ? 0 : -by_logvar / rows;
+      dstats[at + latent] = clamp_gradient(-by_logvar / rows, raw, kLogVarMin, kLogVarMax);
     }
   return dstats;
 }

@@ -52,6 +52,20 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   EXPECT_EQ(resumed.steps_per_epoch(), 14);
 }
 
+// Earlier versions let a learned scale start anywhere, and held it at its clamp.
+TEST_P(Checkpoint, OneWhoseLearnedScaleStartedOutsideOfItsClampLoads) {
+  VaeConfig model = small_model();
+  model.likelihood = Likelihood::gaussian_learned;
+  for (const auto& [asked, held] : {std::pair{5000.0f, std::exp(kLogScaleMax)}, {1e-4f, std::exp(kLogScaleMin)}}) {
+    json old = to_json(model);
+    old["scale"] = asked;
+    EXPECT_EQ(vae_config_from_json(old).scale, held);
+  }
+  model.likelihood = Likelihood::gaussian;
+  model.scale = 5000;
+  EXPECT_EQ(vae_config_from_json(to_json(model)).scale, 5000);
+}
+
 TEST_P(Checkpoint, KeepsTheEstimator) {
   TrainConfig t = small_training();
   t.samples = 2;

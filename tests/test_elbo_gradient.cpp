@@ -1,6 +1,7 @@
 // The gradient of the whole ELBO, as one SGD step applies it, against central differences of the reference's loss at
 // the same noise.
 #include <functional>
+#include <numeric>
 
 #include "gradient_test.h"
 
@@ -16,8 +17,10 @@ class ElboGradient : public OpTest {
   using Arena = std::vector<float>;
   using Adjust = std::function<void(Arena&)>;
 
-  /// Steps from random parameters, which `adjust` may change, each against the differences at its noise.
-  void expect_gradients(const VaeConfig& model, const TrainConfig& training, int steps = 1, const Adjust& adjust = {}) {
+  /// Steps from random parameters, which `adjust` may change, each against the differences at its noise, or, where
+  /// values lie `outside` of their clamps, which differences do not see, against those of linear_in_stats().
+  void expect_gradients(const VaeConfig& model, const TrainConfig& training, int steps = 1, const Adjust& adjust = {},
+                        bool outside = false) {
     SCOPED_TRACE(std::string(to_string(model.activation)) + ", " + std::string(to_string(model.likelihood)) + ", " +
                  std::to_string(model.encoder_hidden.size()) + " hidden, K " + std::to_string(training.samples));
     Trainer trainer(backend_, model, training, kBatch * kStepsPerEpoch);
@@ -26,14 +29,15 @@ class ElboGradient : public OpTest {
     set_parameters(trainer, start);
     for (int step = 0; step < steps; ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
-      expect_gradient(trainer, model, training, static_cast<std::uint32_t>(step));
+      expect_gradient(trainer, model, training, static_cast<std::uint32_t>(step), outside);
     }
   }
 
  private:
   // A parameter after the step is rounded to 2^-24 of itself, which the division by the rate enlarges. The gradient
   // itself passes at most eight layers whose sums have at most 8 terms of order one, some ten roundings each.
-  void expect_gradient(Trainer& trainer, const VaeConfig& model, const TrainConfig& training, std::uint32_t step) {
+  void expect_gradient(Trainer& trainer, const VaeConfig& model, const TrainConfig& training, std::uint32_t step,
+                       bool outside) {
     const std::vector<float> pixels = random_pixels(step);
     const Matrix batch(backend_, kBatch, kDim, pixels);
     const Vector x =
@@ -53,19 +57,54 @@ class ElboGradient : public OpTest {
     trainer.step(batch);
     const Arena after = parameters(trainer.vae());
     const double loss_before = loss(reference::widen(before));
-    const Vector want = central_differences(loss, reference::widen(before));
+    const Vector want = outside ? linear_in_stats(model, training, weight, before, x, step)
+                                : central_differences(loss, reference::widen(before));
     Vector got, bound;
     for (std::size_t i = 0; i < before.size(); ++i) {
       got.push_back((double{before[i]} - double{after[i]}) / kRate);
-      bound.push_back(0x1p-24 * std::fabs(double{after[i]}) / kRate + 80 * 0x1p-24 * (1 + std::fabs(want[i])));
+      bound.push_back(0x1p-24 * std::fabs(double{after[i]}) / kRate +
+                      80 * 0x1p-24 * (largest_dstats_ + std::fabs(want[i])));
     }
     expect_within(got, want, bound, "gradient");
     EXPECT_NEAR(trainer.metrics().loss, loss_before, 0x1p-20 * std::fabs(loss_before));
     EXPECT_NEAR(trainer.metrics().gradient_norm, std::sqrt(dot(want, want)), 1e-5 * std::sqrt(dot(want, want)));
   }
 
+  // The loss's gradient by the statistics as the reference has it, and then differences of a function that is linear in
+  // them. A log scale beyond its clamp: twice the differences at the bound, of which one side is flat.
+  Vector linear_in_stats(const VaeConfig& model, const TrainConfig& training, const KlWeight& weight,
+                         const Arena& arena, const Vector& x, std::uint32_t step) {
+    const Index K = training.samples;
+    const reference::NoiseKey noise{training.seed, Stream::latent, step};
+    const reference::Model reference_model(model);
+    const Vector at = reference::widen(arena);
+    const reference::Elbo fixed = reference_model.elbo(at, x, K, noise);
+    const auto reconstruction = [&](const Vector& parameters, const Vector& z) {
+      const Vector log_p = reference_model.log_prob(parameters, z, x, K);
+      return -std::accumulate(log_p.begin(), log_p.end(), 0.0) / static_cast<double>(log_p.size());
+    };
+    const Vector dz = central_differences([&](const Vector& z) { return reconstruction(at, z); }, fixed.z);
+    const Vector dstats =
+        reference::latent_backward(fixed.stats, noise, dz, weight, fixed.kl_dims, 1.0 / kBatch, K, kLatent);
+    for (const double d : dstats) largest_dstats_ = std::max(largest_dstats_, std::fabs(d));
+    Vector want = central_differences(
+        [&](const Vector& v) {
+          return dot(dstats, reference_model.elbo(v, x, 1, noise).stats) + reconstruction(v, fixed.z);
+        },
+        at);
+    const Parameter last = parameter_layout(model).parameters().back();
+    for (Index i = last.offset; last.name == "log_scale" && i < last.offset + last.size(); ++i)
+      if (at[i] > kLogScaleMax) {
+        Vector held = at;
+        held[i] = kLogScaleMax;
+        want[i] = 2 * central_differences([&](const Vector& v) { return reconstruction(v, fixed.z); }, held)[i];
+      }
+    return want;
+  }
+
  protected:
   Vector kl_dims_;  // of the last step
+  double largest_dstats_ = 1;
 };
 CUVAE_ON_EVERY_BACKEND(ElboGradient);
 
@@ -114,29 +153,31 @@ TEST_P(ElboGradient, FreeBits) {
   EXPECT_LT(below, kLatent);
 }
 
-// A log variance beyond its clamp has no gradient, and the value at the clamp. At the upper bound the KL is e^15 / 2,
-// so that beta is small there: the differences would else be lost beside the loss.
-TEST_P(ElboGradient, ClampedLogVariance) {
+// A log variance beyond its clamp has the value at the clamp, and its gradient, which is the KL's and leads back. At
+// the upper bound the KL is e^15 / 2, so that beta is small there: the differences would else be lost in the loss.
+TEST_P(ElboGradient, LogVarianceOutsideOfItsClamp) {
   const VaeConfig model = smooth_model();
   for (const auto& [logvar, beta] : {std::pair{-20.0f, 0.5f}, {20.0f, 0x1p-12f}}) {
     SCOPED_TRACE("logvar " + std::to_string(logvar));
     TrainConfig training = plain_sgd(1);
     training.beta = beta;
-    expect_gradients(model, training, 1, [&, value = logvar](Arena& arena) {
+    const auto start_outside = [&, value = logvar](Arena& arena) {
       const ParameterLayout layout = parameter_layout(model);
       const Parameter& bias = layout.parameters()[3];
       ASSERT_EQ(bias.name, "encoder.1.bias");
       arena[bias.offset + kLatent] = value;
-    });
+    };
+    expect_gradients(model, training, 1, start_outside, true);
   }
 }
 
-TEST_P(ElboGradient, ClampedLogScale) {
+TEST_P(ElboGradient, LogScaleOutsideOfItsClamp) {
   const VaeConfig model = smooth_model(Likelihood::gaussian_learned_per_dim);
-  expect_gradients(model, plain_sgd(2), 1, [&](Arena& arena) {
+  const auto start_outside = [&](Arena& arena) {
     const ParameterLayout layout = parameter_layout(model);
     arena[layout.parameters().back().offset] = kLogScaleMax + 1;
-  });
+  };
+  expect_gradients(model, plain_sgd(2), 1, start_outside, true);
 }
 
 // Every slice starts on a 64-byte boundary; what lies between them must never move.

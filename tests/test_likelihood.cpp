@@ -142,6 +142,46 @@ TEST_P(Likelihoods, GaussianHoldsTheLogScaleAtItsClamp) {
   for (float s : scale) expect_gaussian({2, 1, 6}, random_vector(12, 26), random_pixels(12), {s}, 1.0f);
 }
 
+// A scale that is too small for the data leads up, one that is too large down, and neither where that is further out.
+TEST_P(Likelihoods, FromOutsideOfItsClampALearnedScaleComesBack) {
+  const Index D = 4;
+  const Matrix mean(backend_, 3, D, std::vector<float>(12, 0.0f), type_), log_p(backend_, 3, 1);
+  for (const float value : {0.0f, 1.0f, 4096.0f})
+    for (const Index scales : {Index{1}, D})
+      for (const float outside : {-7.5f, 7.5f, -1e4f, 1e4f}) {
+        SCOPED_TRACE(std::to_string(value) + " at a log scale of " + std::to_string(outside));
+        const Matrix x(backend_, 3, D, std::vector<float>(12, value), type_), dlog_scale(backend_, 1, scales);
+        const auto gradient = [&](float log_scale) {
+          const Matrix at(backend_, 1, scales, std::vector<float>(static_cast<std::size_t>(scales), log_scale));
+          backend_.gaussian_log_prob(mean, x, at, -1.0f / 3, log_p, {}, dlog_scale);
+          return dlog_scale.get();
+        };
+        const float bound = std::clamp(outside, kLogScaleMin, kLogScaleMax);
+        const bool too_small = value > std::exp(bound), is_low = outside < 0;
+        const auto at_bound = gradient(bound);
+        for (const float g : at_bound) EXPECT_TRUE(too_small ? g < 0 : g > 0);
+        expect_same_bits(gradient(outside), too_small == is_low ? at_bound : std::vector<float>(at_bound.size(), 0.0f),
+                         "dlog_scale");
+      }
+}
+
+// The same value in other units, so that all but the constant is the same; 2^-21 is of the exponential's 2.5 ulp.
+TEST_P(Likelihoods, AFixedScaleIsNotClamped) {
+  const Matrix log_p(backend_, 2, 1), dmean(backend_, 2, 3, type_);
+  for (const float unit : {0x1p-40f, 0x1p-14f, 1.0f, 0x1p14f, 0x1p40f}) {
+    SCOPED_TRACE("unit " + std::to_string(unit));
+    const Matrix mean(backend_, 2, 3, std::vector<float>(6, 0.5f * unit), type_),
+        x(backend_, 2, 3, std::vector<float>(6, 1.25f * unit), type_), log_scale(backend_, 1, 1, {std::log(unit)});
+    backend_.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, {}, nullptr, false);
+    const double constant = 3 * std::log(double{unit}) + 1.5 * std::log(2 * 3.14159265358979323846);
+    // log(unit), up to 28, is a float32: off by 2^-20, and so is the exponential, relatively.
+    expect_close(log_p.get(), Vector(2, -1.5 * 0.75 * 0.75 - constant), 6 * 0x1p-20, 0x1p-22, "log_p");
+    expect_stored_close(dmean.get(), Vector(6, 0.75 / unit), 0, 2 * 0x1p-19, "dmean");
+  }
+  const Matrix x(backend_, 1, 1, {1}, type_), scale(backend_, 1, 1, {0}), one(backend_, 1, 1), dscale(backend_, 1, 1);
+  EXPECT_THROW(backend_.gaussian_log_prob(x, x, scale, 1.0f, one, {}, dscale, nullptr, false), Error);
+}
+
 TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
   const Shape s{2, 2, 3};
   const auto m = stored(random_vector(s.rows() * s.width, 27)), pixels = stored(random_pixels(s.batch * s.width));

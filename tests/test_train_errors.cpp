@@ -153,7 +153,14 @@ TEST_P(TrainErrors, EveryPartOfAModelOutOfRangeIsNamed) {
   constexpr Index kTooWide = (Index{1} << 24) + 1;
   expect_refused(&C::data_dim, {0, -5, kTooWide}, "data_dim is ");
   expect_refused(&C::latent, {0, -5, kTooWide}, "latent is ");
-  expect_refused(&C::scale, {0.0f, -1.0f, kNaNf, kInfinityf}, "scale is ");
+  expect_refused(&C::scale, {0.0f, -1.0f, 0.9e-18f, 1.1e18f, kNaNf, kInfinityf}, "must be within 1e-18 to 1e+18");
+  for (const Likelihood learned : {Likelihood::gaussian_learned, Likelihood::gaussian_learned_per_dim})
+    for (const float scale : {1e-4f, 5000.0f, 0.000911f, 1097.0f}) {
+      VaeConfig model = small_model();
+      model.likelihood = learned;
+      model.scale = scale;
+      expect_refused(model, "but a learned one must start within 0.000911882 to 1096.63");
+    }
   expect_refused(&C::image_height, {0, -3, 5, 1000, 1}, "pictures of ");
   expect_refused(&C::image_width, {0, -4, 12}, "pictures of ");
   for (const Index width : {Index{0}, Index{-1}, kTooWide}) {

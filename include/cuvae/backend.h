@@ -63,9 +63,10 @@ class DoubleBuffer {
 /// activation_type(), in which batches, layers' inputs and results, logits and their gradients are given and returned,
 /// everything else being f32. What lies in memory as bf16 is computed in float32 and rounded once, to nearest even.
 /// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
-/// kLogVarMax]. Views lie in the backend's memory and do not overlap unless an op says that they may. All log-densities
-/// and KLs are in nats. Ops may be asynchronous; synchronize() waits. Every public op checks its shapes and throws
-/// Error before anything is computed.
+/// kLogVarMax]. A gradient of the loss by a clamped value is that at the bound where the value lies outside, and 0
+/// there when a step against it would lead further out: what got outside comes back. Views lie in the backend's memory
+/// and do not overlap unless an op says that they may. All log-densities and KLs are in nats. Ops may be asynchronous;
+/// synchronize() waits. Every public op checks its shapes and throws Error before anything is computed.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -135,7 +136,7 @@ class Backend {
   /// decoder. Draws the same eps again; sigma = exp(logvar/2), z = mu + sigma eps before rounding:
   ///   path = t (dz + w (z - e eps / sigma))
   ///   dmu     =      sum_k [path - c eps / sigma] + s mu
-  ///   dlogvar = 1/2 (sum_k [path sigma eps - (1 - e) t w - c (eps^2 - 1)] + s (sigma^2 - 1) - h), 0 outside the clamp,
+  ///   dlogvar = 1/2 (sum_k [path sigma eps - (1 - e) t w - c (eps^2 - 1)] + s (sigma^2 - 1) - h),
   ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits.
   /// By default dmu = sum_k dz + s mu, dlogvar = 1/2 (sum_k dz sigma eps + s (sigma^2 - 1)). dz may be empty where t is
   /// 0 for all rows. cuvae/estimator.h has the terms of each estimator.
@@ -159,7 +160,7 @@ class Backend {
   /// dstats [B, 2L] [A] of the loss -mean(log p(x|z)) + KL, from log_p_probes [B * n, 1], log p(x|z) at the probes
   /// (f with a subscript), and for delta log_p [R, 1], that of the samples (f):
   ///   dmu     =     -(1/R) sum_k shift / sigma + s mu
-  ///   dlogvar = 1/2 (-(1/R) sum_k scale + s (sigma^2 - 1)), 0 outside the clamp, s as in latent_backward;
+  ///   dlogvar = 1/2 (-(1/R) sum_k scale + s (sigma^2 - 1)), s as in latent_backward;
   ///   measure-valued: shift = (f_1 - f_2) / sqrt(2 pi), scale = f_3 - f_4;
   ///   delta: shift = (f - h) eps + a, scale = (f - h) (eps^2 - 1) + c, h = f_0 + sum_l a eps + c eps^2 / 2,
   ///   a = (f_+ - f_-) / 2, c = f_+ - 2 f_0 + f_-.
@@ -176,11 +177,11 @@ class Backend {
                           const ElboLoss* loss = nullptr);
 
   /// mean [R, D] [A], x [B, D] [A]; log_p [R, 1] = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale),
-  /// log_scale [1, 1] or [1, D], clamped to [kLogScaleMin, kLogScaleMax]. In the same pass, where given, dmean [R, D]
-  /// [A] (may be the mean) and dlog_scale (shaped as log_scale), gradients of the sum of row_weight[r] log_p[r], and
-  /// the step's loss.
+  /// log_scale [1, 1] or [1, D], clamped to [kLogScaleMin, kLogScaleMax] where it is `learned`. In the same pass, where
+  /// given, dmean [R, D] [A] (may be the mean) and dlog_scale (shaped as log_scale, of a learned one), gradients of the
+  /// sum of row_weight[r] log_p[r], a loss that descent makes smaller, and the step's loss.
   void gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
-                         View dmean, View dlog_scale, const ElboLoss* loss = nullptr);
+                         View dmean, View dlog_scale, const ElboLoss* loss = nullptr, bool learned = true);
 
   /// What a bound over K = R/B samples a row makes of their log-densities [R, 1], log w = log p(x|z) + log p(z) - log
   /// q(z|x): bound [B, 1] = log mean_k w (Burda et al. 2015, section 3), weights [R, 1] = w / sum_k w, and where given
@@ -247,7 +248,7 @@ class Backend {
   virtual void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
                                      View dlogits, const ElboLoss* loss) = 0;
   virtual void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
-                                    View log_p, View dmean, View dlog_scale, const ElboLoss* loss) = 0;
+                                    View log_p, View dmean, View dlog_scale, const ElboLoss* loss, bool learned) = 0;
   virtual void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                                      View effective, const ElboLoss* loss) = 0;
   /// Without log_q, f is the joint's; without log_p_z either, the likelihood's. Of the baseline only what the estimator

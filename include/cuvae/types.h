@@ -33,6 +33,11 @@ enum class Likelihood : std::uint8_t {
   gaussian_learned_per_dim,  ///< mean per dimension, a learned log standard deviation per dimension
 };
 
+/// Whether the standard deviation is a parameter.
+constexpr bool is_scale_learned(Likelihood l) {
+  return l == Likelihood::gaussian_learned || l == Likelihood::gaussian_learned_per_dim;
+}
+
 enum class Initialization : std::uint8_t {
   glorot,  ///< uniform on +-sqrt(6 / (in + out)), Glorot and Bengio 2010, eq. 16
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
@@ -95,10 +100,13 @@ enum class Optimizer : std::uint8_t {
   sgd,    ///< momentum in beta1 (m = beta1 m + g, p -= lr m); weight decay is L2 added to the gradient
 };
 
-/// The clamp of a posterior log variance. Outside it the value is held at the bound and its gradient is zero.
+/// The clamp of a posterior log variance. Outside it the value is held at the bound; the loss's gradient there reaches
+/// the log variance where a step against it leads back inside, and is zero where it leads further out.
 inline constexpr float kLogVarMin = -15.0f, kLogVarMax = 15.0f;
 /// The clamp of a learned log standard deviation of a Gaussian likelihood, likewise.
 inline constexpr float kLogScaleMin = -7.0f, kLogScaleMax = 7.0f;
+/// What a fixed standard deviation may be: its square and the inverse of that are float32.
+inline constexpr float kScaleMin = 1e-18f, kScaleMax = 1e18f;
 
 /// Independent uses of the random numbers. New ones are appended, never renumbered.
 enum class Stream : std::uint32_t {

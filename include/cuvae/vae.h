@@ -16,7 +16,9 @@ struct VaeConfig {
   std::vector<Index> decoder_hidden{400};  ///< widths from z to x
   Activation activation = Activation::relu;
   Likelihood likelihood = Likelihood::bernoulli;
-  float scale = 1.0f;  ///< standard deviation of a Gaussian likelihood, or where a learned one starts
+  /// Standard deviation of a Gaussian likelihood, from kScaleMin to kScaleMax, or where a learned one starts, from
+  /// exp(kLogScaleMin) to exp(kLogScaleMax).
+  float scale = 1.0f;
   Initialization initialization = Initialization::glorot;
   Index image_height = 1, image_width = 784;  ///< how pictures lay out the D values
 

@@ -21,7 +21,7 @@ void visit_model(Model& m, Visitor&& visit) {
   visit("decoder-hidden", m.decoder_hidden, "Widths from z to x; 0: none", 0, kMaxCount);
   visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity");
   visit("likelihood", m.likelihood, "bernoulli, gaussian, gaussian-learned or gaussian-learned-per-dim");
-  visit("scale", m.scale, "Standard deviation of a Gaussian, or where a learned one starts", 0, kInfinity);
+  visit("scale", m.scale, "Standard deviation of a Gaussian, or where a learned one starts", kScaleMin, kScaleMax);
   visit("init", m.initialization, "glorot or he");
 }
 

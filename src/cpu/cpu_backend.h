@@ -45,7 +45,7 @@ class CpuBackend final : public Backend {
   void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
                              const ElboLoss* loss) override;
   void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
-                            View dmean, View dlog_scale, const ElboLoss* loss) override;
+                            View dmean, View dlog_scale, const ElboLoss* loss, bool learned) override;
   void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
                              View effective, const ElboLoss* loss) override;
   void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,

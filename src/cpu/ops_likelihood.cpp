@@ -47,13 +47,14 @@ void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, const RowF
 }
 
 void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
-                                      View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
+                                      View log_p, View dmean, View dlog_scale, const ElboLoss* loss, bool learned) {
   const Index samples = mean.rows / x.rows, cols = mean.cols;
   // The scale of each dimension, and the part of log p that no x changes.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
   double constant = 0.0;
   for (Index d = 0; d < cols; ++d) {
-    const float ls = math::clamp(log_scale.f32()[log_scale.cols == 1 ? 0 : d], kLogScaleMin, kLogScaleMax);
+    const float raw = log_scale.f32()[log_scale.cols == 1 ? 0 : d];
+    const float ls = learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
     inv_scale[static_cast<std::size_t>(d)] = std::exp(-ls);
     constant -= ls + 0.918938533204672742;  // log(2 pi) / 2
   }
@@ -71,17 +72,14 @@ void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log
   if (!dlog_scale) return;
   std::vector<float> gradient(static_cast<std::size_t>(cols));
   combine(partial_, cols, gradient.data());
-  const auto inside = [&](Index d) {
-    const float ls = log_scale.f32()[d];
-    return !(ls < kLogScaleMin || ls > kLogScaleMax);
-  };
   if (log_scale.cols == 1) {
     double sum = 0.0;
     for (float g : gradient) sum += static_cast<double>(g);
-    dlog_scale.f32()[0] = inside(0) ? static_cast<float>(sum) : 0.0f;
-  } else {
-    for (Index d = 0; d < cols; ++d) dlog_scale.f32()[d] = inside(d) ? gradient[static_cast<std::size_t>(d)] : 0.0f;
+    gradient = {static_cast<float>(sum)};
   }
+  for (Index d = 0; d < log_scale.cols; ++d)
+    dlog_scale.f32()[d] =
+        math::clamp_gradient(gradient[static_cast<std::size_t>(d)], log_scale.f32()[d], kLogScaleMin, kLogScaleMax);
 }
 
 }  // namespace cuvae::cpu

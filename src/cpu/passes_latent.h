@@ -77,7 +77,7 @@ void latent_backward(const float* stats, const float* noise, const float* dz, co
       const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), sigma = m::exp(0.5f * lv), s = kl_scale[l];
       dmu[l] += s * mu[l];
       const float d = 0.5f * (dlogvar[l] * sigma + s * (m::exp(lv) - 1.0f));
-      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+      dlogvar[l] = m::clamp_gradient(d, logvar[l], kLogVarMin, kLogVarMax);
     }
   }
 }
@@ -142,7 +142,7 @@ void latent_backward_terms(const LatentTerms& terms, Index first, const float* s
       const float lv = m::clamp(logvar[l], kLogVarMin, kLogVarMax), s = kl_scale[l];
       dmu[l] += s * mu[l];
       const float d = 0.5f * (dlogvar[l] + s * (m::exp(lv) - 1.0f) - terms.entropy);
-      dlogvar[l] = logvar[l] < kLogVarMin || logvar[l] > kLogVarMax ? 0.0f : d;
+      dlogvar[l] = m::clamp_gradient(d, logvar[l], kLogVarMin, kLogVarMax);
     }
   }
 }

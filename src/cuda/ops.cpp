@@ -104,10 +104,10 @@ void CudaBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, const Row
 }
 
 void CudaBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
-                                       View log_p, View dmean, View dlog_scale, const ElboLoss* loss) {
+                                       View log_p, View dmean, View dlog_scale, const ElboLoss* loss, bool learned) {
   enqueue("gaussian_log_prob",
           Gaussian{mean.data, x.data, x.dtype, log_scale.f32(), mean.rows, mean.rows / x.rows, mean.cols,
-                   log_scale.cols, row_weight, log_p.f32(), dmean.data, dlog_scale.f32(), of(loss)});
+                   log_scale.cols, learned, row_weight, log_p.f32(), dmean.data, dlog_scale.f32(), of(loss)});
 }
 
 void CudaBackend::do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,

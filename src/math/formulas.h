@@ -9,6 +9,12 @@ inline constexpr float kLog2Pi = 1.83787706f;
 
 CUVAE_FN float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
 
+/// The gradient of a loss by x, from that by clamp(x, low, high): what would take x further out is dropped, so that a
+/// parameter which got outside of its clamp comes back.
+CUVAE_FN float clamp_gradient(float gradient, float x, float low, float high) {
+  return (x < low && gradient > 0.0f) || (x > high && gradient < 0.0f) ? 0.0f : gradient;
+}
+
 /// The factor of row r.
 CUVAE_FN float at(const RowFactor& factor, Index r) {
   const auto* rows = static_cast<const float*>(factor.rows.data);

@@ -44,7 +44,7 @@ CUVAE_FN void statistics_gradient(float mu, float logvar, float by_shift, float 
   const float lv = clamp(logvar, kLogVarMin, kLogVarMax);
   dmu = by_shift / exp(0.5f * lv) + s * mu;
   const float d = 0.5f * (by_scale + s * (exp(lv) - 1.0f));
-  dlogvar = logvar < kLogVarMin || logvar > kLogVarMax ? 0.0f : d;
+  dlogvar = clamp_gradient(d, logvar, kLogVarMin, kLogVarMax);
 }
 
 }  // namespace cuvae::math
