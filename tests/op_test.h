@@ -231,6 +231,9 @@ void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const st
 /// in turn).
 inline double sum_error(Index n) { return std::ldexp(6 + 2 * std::sqrt(n), -24); }
 
+/// The relative error of exp(x)^2: exp is good to 2.5 ulp, each at most 2^-23 of it, and the square doubles that.
+inline constexpr double kSquaredExpError = 5 * 0x1p-23;
+
 /// d f / d at[i] for every i, by central differences: f is smooth, in double and of order one, so h = 1e-5 errs by
 /// 1e-9.
 template <class F>

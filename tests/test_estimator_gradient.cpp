@@ -55,11 +55,14 @@ class EstimatorGradient : public OpTest {
       trainer.step(batch);
       const Vector after = reference::widen(parameters(trainer.vae()));
       Vector got, bound;
-      // As in the ELBO's gradient; a score's weight, nats in place of one, scales what is rounded.
+      // As in the ELBO's gradient; a score's weight, nats in place of one, scales what is rounded: the costs as they
+      // were before their baselines, since a difference keeps the rounding errors of what it is taken from.
       double largest = 1;
       for (const double score : p.score)
         largest = std::max(largest, std::fabs(score) * static_cast<double>(p.score.size()));
       for (const double of_stats : p.stats) largest = std::max(largest, std::fabs(of_stats) * kBatch);
+      if (p.score != Vector(p.score.size()) || !p.stats.empty())
+        for (const double cost : costs(training, fixed)) largest = std::max(largest, std::fabs(cost));
       for (std::size_t i = 0; i < before.size(); ++i) {
         got.push_back((before[i] - after[i]) / kRate);
         bound.push_back(0x1p-24 * std::fabs(after[i]) / kRate + 80 * 0x1p-24 * (largest + std::fabs(want[i])));

@@ -58,15 +58,17 @@ class Likelihoods : public OpTest {
     backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
     const auto want = reference::gaussian_log_prob(reference::widen(m), reference::widen(pixels),
                                                    reference::widen(scale), row_weight, s.samples, s.width);
-    // Errors relative to the terms, which may cancel: the quadratic's are 6 roundings, then those of the sum.
+    // Errors relative to the terms, which may cancel: the quadratic's are 6 roundings, then those of the sum. That of
+    // exp(-log s) comes on top: it is the same in every term of a column, so that it grows with the sum itself.
     Vector log_p_bound(s.rows()), dlog_scale_bound(scales);
     for (Index i = 0; i < s.rows() * s.width; ++i) {
       const Index row = i / s.width, place = scales == 1 ? 0 : i % s.width;
       const double clamped = std::clamp(scale[place], kLogScaleMin, kLogScaleMax);
       const double standard = (double{pixels[row / s.samples * s.width + i % s.width]} - m[i]) / std::exp(clamped);
-      log_p_bound[row] += sum_error(s.width) * (standard * standard / 2 + std::fabs(clamped) + 0.92);
+      const double square = standard * standard;
+      log_p_bound[row] += sum_error(s.width) * (square / 2 + std::fabs(clamped) + 0.92) + kSquaredExpError * square / 2;
       const Index terms = s.rows() * (scales == 1 ? s.width : 1);
-      dlog_scale_bound[place] += sum_error(terms) * std::fabs(row_weight) * (standard * standard + 1);
+      dlog_scale_bound[place] += std::fabs(row_weight) * (sum_error(terms) * (square + 1) + kSquaredExpError * square);
     }
     expect_within(log_p.get(), want.log_p, log_p_bound, "log_p");
     expect_stored_close(dmean.get(), want.gradient, 0, 0x1p-20,
