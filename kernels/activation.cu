@@ -74,8 +74,11 @@ cudaError_t launch(const ActivationBackward& op, cudaStream_t stream) {
     constexpr int N = kPack<T>;
     const bool packs = aligned(op.dx, source);
     return math::with_activation(op.activation, [&]<Activation A>() {
-      return start(packs ? activation_backward<T, A, N> : activation_backward<T, A, 1>,
-                   grid_for(op.size, kThreads * (packs ? N : 1)), kThreads, stream, op, source);
+      if constexpr (A == Activation::identity)
+        return cudaSuccess;  // dx stays
+      else
+        return start(packs ? activation_backward<T, A, N> : activation_backward<T, A, 1>,
+                     grid_for(op.size, kThreads * (packs ? N : 1)), kThreads, stream, op, source);
     });
   });
 }

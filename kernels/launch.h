@@ -143,7 +143,7 @@ struct BiasActivation {
 };
 cudaError_t launch(const BiasActivation&, cudaStream_t);
 
-/// dx *= act'(y or pre).
+/// dx *= act'(y or pre): no launch for the identity.
 struct ActivationBackward {
   void* dx;
   const void *y, *pre;  // pre is null where the derivative does not need it

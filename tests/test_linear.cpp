@@ -174,6 +174,38 @@ TEST_P(Linear, BackwardMatchesTheReference) {
       }
 }
 
+// A layer with too many rows for one kernel, in memory that only its elements' size aligns. One output makes of each
+// element of dx one product, which has the same bits however it is computed.
+TEST_P(Linear, UnalignedDxIsTheSame) {
+  const Shape s{1030, 5, 1};
+  const Layer a(backend_, s);
+  const Matrix dw(backend_, 1, s.inputs), db(backend_, 1, 1);
+  const auto placed = [&](Index offset, const std::vector<float>& values) {
+    std::vector<float> all(static_cast<std::size_t>(offset), 0.0f);
+    all.insert(all.end(), values.begin(), values.end());
+    return Matrix(backend_, 1, static_cast<Index>(all.size()), all, type_);
+  };
+  const auto at = [&](const Matrix& m, Index offset) {
+    return View{reinterpret_cast<char*>(m.data()) + static_cast<std::size_t>(offset) * size_of(type_), s.batch,
+                s.inputs, type_};
+  };
+  for (const Activation below : kActivations) {
+    SCOPED_TRACE(to_string(below));
+    a.set_x_to(below);
+    std::vector<float> results[2];
+    for (const Index offset : {0, 1}) {
+      const Matrix x = placed(offset, a.x.get()), pre = placed(offset, a.below_pre.get()),
+                   dx(backend_, 1, s.batch * s.inputs + offset, type_);
+      backend_.linear_backward(at(x, offset), a.w, a.dy, below,
+                               needs_pre_activation(below) ? ConstView(at(pre, offset)) : ConstView{}, dw, db,
+                               at(dx, offset));
+      const std::vector<float> all = dx.get();
+      results[offset].assign(all.begin() + offset, all.end());
+    }
+    expect_same_bits(results[1], results[0], "dx");
+  }
+}
+
 TEST_P(Linear, GradientsMatchFiniteDifferences) {
   const Shape s{3, 4, 5};
   for (const Activation below : kActivations) {

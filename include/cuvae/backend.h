@@ -61,7 +61,9 @@ class DoubleBuffer {
 
 /// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width; [A] is
 /// activation_type(), in which batches, layers' inputs and results, logits and their gradients are given and returned,
-/// everything else being f32. What lies in memory as bf16 is computed in float32 and rounded once, to nearest even.
+/// everything else being f32. What lies in memory as bf16 is computed in float32 and rounded once, to nearest even; but
+/// where a kernel goes on with a product of linear() or linear_backward(), the product lies in memory between them and
+/// is rounded too.
 /// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
 /// kLogVarMax]. A gradient of the loss by a clamped value is that at the bound where the value lies outside, and 0
 /// there when a step against it would lead further out: what got outside comes back. Views lie in the backend's memory

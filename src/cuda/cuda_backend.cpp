@@ -1,6 +1,8 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <utility>
 
 #include "cuda/error.h"
 
@@ -8,6 +10,14 @@ namespace cuvae::cuda {
 namespace {
 
 constexpr std::size_t kMiB = 1024 * 1024;
+// What of the environment changes how cuBLASLt multiplies, whatever precision is asked for.
+std::string overrides() {
+  std::string text;
+  for (const char* name : {"NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION", "CUBLAS_EMULATION_STRATEGY"})
+    if (const char* value = std::getenv(name)) text += std::string(", products changed by ") + name + "=" + value;
+  return text;
+}
+
 // What NVIDIA recommends for cuBLASLt.
 std::size_t workspace_bytes(const Device& d) { return (d.major >= 9 ? 32 : 4) * kMiB; }
 
@@ -27,14 +37,32 @@ CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
   // One kernel now: a build without code for this device is found here, not in the middle of a run.
   const Buffer zeros = allocate(2 * sizeof(float));
   enqueue(name().c_str(), ColumnSums{zeros.data(), DType::f32, 1, 1, zeros.as<float>() + 1});
+  try_epilogues();
   do_synchronize();
+}
+
+// So that description() knows from the start what cuBLASLt does not do here.
+void CudaBackend::try_epilogues() {
+  constexpr Index kSize = 64;
+  const Buffer zeros = allocate(3 * kSize * kSize * sizeof(float));
+  auto* const a = zeros.as<float>();
+  float *const c = a + kSize * kSize, *const row = c + kSize * kSize;
+  for (const Epilogue epilogue : {Epilogue::bias, Epilogue::relu_bias, Epilogue::a_sums}) {
+    const DType type = activation_type(), c_type = epilogue == Epilogue::a_sums ? DType::f32 : type;
+    (void)gemm_->supports({Op::none, Op::none, kSize, kSize, kSize, a, a, c, type, c_type, epilogue, row, row});
+  }
 }
 
 CudaBackend::~CudaBackend() = default;
 
 std::string CudaBackend::description() const {
   const char* added[] = {"", ", tf32 products", ", bf16 activations"};  // by precision
-  return describe(device_) + added[static_cast<int>(precision_)];
+  std::string text = describe(device_) + added[static_cast<int>(precision_)];
+  constexpr std::pair<Epilogue, const char*> kEpilogues[] = {
+      {Epilogue::bias, "bias"}, {Epilogue::relu_bias, "ReLU"}, {Epilogue::a_sums, "bias gradient"}};
+  for (const auto& [epilogue, what] : kEpilogues)
+    if (gemm_->has_refused(epilogue)) text += std::string(", ") + what + " by a kernel, not by cuBLASLt";
+  return text + overrides();
 }
 
 void CudaBackend::bind() const { check(cudaSetDevice(device_.ordinal), "cudaSetDevice"); }

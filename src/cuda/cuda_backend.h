@@ -56,6 +56,7 @@ class CudaBackend final : public Backend {
   void do_round_to_bf16(ConstView from, View to) override;
   void do_moments(ConstView x, double* acc) override;
 
+  void try_epilogues();
   /// Makes the device current: another backend's may be.
   void bind() const;
   Scratch scratch(std::size_t bytes);

@@ -2,10 +2,13 @@
 #include <cublasLt.h>
 
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
+#include <vector>
 
+#include "cuda/error.h"
 #include "cuda/gemm.h"
 
 namespace cuvae::cuda {
@@ -30,6 +33,7 @@ using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
 using MatmulDesc = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
 using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using DeviceMemory = std::unique_ptr<void, Destroy<cudaFree>>;
 
 template <class T>
 void set(const MatmulDesc& desc, cublasLtMatmulDescAttributes_t attribute, T value) {
@@ -99,6 +103,7 @@ struct Gemm::State {
   std::size_t workspace_bytes;
   Handle handle;
   std::map<Key, Plan> plans;
+  std::set<Epilogue> refused;  // by one plan or more
 
   Plan make_plan(const Product& p) const {
     Plan plan;
@@ -125,51 +130,102 @@ struct Gemm::State {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
+    // A sum over k that is split may be put together in the result's type: of a bf16 result only in float32.
+    if (p.c_type == DType::bf16)
+      set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+          static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     cublasLtMatmulHeuristicResult_t candidates[8] = {};  // best first; one that does not suit is passed over
     int count = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(),
                                        plan.result.get(), raw, 8, candidates, &count);
-    // An epilogue may be refused in several ways; a kernel then stands in for it.
-    if (p.epilogue == Epilogue::none) check(status, "cublasLtMatmulAlgoGetHeuristic");
-    if (status != CUBLAS_STATUS_SUCCESS) return plan;
+    // An epilogue may be refused; a kernel then stands in for it.
+    if (p.epilogue == Epilogue::none || status != CUBLAS_STATUS_NOT_SUPPORTED)
+      check(status, "cublasLtMatmulAlgoGetHeuristic");
     for (const auto& candidate : std::span(candidates, static_cast<std::size_t>(count)))
       if (!plan.found && candidate.state == CUBLAS_STATUS_SUCCESS) {
         plan.algorithm = candidate.algo;
         plan.found = true;
       }
+    if (plan.found && p.epilogue != Epilogue::none) plan.found = does_the_epilogue(plan, p);
     return plan;
   }
 
+  cublasStatus_t start(const Plan& plan, const Product& p) const {
+    if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
+    // cuBLASLt is column-major, so it sees every matrix of ours transposed: c = op(a) op(b) reads c' = op(b)' op(a)'.
+    // The operands swap places and keep their ops, and a bias along the library's rows runs along our columns.
+    constexpr float one = 1.0f, zero = 0.0f;
+    return cublasLtMatmul(handle.get(), plan.desc.get(), &one, p.b, plan.first.get(), p.a, plan.second.get(), &zero,
+                          p.c, plan.result.get(), p.c, plan.result.get(), &plan.algorithm, workspace, workspace_bytes,
+                          stream);
+  }
+
+  // Tried once, for what the documents leave open: whether a product does what its heuristic found, which for BGRADB of
+  // these types they nowhere say, and whether a ReLU that is "max(x, 0)" keeps NaN, which the loss must show.
+  bool does_the_epilogue(const Plan& plan, const Product& p) const {
+    Product tried = p;
+    DeviceMemory nans;
+    const auto bytes = [&](Index size) { return static_cast<std::size_t>(size) * size_of(p.c_type); };
+    if (p.epilogue == Epilogue::relu_bias) {
+      void* raw = nullptr;
+      cuda::check(cudaMalloc(&raw, bytes(p.n)), "cudaMalloc");
+      nans.reset(raw);
+      cuda::check(cudaMemsetAsync(raw, 0xff, bytes(p.n), stream), "cudaMemsetAsync");
+      tried.bias = raw;
+    }
+    const cublasStatus_t status = start(plan, tried);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+    if (status == CUBLAS_STATUS_INVALID_VALUE && p.epilogue == Epilogue::a_sums) return false;
+    check(status, "cublasLtMatmul");
+    if (nans == nullptr) return true;
+    std::vector<std::uint16_t> result(bytes(p.m * p.n) / 2);
+    cuda::check(cudaMemcpyAsync(result.data(), p.c, bytes(p.m * p.n), cudaMemcpyDeviceToHost, stream),
+                "cudaMemcpyAsync");
+    cuda::check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    // The upper half of a float32 is a bf16; a NaN that the library makes has its first fraction bit set.
+    const std::size_t step = size_of(p.c_type) / 2;
+    for (std::size_t i = step - 1; i < result.size(); i += step)
+      if ((result[i] & 0x7fff) <= 0x7f80) return false;
+    return true;
+  }
+
+  const Plan* find(const Product& p) const {
+    const auto found = plans.find(key(p));
+    return found == plans.end() ? nullptr : &found->second;
+  }
   const Plan& plan(const Product& p) {
-    const Key k = key(p);
-    const auto found = plans.find(k);
-    return found != plans.end() ? found->second : plans.emplace(k, make_plan(p)).first->second;
+    if (const Plan* found = find(p)) return *found;
+    const Plan& made = plans.emplace(key(p), make_plan(p)).first->second;
+    if (!made.found) refused.insert(p.epilogue);
+    return made;
   }
 };
 
 Gemm::Gemm(Precision precision, cudaStream_t stream, void* workspace, std::size_t workspace_bytes) {
   cublasLtHandle_t raw = nullptr;
   check(cublasLtCreate(&raw), "cublasLtCreate");
-  state_.reset(new State{precision, stream, workspace, workspace_bytes, Handle(raw), {}});
+  state_.reset(new State{precision, stream, workspace, workspace_bytes, Handle(raw), {}, {}});
 }
 Gemm::~Gemm() = default;
 
-bool Gemm::supports(const Product& product) { return state_->plan(product).found; }
+bool Gemm::supports(const Product& product) {
+  if (product.epilogue != Epilogue::none && state_->find(product) == nullptr) {
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // which allows no trial
+    check(cudaStreamIsCapturing(state_->stream, &capture), "cudaStreamIsCapturing");
+    if (capture != cudaStreamCaptureStatusNone) return false;
+  }
+  return state_->plan(product).found;
+}
+
+bool Gemm::has_refused(Epilogue epilogue) const { return state_->refused.contains(epilogue); }
 
 void Gemm::run(const Product& p) {
   const Plan& plan = state_->plan(p);
   if (!plan.found)
     throw Error("cuda: cuBLASLt has no algorithm for a product of [" + std::to_string(p.m) + ", " +
                 std::to_string(p.k) + "] and [" + std::to_string(p.k) + ", " + std::to_string(p.n) + "]");
-  if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
-  // cuBLASLt is column-major, so it sees every matrix of ours transposed: c = op(a) op(b) reads c' = op(b)' op(a)'. The
-  // operands swap places and keep their ops, and a bias along the library's rows runs along our columns.
-  constexpr float one = 1.0f, zero = 0.0f;
-  check(cublasLtMatmul(state_->handle.get(), plan.desc.get(), &one, p.b, plan.first.get(), p.a, plan.second.get(),
-                       &zero, p.c, plan.result.get(), p.c, plan.result.get(), &plan.algorithm, state_->workspace,
-                       state_->workspace_bytes, state_->stream),
-        "cublasLtMatmul");
+  check(state_->start(plan, p), "cublasLtMatmul");
 }
 
 }  // namespace cuvae::cuda

@@ -55,7 +55,6 @@ void CudaBackend::do_linear_backward(ConstView x, ConstView w, ConstView dy, Act
   gemm_->run(product);
   if (!dx) return;
   gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
-  if (below == Activation::identity) return;
   enqueue("linear_backward", ActivationBackward{dx.data, x.data, below_pre.data, dx.dtype, dx.size(), below});
 }
 
