@@ -35,9 +35,8 @@ class Gemm {
   /// `workspace` is used by one product at a time, in the stream's order. The current device is the stream's.
   Gemm(Precision precision, cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
   ~Gemm();
-  /// Whether the product can be had with its epilogue; without one it always can. The first of its kind is tried: c,
-  /// and sums where the epilogue writes them, then have other values. False while the stream is captured, if it is the
-  /// first.
+  /// Whether the product can be had with its epilogue; without one it always can. The first of a kind is tried, which
+  /// leaves other values in c and sums; in a stream's capture it is false.
   bool supports(const Product& product);
   /// Whether some product so far could not be had with this epilogue.
   bool has_refused(Epilogue epilogue) const;

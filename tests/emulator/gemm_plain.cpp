@@ -6,6 +6,7 @@
 
 #include "cuda/error.h"
 #include "cuda/gemm.h"
+#include "kernel_side.h"
 
 namespace cuvae::cuda {
 namespace {
@@ -54,6 +55,8 @@ void multiply(const Product& p) {
     }
     if (p.epilogue == Epilogue::a_sums) p.sums[i] = sum;
   }
+  cuemu::memory_written(p.c, static_cast<std::size_t>(p.m * p.n) * size_of(p.c_type));
+  if (p.epilogue == Epilogue::a_sums) cuemu::memory_written(p.sums, static_cast<std::size_t>(p.m) * sizeof(float));
 }
 
 }  // namespace

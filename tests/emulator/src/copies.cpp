@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "api.h"
+#include "kernel_side.h"
 
 namespace cuemu {
 namespace {
@@ -31,12 +32,18 @@ bool pageable(const void* p) { return !device_range(p, 1) && !pinned(p); }
 cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   if (!ends_are_right(to, from, bytes, kind)) return fail_with(cudaErrorInvalidValue);
-  Work work{[=] { std::memmove(to, from, bytes); }};
+  Work work{[=] {
+    std::memmove(to, from, bytes);
+    memory_written(to, bytes);
+  }};
   const bool captured = capturing(stream);
   if (!captured && pageable(from)) {  // is read before the call returns; pinned memory is read when its turn comes
     const auto* begin = static_cast<const char*>(from);
     auto staged = std::make_shared<const std::vector<char>>(begin, begin + bytes);
-    work.run = [=] { std::memcpy(to, staged->data(), bytes); };
+    work.run = [=] {
+      std::memcpy(to, staged->data(), bytes);
+      memory_written(to, bytes);
+    };
   }
   const cudaError_t error = submit(stream, std::move(work));
   if (error != cudaSuccess || captured || !pageable(to)) return error;
@@ -46,7 +53,10 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
 cudaError_t fill(void* p, int value, std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   if (!device_range(p, bytes)) return fail_with(cudaErrorInvalidValue);
-  return submit(stream, {[=] { std::memset(p, value, bytes); }});
+  return submit(stream, {[=] {
+                  std::memset(p, value, bytes);
+                  memory_written(p, bytes);
+                }});
 }
 
 }  // namespace

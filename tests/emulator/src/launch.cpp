@@ -4,7 +4,7 @@
 
 #include "api.h"
 #include "device_limits.h"
-#include "machine.h"
+#include "kernel_side.h"
 
 namespace cuemu {
 namespace {
@@ -28,7 +28,7 @@ bool emulated(const cudaLaunchConfig_t& c) {
 
 }  // namespace
 
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
+cudaError_t start_grid(const cudaLaunchConfig_t& config, const void* kernel, std::function<bool()> grid) {
   const ApiCall call("cudaLaunchKernelExC");
   if (call.error != cudaSuccess) return call.error;
   if (!emulated(config)) return fail_with(cudaErrorNotSupported);
@@ -36,8 +36,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
   const auto limit = dynamic_limits.find(kernel);
   const int most = limit == dynamic_limits.end() ? kSharedMemory : limit->second;
   if (config.dynamicSmemBytes > static_cast<std::size_t>(most)) return fail_with(cudaErrorInvalidValue);
-  return submit(config.stream, {[config, thread = std::move(thread)] {
-                  if (!run_grid(config, thread)) lose_device(cudaErrorLaunchFailure);
+  return submit(config.stream, {[grid = std::move(grid)] {
+                  if (!grid()) lose_device(cudaErrorLaunchFailure);
                 }});
 }
 

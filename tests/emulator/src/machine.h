@@ -89,7 +89,4 @@ void report_deadlock();
 // block.cpp
 void run_block();
 
-// grid.cpp
-bool run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
-
 }  // namespace cuemu

@@ -8,6 +8,7 @@
 
 #include "api.h"
 #include "cuemu/control.h"
+#include "kernel_side.h"
 #include "settings.h"
 
 namespace cuemu {
@@ -41,7 +42,10 @@ cudaError_t allocate(void** p, std::size_t bytes, bool on_device) {
   if (!fits() || posix_memalign(p, 256, bytes) != 0) return fail_with(cudaErrorMemoryAllocation);
   std::memset(*p, kPoison, bytes);
   allocations[address(*p)] = {bytes, on_device};
-  if (on_device) in_use += bytes;
+  if (on_device) {
+    in_use += bytes;
+    memory_begins(*p, bytes);
+  }
   return cudaSuccess;
 }
 
@@ -53,7 +57,10 @@ bool is_allocation(const void* p, bool on_device) {
 void release(void* p) {
   const auto found = allocations.find(address(p));
   if (found == allocations.end()) return;
-  if (found->second.on_device) in_use -= found->second.bytes;
+  if (found->second.on_device) {
+    in_use -= found->second.bytes;
+    memory_ends(p);
+  }
   std::memset(p, kPoison, found->second.bytes);  // a read of what was freed shows
   allocations.erase(found);
   std::free(p);

@@ -1,0 +1,137 @@
+// The library's own calls of cuBLASLt on the fake one: what it does where the documents leave a choice.
+#include <cuda_runtime_api.h>
+
+#include <cstdlib>
+#include <limits>
+
+#include "error_text.h"
+#include "fake_cublaslt.h"
+#include "op_test.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+
+class CublasLt : public OpTest {
+ protected:
+  ~CublasLt() override { fake_cublaslt::behaviour() = {}; }
+
+  // Small whole numbers: every order of summation and both roundings to bf16 give the same bits.
+  Matrix whole(Index rows, Index cols, int factor, DType type) const {
+    std::vector<float> values;
+    for (int i = 0; i < rows * cols; ++i) values.push_back(static_cast<float>(i * factor % 5 - 2));
+    return Matrix(backend_, rows, cols, values, type);
+  }
+  // A layer forward and, too large for one kernel, backward.
+  std::vector<std::vector<float>> layer(Backend& backend) const {
+    constexpr Index kRows = 1030, kInputs = 6, kOutputs = 4;
+    const Matrix x = whole(kRows, kInputs, 3, type_), w = whole(kOutputs, kInputs, 7, type_),
+                 b = whole(1, kOutputs, 2, type_), dy = whole(kRows, kOutputs, 4, type_);
+    const Matrix y(backend, kRows, kOutputs, type_), dw(backend, kOutputs, kInputs), db(backend, 1, kOutputs),
+        dx(backend, kRows, kInputs, type_);
+    std::vector<std::vector<float>> results;
+    for (const Activation act : {Activation::identity, Activation::relu}) {
+      backend.linear(x, w, b, act, {}, y);
+      results.push_back(y.get());
+    }
+    backend.linear_backward(x, w, dy, Activation::relu, {}, dw, db, dx);
+    for (const auto& m : {dw.get(), db.get(), dx.get()}) results.push_back(m);
+    return results;
+  }
+  void expect_the_same_layer(const std::vector<std::vector<float>>& want) {
+    const auto backend = make_test_backend(GetParam());
+    const auto got = layer(*backend);
+    for (std::size_t i = 0; i < got.size(); ++i) expect_same_bits(got[i], want[i], "result " + std::to_string(i));
+  }
+};
+CUVAE_IN_EVERY_PRECISION(CublasLt);
+
+TEST_P(CublasLt, KernelsStandInForEveryEpilogueThatIsRefused) {
+  const auto want = layer(backend_);
+  using fake_cublaslt::behaviour;
+  behaviour().heuristic = CUBLAS_STATUS_NOT_SUPPORTED;
+  expect_the_same_layer(want);
+  behaviour() = {.finds_none = true};
+  expect_the_same_layer(want);
+  behaviour() = {.product = CUBLAS_STATUS_NOT_SUPPORTED};
+  expect_the_same_layer(want);
+  for (const cublasStatus_t status : {CUBLAS_STATUS_NOT_SUPPORTED, CUBLAS_STATUS_INVALID_VALUE}) {
+    behaviour() = {.product = status, .bgradb_only = true};
+    expect_the_same_layer(want);
+    EXPECT_NE(make_test_backend(GetParam())->description().find(", bias gradient by a kernel"), std::string::npos);
+  }
+  behaviour() = {.relu_keeps_nan = true};
+  expect_the_same_layer(want);
+  EXPECT_EQ(make_test_backend(GetParam())->description().find("by a kernel"), std::string::npos);
+}
+
+TEST_P(CublasLt, OtherErrorsAreErrors) {
+  fake_cublaslt::behaviour().heuristic = CUBLAS_STATUS_INVALID_VALUE;
+  expect_error([&] { make_test_backend(GetParam()); }, "cublasLtMatmulAlgoGetHeuristic: invalid value");
+  fake_cublaslt::behaviour() = {.product = CUBLAS_STATUS_INVALID_VALUE};
+  expect_error([&] { make_test_backend(GetParam()); }, "cublasLtMatmul: invalid value");
+  fake_cublaslt::behaviour() = {.product = CUBLAS_STATUS_EXECUTION_FAILED, .bgradb_only = true};
+  expect_error([&] { make_test_backend(GetParam()); }, "cublasLtMatmul: another error");
+}
+
+// The guard against a loss that is not finite must see it, whatever the library's ReLU does.
+TEST_P(CublasLt, ReluKeepsNan) {
+  for (const bool keeps : {false, true}) {
+    fake_cublaslt::behaviour().relu_keeps_nan = keeps;
+    const auto backend = make_test_backend(GetParam());
+    EXPECT_EQ(backend->description().find("ReLU by a kernel") == std::string::npos, keeps);
+    const Matrix x(*backend, 3, 2, {1, 2, std::numeric_limits<float>::quiet_NaN(), 1, -1, 0}, type_),
+        w(*backend, 4, 2, std::vector<float>(8, 1.0f), type_), b(*backend, 1, 4, type_), y(*backend, 3, 4, type_);
+    b.set({0, 0, 0, 0});
+    backend->linear(x, w, b, Activation::relu, {}, y);
+    const auto got = y.get();
+    for (std::size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(got[i], 3.0f);
+      EXPECT_TRUE(std::isnan(got[4 + i])) << got[4 + i];
+      EXPECT_EQ(got[8 + i], 0.0f);
+    }
+  }
+}
+
+// Split, the sum is 257 - 256, of which a bf16 of 257 would leave nothing.
+TEST_P(CublasLt, SumsOverKAreFloat32) {
+  const Matrix x(backend_, 1, 4, {256, 1, -256, 0}, type_), w(backend_, 1, 4, {1, 1, 1, 1}, type_),
+      b(backend_, 1, 1, {0}, type_), y(backend_, 1, 1, type_);
+  for (const Activation act : {Activation::identity, Activation::tanh}) {
+    backend_.linear(x, w, b, act, {}, y);
+    EXPECT_NEAR(y.get().front(), act == Activation::tanh ? std::tanh(1.0) : 1.0, 1e-6 + rounding_);
+  }
+}
+
+// A plan's trial is no part of what is recorded.
+TEST_P(CublasLt, ARecordedReluIsOneLaunch) {
+  fake_cublaslt::behaviour().relu_keeps_nan = true;
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  {
+    const auto backend = make_cuda_backend(0, stream, type_ == DType::bf16 ? Precision::bf16 : Precision::fp32);
+    const Matrix x(*backend, 4, 4, std::vector<float>(16, 1.0f), type_), y(*backend, 4, 4, type_);
+    const auto work = [&] { backend->linear(x, x, ConstView{x.data(), 1, 4, type_}, Activation::relu, {}, y); };
+    work();
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    work();
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    std::size_t launches = 0;
+    EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &launches), cudaSuccess);
+    EXPECT_EQ(launches, 1u);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_P(CublasLt, WhatTheEnvironmentOverridesIsSaid) {
+  EXPECT_EQ(backend_.description().find("OVERRIDE"), std::string::npos) << backend_.description();
+  ASSERT_EQ(setenv("NVIDIA_TF32_OVERRIDE", "1", 1), 0);
+  EXPECT_NE(backend_.description().find("products changed by NVIDIA_TF32_OVERRIDE=1"), std::string::npos)
+      << backend_.description();
+  unsetenv("NVIDIA_TF32_OVERRIDE");
+}
+
+}  // namespace
+}  // namespace cuvae
