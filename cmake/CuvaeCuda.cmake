@@ -104,6 +104,9 @@ function(cuvae_kernel_options target)
   set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
                                              CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
   target_compile_options(${target} PRIVATE -std=c++20)
+  if(CUVAE_BUILD_TESTS)
+    target_compile_options(${target} PRIVATE --no-compress)  # tests/ptx reads the PTX in the objects
+  endif()
   if(PROJECT_IS_TOP_LEVEL)
     target_compile_options(${target} PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
   endif()

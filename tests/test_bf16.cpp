@@ -97,9 +97,12 @@ TEST_P(Bf16, MisalignedActivationsGiveTheSameValues) {
 }
 
 TEST_P(Bf16, IsRefusedWhereItIsNotAllowed) {
-  const Matrix f32(backend_, 3, 4), half(backend_, 3, 4, DType::bf16), w(backend_, 2, 4, DType::bf16),
-      y(backend_, 3, 2), b(backend_, 1, 2), b_half(backend_, 1, 2, DType::bf16), dy(backend_, 3, 2, DType::bf16),
-      dw(backend_, 2, 4);
+  const auto zeros = [&](Index rows, Index cols, DType type) {
+    return Matrix(backend_, rows, cols, std::vector<float>(static_cast<std::size_t>(rows * cols)), type);
+  };
+  const Matrix f32(backend_, 3, 4), half = zeros(3, 4, DType::bf16), w = zeros(2, 4, DType::bf16), y(backend_, 3, 2),
+                                    b = zeros(1, 2, DType::f32), b_half(backend_, 1, 2, DType::bf16),
+                                    dy = zeros(3, 2, DType::bf16), dw(backend_, 2, 4);
   expect_error([&] { backend_.linear(f32, w, b, Activation::relu, {}, y); }, "x is [3, 4] but must be bf16");
   expect_error([&] { backend_.linear(half, w, b_half, Activation::relu, {}, y); }, "b is [1, 2] bf16 but must be f32");
   EXPECT_NO_THROW(backend_.linear(half, w, b, Activation::identity, {}, y));
