@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test. With --sanitize the tests also run under AddressSanitizer with
-# UndefinedBehaviorSanitizer, and under ThreadSanitizer, first. Safe to run again.
+# UndefinedBehaviorSanitizer, and under ThreadSanitizer, first. With --full the compiled kernels are interpreted in every
+# test of an op, which takes longer than all the rest. Safe to run again.
 . "$(dirname "$0")/setup.sh"
 
-sanitize=no
-case "${1:-}" in
-  "") ;;
-  --sanitize) sanitize=yes ;;
-  *) fail "usage: scripts/test.sh [--sanitize]" ;;
-esac
+sanitize=no full=OFF
+for option in "$@"; do
+  case "$option" in
+    --sanitize) sanitize=yes ;;
+    --full) full=ON ;;
+    *) fail "usage: scripts/test.sh [--sanitize] [--full]" ;;
+  esac
+done
 jobs=$(nproc)
 
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
-get_toolkit  # the kernels are compiled, and run on an emulator
+get_toolkit  # the kernels are compiled, for two architectures, and run on an emulator
 if [ "$sanitize" = yes ]; then
   build asan
   say "Tests under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -21,6 +24,6 @@ if [ "$sanitize" = yes ]; then
   say "Tests under ThreadSanitizer"
   ctest --preset tsan -j "$jobs" --progress
 fi
-build release -DCUVAE_BUILD_TESTS=ON -DCUVAE_BUILD_BENCH=ON
+build test -DCUVAE_BUILD_TESTS=ON -DCUVAE_BUILD_BENCH=ON -DCUVAE_FULL_TESTS="$full"
 say "Tests"
-ctest --preset release -j "$jobs" --progress
+ctest --preset test -j "$jobs" --progress
