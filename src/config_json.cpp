@@ -66,6 +66,7 @@ void visit_train(const Visit& v, Config& c) {
   v("cost", c.cost, false);
   v("antithetic", c.antithetic, false);
   v("binarize", c.binarize);
+  v("pixel_scale", c.pixel_scale, false);
   v("beta", c.beta);
   v("kl_warmup_epochs", c.kl_warmup_epochs);
   v("free_bits", c.free_bits);

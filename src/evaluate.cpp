@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "check_data.h"
 #include "resident_data.h"
 
 namespace cuvae {

@@ -4,9 +4,11 @@
 #include <numeric>
 
 #include "batches.h"
+#include "check_data.h"
 #include "cuvae/trainer.h"
 #include "math/formulas.h"
 #include "schedule.h"
+#include "text.h"
 
 namespace cuvae {
 namespace {
@@ -56,7 +58,11 @@ void Trainer::check_divergence() {
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   config_.validate();
   require_unchanged("fit");
-  check_data_fits(data, vae_.config(), config_.binarize);
+  check_training_data(data, vae_.config(), config_.binarize);
+  if (data.pixel_scale() != config_.pixel_scale)
+    throw Error(data.name() + ": the data are divided by " + number(data.pixel_scale()) +
+                " but config.pixel_scale is " + number(config_.pixel_scale) +
+                " (Dataset::divided_by; 0: as they are read)");
   if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
   const Index train_count = training_examples(config_, data.rows());
   if (train_count != examples_)

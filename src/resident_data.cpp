@@ -13,15 +13,6 @@ ResidentData::ResidentData(Backend& backend, const Dataset& data, std::size_t mo
   view_.data = copy_.data();
 }
 
-void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize) {
-  if (data.cols() != model.data_dim)
-    throw Error(data.name() + ": examples have " + std::to_string(data.cols()) +
-                " values but the model's data_dim is " + std::to_string(model.data_dim));
-  const bool needs_unit_interval = model.likelihood == Likelihood::bernoulli || binarize == Binarize::stochastic;
-  if (needs_unit_interval && !data.within_unit_interval())
-    throw Error(data.name() + ": values lie outside [0, 1], which a Bernoulli likelihood does not allow");
-}
-
 Index active_units(Backend& backend, const Buffer& moments, Index latent) {
   std::vector<double> m(static_cast<std::size_t>(1 + 4 * latent));  // count, means, squared deviations of mu | logvar
   backend.download(m.data(), moments.data(), m.size() * sizeof(double));

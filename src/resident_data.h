@@ -1,4 +1,4 @@
-// A data set in a backend's memory, and what training and evaluation both ask of data.
+// A data set in a backend's memory, and what training and evaluation both compute from it.
 #pragma once
 #include "cuvae/dataset.h"
 #include "cuvae/evaluate.h"
@@ -21,9 +21,6 @@ class ResidentData {
   ConstView view_;
   bool whole_ = true;
 };
-
-/// Throws Error unless the examples have the model's width and, for a Bernoulli likelihood, lie in [0, 1].
-void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize);
 
 /// evaluate() over rows of data that fits the model; what is not on the backend is brought there a batch at a time.
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,

@@ -33,6 +33,7 @@ void TrainConfig::validate() const {
   whole("log_every", log_every, 0);
   whole("checkpoint_every", checkpoint_every, 1);
   whole("max_skipped", max_skipped, 1);
+  from_zero("pixel_scale", static_cast<double>(pixel_scale));
   from_zero("beta", static_cast<double>(beta));
   from_zero("kl_warmup_epochs", kl_warmup_epochs);
   from_zero("free_bits", static_cast<double>(free_bits));

@@ -156,6 +156,30 @@ TEST_F(CliTest, EncodesAndDecodes) {
   expect_picture(path("decoded.png"), 2 * (3 * 29 + 1), 2 * (2 * 29 + 1));
 }
 
+// Masks of 0 and 1 are what they say with the pixel scale 1, in training and in all that the run is used for.
+TEST_F(CliTest, PixelScaleOfARun) {
+  std::string masks, doubled;
+  for (int i = 0; i < 40 * 16; ++i)
+    masks += static_cast<char>(i % 7 < 3), doubled += static_cast<char>(2 * (i % 7 < 3));
+  const std::string ones = write(path("ones.npy"), npy(1, npy_dict("|u1", "(40, 16)"), masks)),
+                    twos = write(path("twos.npy"), npy(1, npy_dict("|u1", "(40, 16)"), doubled));
+  const Arguments small = {"--batch", "10", "--data", ones};
+  expect_failure(run(train_arguments("dark", small)), 1, "the largest of the uint8 values is 1");
+  const std::string model = train("run", small + Arguments{"--pixel-scale", "1"});
+  EXPECT_EQ(Json::parse(read_bytes(model + "/config.json"))["pixel-scale"], 1);
+  EXPECT_EQ(Json::parse(succeed({"info", model, "--json"}))["training"]["pixel-scale"], 1);
+  succeed({"resume", model, "--epochs", "3", "--quiet"});
+
+  const auto elbo = [&](const Arguments& data) {
+    return Json::parse(succeed(Arguments{"eval", model, "--json", "--data"} + data))["elbo"].get<double>();
+  };
+  EXPECT_EQ(elbo({ones}), elbo({twos, "--pixel-scale", "2"}));
+  EXPECT_NE(elbo({ones}), elbo({ones, "--pixel-scale", "255"}));
+  succeed({"reconstruct", model, "--data", ones, "--count", "4", "--out", path("pairs.npy")});
+  const std::vector<float> row = Dataset::open(path("pairs.npy"), Split::train).row(0);
+  EXPECT_EQ(*std::max_element(row.begin(), row.begin() + 16), 1);
+}
+
 TEST_F(CliTest, EvaluatesInTextAndJson) {
   const std::string model = train("run");
   const Arguments eval = {"eval", model, "--data", data(), "--samples", "3"};

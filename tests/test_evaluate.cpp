@@ -155,7 +155,7 @@ TEST_P(Evaluate, RefusesWhatItCannotDo) {
   expect_error([&] { evaluate(vae, Dataset::from_memory(small_pixels(5, 11), 5, 11)); },
                "memory: examples have 11 values but the model's data_dim is 12");
   expect_error([&] { evaluate(vae, Dataset::from_memory(std::vector<float>(12, -1.0f), 1, 12)); },
-               "values lie outside [0, 1]");
+               "needs values in [0, 1]");
 }
 
 }  // namespace

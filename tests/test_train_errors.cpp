@@ -204,7 +204,7 @@ TEST_P(TrainErrors, DataThatDoNotFit) {
   for (const float bad : {-0.01f, 1.01f}) {
     std::vector<float> values = fractions(small_pixels());
     values.back() = bad;
-    expect_error([&] { trainer.fit(Dataset::from_memory(values, kSmallRows, 12)); }, "values lie outside [0, 1]");
+    expect_error([&] { trainer.fit(Dataset::from_memory(values, kSmallRows, 12)); }, "needs values in [0, 1]");
   }
   EXPECT_EQ(trainer.state().step, 0u);
 }
@@ -217,7 +217,7 @@ TEST_P(TrainErrors, AGaussianTakesAnyDataUnlessTheyAreBinarizedByChance) {
   config.binarize = Binarize::none;
   EXPECT_EQ(Trainer(backend_, model, config, data).fit(data), Outcome::finished);
   config.binarize = Binarize::stochastic;
-  expect_error([&] { Trainer(backend_, model, config, data).fit(data); }, "values lie outside [0, 1]");
+  expect_error([&] { Trainer(backend_, model, config, data).fit(data); }, "needs values in [0, 1]");
 }
 
 TEST_P(TrainErrors, OtherDataOnResumeAreRefused) {

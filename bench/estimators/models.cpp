@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <numeric>
 
-#include "resident_data.h"
+#include "check_data.h"
 
 namespace cuvae::bench {
 namespace {

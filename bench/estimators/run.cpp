@@ -5,7 +5,7 @@
 
 #include "cli/stop_signals.h"
 #include "estimators/models.h"
-#include "resident_data.h"
+#include "check_data.h"
 
 namespace cuvae::bench {
 namespace {

@@ -43,6 +43,9 @@ struct TrainConfig {
   Cost cost = Cost::elbo;   ///< of score functions
   bool antithetic = false;  ///< samples in pairs at eps and -eps: K even, and an estimator that allows_antithetic()
   Binarize binarize = Binarize::stochastic;
+  /// What the data are divided by (Dataset::divided_by); 0: uint8 by 255, floats not at all. fit() checks that they
+  /// are.
+  float pixel_scale = 0;
   float beta = 1.0f;
   double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these
   float free_bits = 0.0f;         ///< nats per latent dimension

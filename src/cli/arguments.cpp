@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "cli/run_folder.h"
 #include "text.h"
@@ -95,13 +96,21 @@ void DataArguments::add_to(CLI::App& app) {
       ->type_name("NAME")
       ->default_str(split)
       ->check(CLI::IsMember({"train", "test"}).description(""));
+  pixel_scale_given_ =
+      app.add_option("--pixel-scale", pixel_scale_,
+                     "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)")
+          ->type_name("X")
+          ->check(within(0, std::numeric_limits<float>::max()));
 }
 
-Dataset DataArguments::open(const VaeConfig& model) const {
+Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
+
+Dataset DataArguments::open(const LoadedModel& model) const {
   const Dataset examples = Dataset::open(data_path(data), split == "train" ? Split::train : Split::test);
-  if (examples.cols() == model.data_dim) return examples;
+  if (examples.cols() == model.config().data_dim)
+    return scaled(examples, pixel_scale_given_->count() > 0 ? pixel_scale_ : model.info.training.pixel_scale);
   throw Error(examples.name() + ": examples have " + std::to_string(examples.cols()) + " values but the model takes " +
-              std::to_string(model.data_dim));
+              std::to_string(model.config().data_dim));
 }
 
 std::string data_path(const std::string& given) {

@@ -57,8 +57,15 @@ struct DataArguments {
 
   void add_to(CLI::App& app);
   /// Throws Error when the examples have not the width that the model takes.
-  Dataset open(const VaeConfig& model) const;
+  Dataset open(const LoadedModel& model) const;
+
+ private:
+  float pixel_scale_ = 0;
+  CLI::Option* pixel_scale_given_ = nullptr;
 };
+
+/// Divided by the pixel scale; as it is where that is 0.
+Dataset scaled(const Dataset& data, float pixel_scale);
 
 /// --data, or the environment's CUVAE_DATA; throws CLI::RequiredError when neither is given.
 std::string data_path(const std::string& given);

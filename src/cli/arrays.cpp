@@ -17,7 +17,7 @@ int encode(const EncodeArguments& arguments) {
   constexpr Index batch = 1024;
   check_writable(arguments.out);
   const LoadedModel model = arguments.load();
-  const Dataset data = arguments.data.open(model.config());
+  const Dataset data = arguments.data.open(model);
   std::vector<float> stats;
   for (Index first = 0; first < data.rows(); first += batch) {
     const std::vector<float> part = model.vae.encode(rows_of(data, first, std::min(batch, data.rows() - first)));

@@ -43,7 +43,7 @@ void print_text(const Evaluation& e, Index samples) {
 
 int evaluate_model(const EvalArguments& arguments) {
   const LoadedModel model = arguments.load();
-  const Dataset data = arguments.data.open(model.config());
+  const Dataset data = arguments.data.open(model);
   EvaluateOptions options = arguments.options;
   options.binarize = arguments.binarize.empty() ? model.info.training.binarize : parse<Binarize>(arguments.binarize);
   const Evaluation evaluation = evaluate(model.vae, data, options);

@@ -82,7 +82,7 @@ struct ReconstructArguments : PictureArguments {
 
 int reconstruct(const ReconstructArguments& a) {
   const LoadedModel model = a.load();
-  const Dataset data = a.data.open(model.config());
+  const Dataset data = a.data.open(model);
   const Index count = std::min(a.count, data.rows());
   // An array holds all examples first, a picture alternates rows of both.
   const Index columns = std::filesystem::path(a.out).extension() == ".npy" ? count : std::min<Index>(count, 8);
@@ -111,7 +111,7 @@ std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Ind
 
 int interpolate(const InterpolateArguments& a) {
   const LoadedModel model = a.load();
-  const Dataset data = a.data.open(model.config());
+  const Dataset data = a.data.open(model);
   std::vector<float> z;
   for (const auto& [from, to] : pairs_of(a, data.rows())) {
     const std::vector<float> first = posterior_means(model.vae, data.row(from)),
@@ -139,7 +139,7 @@ int traverse(const TraverseArguments& a) {
   }
   check_dims(dims, model.config().latent);
   std::vector<float> center(static_cast<std::size_t>(model.config().latent));
-  if (a.index >= 0) center = posterior_means(model.vae, a.data.open(model.config()).row(a.index));
+  if (a.index >= 0) center = posterior_means(model.vae, a.data.open(model).row(a.index));
   a.write(model.vae.decode(axis_points(center, dims, a.range, a.steps)), model.config(), a.steps);
   return 0;
 }

@@ -37,6 +37,8 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("antithetic", t.antithetic,
         "Samples in pairs at eps and -eps: pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
   visit("binarize", t.binarize, "none, threshold or stochastic (default: stochastic for bernoulli, else none)");
+  visit("pixel-scale", t.pixel_scale, "Divide the data by this, 0/1 masks by 1; 0: uint8 by 255, floats by nothing", 0,
+        kInfinity);
   visit("beta", t.beta, "Weight of the KL", 0, kInfinity);
   visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which that weight grows from 0", 0, kInfinity);
   visit("free-bits", t.free_bits, "Nats per latent dimension that cost nothing", 0, kInfinity);

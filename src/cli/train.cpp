@@ -24,7 +24,9 @@ void as_usage(Call&& call) {
   }
 }
 
-Dataset open_training_data(const Settings& settings) { return Dataset::open(settings.data, Split::train); }
+Dataset open_training_data(const Settings& settings) {
+  return scaled(Dataset::open(settings.data, Split::train), settings.training.pixel_scale);
+}
 
 Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
   settings.model.data_dim = data.cols();

@@ -19,9 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Held-out images where there are any of the same shape.
-Dataset images_to_show(const Dataset& training, const std::string& path) {
+Dataset images_to_show(const Dataset& training, const std::string& path, float pixel_scale) {
   if (!fs::is_directory(path) || find_file(path, Split::test, FileKind::images).empty()) return training;
-  const Dataset test = Dataset::open(path, Split::test);
+  const Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
   return test.cols() == training.cols() ? test : training;
 }
 
@@ -105,7 +105,8 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
 
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
   if (data.image_height() > 1)
-    write_pictures(folder, best, images_to_show(data, settings.data), settings.training.seed);
+    write_pictures(folder, best, images_to_show(data, settings.data, settings.training.pixel_scale),
+                   settings.training.seed);
   if (quiet) return 0;
   if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
   if (outcome == Outcome::early_stopped)

@@ -1,0 +1,15 @@
+// What training and evaluation ask of data.
+#pragma once
+#include "cuvae/dataset.h"
+#include "cuvae/vae.h"
+
+namespace cuvae {
+
+/// Throws Error, saying what was seen and what helps, unless the examples have the model's width, lie in [0, 1] for a
+/// Bernoulli likelihood or binarization, and use the range of uint8 that they are divided by.
+void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize);
+
+/// The same, and throws where all values are equal.
+void check_training_data(const Dataset& data, const VaeConfig& model, Binarize binarize);
+
+}  // namespace cuvae
