@@ -1,6 +1,5 @@
 #include "atomic_file.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -28,7 +27,7 @@ namespace fs = std::filesystem;
 /// Buffers writes to a descriptor and keeps the first errno, which a stream alone would swallow.
 class DescriptorBuffer : public std::streambuf {
  public:
-  explicit DescriptorBuffer(int fd) : fd_(fd), buffer_(std::size_t{1} << 20) { reset(); }
+  explicit DescriptorBuffer(const FileDescriptor& file) : file_(file), buffer_(std::size_t{1} << 20) { reset(); }
   int error() const { return error_; }
 
  protected:
@@ -39,14 +38,7 @@ class DescriptorBuffer : public std::streambuf {
   }
 
   int sync() override {
-    for (const char* from = pbase(); from != pptr() && error_ == 0;) {
-      const ssize_t written = ::write(fd_, from, static_cast<std::size_t>(pptr() - from));
-      if (written >= 0) {
-        from += written;
-      } else if (errno != EINTR) {
-        error_ = errno;
-      }
-    }
+    if (error_ == 0) error_ = write_all(file_, pbase(), static_cast<std::size_t>(pptr() - pbase()));
     reset();
     return error_ == 0 ? 0 : -1;
   }
@@ -54,20 +46,39 @@ class DescriptorBuffer : public std::streambuf {
  private:
   void reset() { setp(buffer_.data(), buffer_.data() + buffer_.size()); }
 
-  int fd_, error_ = 0;
+  const FileDescriptor& file_;
+  int error_ = 0;
   std::vector<char> buffer_;
 };
 
-/// Removes the file at the end of its life, unless it was renamed before.
+constexpr const char *kTemporaryPrefix = ".cuvae.", *kTemporarySuffix = ".tmp";
+
+// Short, whatever the target's name: a name of the length that the file system takes leaves no room for more.
+fs::path temporary_path(const fs::path& target) {
+  static std::atomic<unsigned> count{0};  // tells the threads of one process apart
+  const std::string number = std::to_string(::getpid()) + "." + std::to_string(count++);
+  return target.parent_path() / (kTemporaryPrefix + number + kTemporarySuffix);
+}
+
+/// A new file in the target's folder; removed at the end of its life, unless it was renamed before.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(fs::path path) : path_(std::move(path)) {}
+  explicit TemporaryFile(const fs::path& target) : path_(temporary_path(target)), file_(open()) {
+    // Another machine, or another container, may write here under the same number.
+    while (!file_ && errno == EEXIST) {
+      path_ = temporary_path(target);
+      file_ = open();
+    }
+    if (!file_) path_.clear();
+  }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
     if (!path_.empty()) ::unlink(path_.c_str());
   }
 
+  const FileDescriptor& descriptor() const { return file_; }
+  int close() { return file_.close(); }
   bool rename_to(const fs::path& target) {
     if (std::rename(path_.c_str(), target.c_str()) != 0) return false;
     path_.clear();
@@ -75,7 +86,10 @@ class TemporaryFile {
   }
 
  private:
+  FileDescriptor open() const { return open_file(path_, O_WRONLY | O_CREAT | O_EXCL); }
+
   fs::path path_;
+  FileDescriptor file_;
 };
 
 /// The file that the rename replaces: behind symbolic links, and never a device or a folder.
@@ -87,26 +101,35 @@ fs::path resolve_target(const fs::path& path) {
   return fs::canonical(path);
 }
 
-fs::path temporary_path(const fs::path& target) {
-  static std::atomic<unsigned> count{0};  // tells the threads of one process apart
-  const std::string suffix = ".tmp." + std::to_string(::getpid()) + "." + std::to_string(count++);
-  return target.parent_path() / ("." + target.filename().string() + suffix);
+}  // namespace
+
+bool is_temporary_name(const std::string& name) {
+  return name.starts_with(kTemporaryPrefix) && name.ends_with(kTemporarySuffix);
 }
 
-}  // namespace
+void refuse_link(const fs::path& path) {
+  std::error_code ignored;  // what is wrong with the path shows when it is opened
+  if (fs::is_symlink(fs::symlink_status(path, ignored)))
+    throw Error(path.string() +
+                ": is a symbolic link, which is not followed here: remove it, or put a file in its place");
+}
+
+void sync_folder(const fs::path& folder) {
+  const FileDescriptor descriptor = open_file(folder, O_RDONLY | O_DIRECTORY);
+  if (!descriptor) fail(folder, errno);
+  if (::fsync(descriptor.get()) != 0 && errno != EINVAL) fail(folder, errno);  // EINVAL: no folders are synced here
+}
 
 void write_file_atomically(const fs::path& path, const std::function<void(std::ostream&)>& write) {
   const fs::path target = resolve_target(path);
   const fs::path folder_path = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  const FileDescriptor folder(::open(folder_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor folder = open_file(folder_path, O_RDONLY | O_DIRECTORY);
   if (!folder) fail(path, errno);
 
-  const fs::path temporary = temporary_path(target);
-  FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (!file) fail(path, errno);
-  TemporaryFile removed_on_failure(temporary);
+  TemporaryFile temporary(target);
+  if (!temporary.descriptor()) fail(path, errno);
 
-  DescriptorBuffer buffer(file.get());
+  DescriptorBuffer buffer(temporary.descriptor());
   std::ostream stream(&buffer);
   write(stream);
   stream.flush();
@@ -114,8 +137,8 @@ void write_file_atomically(const fs::path& path, const std::function<void(std::o
   if (!stream) fail(path, "the writer failed");
 
   // The data must be on the disk before its name is, and the name before this returns.
-  if (::fsync(file.get()) != 0 || file.close() != 0) fail(path, errno);
-  if (!removed_on_failure.rename_to(target)) fail(path, errno);
+  if (::fsync(temporary.descriptor().get()) != 0 || temporary.close() != 0) fail(path, errno);
+  if (!temporary.rename_to(target)) fail(path, errno);
   if (::fsync(folder.get()) != 0 && errno != EINVAL) fail(path, errno);  // EINVAL: this file system syncs no folders
 }
 

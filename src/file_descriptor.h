@@ -1,7 +1,10 @@
 // An owned POSIX file descriptor.
 #pragma once
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <filesystem>
 #include <utility>
 
 namespace cuvae {
@@ -10,8 +13,11 @@ namespace cuvae {
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~FileDescriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -24,5 +30,12 @@ class FileDescriptor {
  private:
   int fd_;
 };
+
+/// As open(2), for every file of the library: closed on exec, retried after a signal, and never the descriptor 0, 1 or
+/// 2, where text for a closed standard output would land in the file. Sets errno where it fails.
+FileDescriptor open_file(const std::filesystem::path& path, int flags, mode_t mode = 0666);
+
+/// Writes all bytes; returns 0, or the errno of the write that failed.
+int write_all(const FileDescriptor& file, const char* bytes, std::size_t count);
 
 }  // namespace cuvae

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "atomic_file.h"
 #include "batches.h"
 #include "check_data.h"
 #include "cuvae/trainer.h"
@@ -84,7 +85,10 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
 
   const auto save_to = [&](const char* name) {
-    if (!options.checkpoints.empty()) save(options.checkpoints / name);
+    if (options.checkpoints.empty()) return;
+    if (options.before_checkpoint) options.before_checkpoint();
+    refuse_link(options.checkpoints / name);
+    save(options.checkpoints / name);
   };
   const auto stop_requested = [&] { return options.stop != nullptr && options.stop->load(std::memory_order_relaxed); };
   const double start = seconds_now();

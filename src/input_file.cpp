@@ -1,6 +1,5 @@
 #include "input_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -12,7 +11,7 @@ namespace cuvae {
 
 // O_NONBLOCK: to open a fifo would otherwise wait for its writer.
 InputFile::InputFile(std::filesystem::path path)
-    : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
+    : path_(std::move(path)), file_(open_file(path_, O_RDONLY | O_NONBLOCK)) {
   struct stat status {};
   if (!file_ || ::fstat(file_.get(), &status) != 0) fail("cannot read: " + std::generic_category().message(errno));
   if (!S_ISREG(status.st_mode)) fail("cannot read: not a regular file");

@@ -1,7 +1,9 @@
-// Numbers in messages.
+// Numbers and names in messages.
 #pragma once
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace cuvae {
 
@@ -11,5 +13,17 @@ inline std::string number(double x, int digits = 6) {
   std::snprintf(text, sizeof text, "%.*g", digits, x);
   return text;
 }
+
+/// For a terminal, on one line: control characters, and bytes that are no UTF-8, become "\n", "\t", "\x1b".
+std::string printable(std::string_view text);
+
+/// One word of a shell's command line, quoted where it must be; "./" comes before a leading dash.
+std::string shell_word(std::string_view path);
+
+/// A path as JSON can hold it: itself, or where it is no UTF-8 the URI of its absolute form, "file:///caf%E9/x.npy"
+/// (RFC 8089).
+std::string path_to_json(const std::filesystem::path& path);
+/// The path that path_to_json was given. Throws Error for a URI that is none of its.
+std::string path_from_json(const std::string& text);
 
 }  // namespace cuvae

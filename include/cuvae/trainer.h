@@ -97,6 +97,8 @@ struct FitOptions {
   const std::atomic<bool>* stop = nullptr;
   /// Bytes of a GPU's memory that the data set may take; a larger one is streamed. 0: what is free.
   std::size_t data_memory = 0;
+  /// Called before each checkpoint is written, on this thread: what was reported is to be on the disk before it.
+  std::function<void()> before_checkpoint = {};
 };
 
 /// How many of `rows` examples are trained on when config.validation of them are held out.

@@ -51,12 +51,12 @@ void print_section(const Json& all, const char* name) {
 
 int show_info(const InfoArguments& arguments) {
   const std::filesystem::path file = arguments.checkpoint();
-  const Json all = describe(file.string(), read_checkpoint_info(file));
+  const Json all = describe(path_to_json(file), read_checkpoint_info(file));
   if (arguments.json) {
     std::cout << all.dump(2) << '\n';
     return 0;
   }
-  std::cout << file.string() << '\n';
+  std::cout << printable(file.string()) << '\n';
   for (const char* section : {"model", "progress", "training"}) print_section(all, section);
   return 0;
 }

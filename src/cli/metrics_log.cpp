@@ -34,6 +34,12 @@ void cut_after(const std::filesystem::path& path, std::uint64_t step) {
   });
 }
 
+FileDescriptor open_after(const std::filesystem::path& path, std::uint64_t step) {
+  refuse_link(path);
+  if (std::filesystem::exists(path)) cut_after(path, step);
+  return open_file(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
+}
+
 // NaN and infinities become null.
 Json json_of(const Progress& p) {
   Json object = {{"kind", p.epoch_end ? "epoch" : "step"},
@@ -59,19 +65,28 @@ Json json_of(const Progress& p) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(std::filesystem::path path, std::uint64_t step) : path_(std::move(path)) {
-  if (std::filesystem::exists(path_)) cut_after(path_, step);
-  file_.open(path_, std::ios::app | std::ios::binary);
-  check();
+MetricsLog::MetricsLog(std::filesystem::path path, std::uint64_t step)
+    : path_(std::move(path)), file_(open_after(path_, step)) {
+  if (!file_) fail(errno);
+  sync_folder(path_.parent_path());
 }
 
 void MetricsLog::append(const Progress& progress) {
-  file_ << json_of(progress).dump() + "\n" << std::flush;
-  check();
+  const std::string line = json_of(progress).dump() + "\n";
+  const off_t end = ::lseek(file_.get(), 0, SEEK_END);
+  const int error = write_all(file_, line.data(), line.size());
+  if (error != 0 && ::ftruncate(file_.get(), end) != 0) fail(error);  // half a line is left: resuming cuts it
+  if (error != 0) fail(error);
+  synced_ = false;
 }
 
-void MetricsLog::check() const {
-  if (!file_) throw Error(path_.string() + ": cannot write: " + std::generic_category().message(errno));
+void MetricsLog::sync() {
+  if (!synced_ && ::fsync(file_.get()) != 0) fail(errno);
+  synced_ = true;
+}
+
+void MetricsLog::fail(int error) const {
+  throw Error(path_.string() + ": cannot write: " + std::generic_category().message(error));
 }
 
 }  // namespace cuvae::cli

@@ -2,9 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 
 #include "cuvae/trainer.h"
+#include "file_descriptor.h"
 
 namespace cuvae::cli {
 
@@ -15,12 +15,15 @@ class MetricsLog {
 
   /// Throws Error when the line cannot be written.
   void append(const Progress& progress);
+  /// Returns when all lines are on the disk: a checkpoint counts on those up to its step.
+  void sync();
 
  private:
-  void check() const;
+  [[noreturn]] void fail(int error) const;
 
   std::filesystem::path path_;
-  std::ofstream file_;
+  FileDescriptor file_;
+  bool synced_ = true;
 };
 
 }  // namespace cuvae::cli

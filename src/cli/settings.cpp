@@ -4,6 +4,8 @@
 #include <concepts>
 #include <type_traits>
 
+#include "text.h"
+
 namespace cuvae::cli {
 namespace {
 
@@ -207,7 +209,7 @@ Json settings_json(const TrainConfig& training) {
 }
 
 Json settings_json(const Settings& s) {
-  Json object = {{"data", s.data},
+  Json object = {{"data", path_to_json(s.data)},
                  {"device", s.device},
                  {"threads", s.threads},
                  {"precision", text_of(s.precision)},

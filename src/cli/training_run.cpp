@@ -10,7 +10,6 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
-#include "data/folder.h"
 #include "text.h"
 
 namespace cuvae::cli {
@@ -18,11 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Held-out images where there are any of the same shape.
-Dataset images_to_show(const Dataset& training, const std::string& path, float pixel_scale) {
-  if (!fs::is_directory(path) || find_file(path, Split::test, FileKind::images).empty()) return training;
-  const Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
-  return test.cols() == training.cols() ? test : training;
+// The test images of the folder, where there are any that the model takes.
+std::optional<Dataset> test_images(const Dataset& training, const std::string& path, float pixel_scale) {
+  if (!fs::is_directory(path)) return {};
+  try {
+    Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
+    if (test.cols() == training.cols()) return test;
+  } catch (const Error&) {
+    // There are none, or none that can be read: the run has no need of them.
+  }
+  return {};
 }
 
 void write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images, std::uint64_t seed) {
@@ -62,7 +66,7 @@ void print_files(const RunFolder& folder) {
       {folder.samples(), "means of new examples: z from the prior, decoded"},
       {folder.reconstructions(), "examples, and below each row the means of its reconstructions"},
       {folder.manifold(), "means on the latent plane"}};
-  std::cout << "in " << folder.path().string() << ":\n";
+  std::cout << "in " << printable(folder.path().string()) << ":\n";
   for (const auto& [file, what] : files) {
     char line[128];
     std::snprintf(line, sizeof line, "  %-20s  %s\n", file.filename().c_str(), what);
@@ -70,10 +74,12 @@ void print_files(const RunFolder& folder) {
   }
 }
 
-void print_next(const RunFolder& folder, const Settings& settings) {
-  const std::string run = folder.path().string();
-  std::cout << "next:\n  cuvae eval " << run << " --data " << settings.data << "\n  cuvae sample " << run
-            << " --out samples.png\n";
+// Commands to paste, for the data and the folder that there are.
+void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool pictures) {
+  const std::string run = shell_word(folder.path().string());
+  std::cout << "next:\n  cuvae eval " << run << " --data " << shell_word(data)
+            << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
+            << (pictures ? ".png" : ".npy") << '\n';
 }
 
 }  // namespace
@@ -93,27 +99,28 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
       last = progress;
     };
     const auto data_memory = static_cast<std::size_t>(settings.data_memory) << 20;
-    outcome = trainer.fit(data, {folder.path(), report, signals.flag(), data_memory});
+    outcome = trainer.fit(data, {folder.path(), report, signals.flag(), data_memory, [&] { log.sync(); }});
     stop_code = signals.exit_code();
   }
   if (outcome == Outcome::interrupted) {
     const Index total = trainer.steps_per_epoch() * settings.training.epochs;
     std::cerr << "stopped at step " << trainer.state().step << " of " << total << "; checkpoint in "
-              << folder.last().string() << "; continue with: cuvae resume " << folder.path().string() << '\n';
+              << printable(folder.last().string())
+              << "; continue with: cuvae resume " + shell_word(folder.path().string()) + "\n";
     return stop_code;
   }
 
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
-  if (data.image_height() > 1)
-    write_pictures(folder, best, images_to_show(data, settings.data, settings.training.pixel_scale),
-                   settings.training.seed);
+  const bool pictures = data.image_height() > 1;
+  const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
+  if (pictures) write_pictures(folder, best, test.value_or(data), settings.training.seed);
   if (quiet) return 0;
   if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
   if (outcome == Outcome::early_stopped)
     std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
   if (last) print_metrics(*last);
   print_files(folder);
-  print_next(folder, settings);
+  print_next(folder, settings.data, fs::is_directory(settings.data) && !test, pictures);
   return 0;
 }
 

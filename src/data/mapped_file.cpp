@@ -1,6 +1,5 @@
 #include "data/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -22,7 +21,7 @@ Error system_error(const std::filesystem::path& path, const std::string& what) {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   // O_NONBLOCK: to open a fifo would otherwise wait for its writer.
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  const FileDescriptor file = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0) throw system_error(path, "cannot read");
   if (S_ISDIR(status.st_mode)) throw Error(path.string() + ": cannot read: a folder, not a file");

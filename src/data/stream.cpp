@@ -22,7 +22,7 @@ class DescriptorSource : public ByteSource {
  public:
   explicit DescriptorSource(const std::filesystem::path& path) : name_(display_name(path)) {
     if (!is_standard_input(path)) {
-      opened_.emplace(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+      opened_.emplace(open_file(path, O_RDONLY | O_NOCTTY));
       fd_ = opened_->get();
       if (fd_ < 0) throw cannot_read(name_, std::generic_category().message(errno));
     } else if (::isatty(fd_) == 1) {
