@@ -128,7 +128,7 @@ TEST_F(CliResumeTest, StartsFromTheBeginningWithoutACheckpoint) {
   fs::create_directory(path("killed"));
   fs::copy_file(path("run/config.json"), path("killed/config.json"));
   write(path("killed/metrics.jsonl"), R"({"kind":"ep)");  // a line that a kill cut short
-  write(path("killed/.last.safetensors.tmp.7.0"), "half");
+  write(path("killed/.cuvae.7.0.tmp"), "half");
   succeed({"resume", path("killed"), "--quiet"});
   expect_same_run(path("killed"), path("run"));
 }

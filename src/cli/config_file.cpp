@@ -5,6 +5,7 @@
 #include "atomic_file.h"
 #include "input_file.h"
 #include "json_text.h"
+#include "text.h"
 
 namespace cuvae::cli {
 namespace {
@@ -38,11 +39,22 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& path) {
     if (value.is_object() || value.is_null()) throw Error(path.string() + ": '" + key + "' must be a value or a list");
     if (value.is_array() && value.empty()) continue;
     try {
-      for (const Json& item : value.is_array() ? value : Json::array({value})) option->add_result(flag_text(item));
+      for (const Json& item : value.is_array() ? value : Json::array({value}))
+        option->add_result(key == "data" ? path_from_json(flag_text(item)) : flag_text(item));
       option->run_callback();
     } catch (const CLI::ParseError& error) {
       throw Error(path.string() + ": " + error.what());
     }
+  }
+}
+
+bool is_config(const std::filesystem::path& path) {
+  try {
+    const Json object = parse_object(path);
+    const auto has = [&](const char* key) { return object.contains(key); };
+    return has("data") && has("latent") && has("encoder-hidden") && has("decoder-hidden") && has("likelihood");
+  } catch (const Error&) {
+    return false;
   }
 }
 

@@ -1,10 +1,11 @@
 // The program: finds the command, runs it, and turns every failure into one line.
-#include <algorithm>
 #include <iostream>
 #include <new>
 #include <string>
 
 #include "cli/command.h"
+#include "cli/process.h"
+#include "text.h"
 
 namespace {
 
@@ -24,9 +25,9 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
-int fail(int code, std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  std::cerr << "cuvae: " << text << '\n';
+// Names in a text come from files and from other people.
+int fail(int code, const std::string& text) {
+  std::cerr << "cuvae: " + cuvae::printable(text) + "\n";
   return code;
 }
 
@@ -45,6 +46,7 @@ int run(CLI::App& program, const std::vector<cuvae::cli::Command>& commands) {
 
 int main(int argc, char** argv) {
   namespace cli = cuvae::cli;
+  cli::prepare_process();
   CLI::App program("Trains variational autoencoders, and shows what they learned.", "cuvae");
   program.set_version_flag("--version", "cuvae " CUVAE_VERSION, "Print the version and exit");
   program.formatter(std::make_shared<HelpFormatter>());

@@ -1,14 +1,14 @@
 #include "cli/run_folder.h"
 
-#include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
 
+#include "atomic_file.h"
+#include "cli/config_file.h"
 #include "cuvae/error.h"
 
 namespace cuvae::cli {
@@ -42,24 +42,37 @@ void RunFolder::prepare(bool overwrite) {
   made_ = fs::create_directories(path_, error);
   if (error) fail(path_, error.message());
   lock();
-  if (!fs::exists(config())) remove_temporaries();
+  const bool run = holds_run();
+  if (run) finish_replacement();
+  if (run || !fs::exists(config())) remove_temporaries();
   if (fs::is_empty(path_)) return;
   // A run's folder has its config.json from first to last: without one, the files are somebody else's.
-  if (!fs::exists(config())) throw Error(path_.string() + ": is not empty and not a run: choose another folder");
+  if (!run) throw Error(path_.string() + ": is not empty and not a run: choose another folder");
   if (!overwrite)
     throw Error(
         path_.string() +
         ": holds a run: continue it with 'cuvae resume', replace it with --overwrite, or choose another folder");
+  replacing_ = true;
 }
 
-void RunFolder::begin() {
-  began_ = true;
-  remove_files();
+void RunFolder::begin(const std::function<void(const RunFolder&)>& fill) {
+  filling_ = true;
+  if (replacing_) {
+    const RunFolder next = replacement();
+    if (!fs::create_directory(next.path())) fail(next.path(), EEXIST);
+    fill(next);
+    filling_ = false;
+    install_replacement();
+  } else {
+    fill(*this);
+    filling_ = false;
+  }
 }
 
 void RunFolder::abandon() const noexcept {
   try {
-    if (began_ && !fs::exists(last())) remove_files();
+    if (filling_ && replacing_) replacement().remove();
+    if (filling_ && !replacing_) remove_files();
     if (made_ && fs::is_empty(path_)) fs::remove(path_);
   } catch (const std::exception&) {
     // The failure that led here is the one to report.
@@ -69,12 +82,37 @@ void RunFolder::abandon() const noexcept {
 void RunFolder::reopen() {
   if (!fs::exists(config())) throw Error(path_.string() + ": is not a run folder: there is no config.json");
   lock();
+  refuse_link(replacement().path());
+  for (const fs::path& file : files()) refuse_link(file);
+  if (!holds_run()) return;  // what is wrong with config.json shows when it is read
+  finish_replacement();
   remove_temporaries();
 }
 
+// The checkpoint moves last: until then, the next command finds it and goes on here.
+void RunFolder::install_replacement() const {
+  const RunFolder next = replacement();
+  for (const fs::path& file : files())
+    if (file != config() && file != last()) remove_file(file);
+  if (fs::exists(next.config())) fs::rename(next.config(), config());
+  sync_folder(path_);
+  fs::rename(next.last(), last());
+  next.remove();
+  sync_folder(path_);
+}
+
+// Of a process that was killed: its run takes its place if its checkpoint stands, and goes if not.
+void RunFolder::finish_replacement() const {
+  const RunFolder next = replacement();
+  if (!fs::is_directory(fs::symlink_status(next.path()))) return;
+  fs::exists(next.last()) ? install_replacement() : next.remove();
+}
+
+bool RunFolder::holds_run() const { return fs::exists(config()) && is_config(config()); }
+
 void RunFolder::lock() {
   check_folder_writable(path_, path_);
-  locked_.emplace(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  locked_.emplace(open_file(path_, O_RDONLY | O_DIRECTORY));
   if (!*locked_) fail(path_, errno);
   // A file system without locks does without.
   if (::flock(locked_->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
@@ -82,7 +120,7 @@ void RunFolder::lock() {
 }
 
 fs::path RunFolder::model() const {
-  for (const fs::path& file : {best(), last()})
+  for (const fs::path& file : {replacement().last(), best(), last()})
     if (fs::exists(file)) return file;
   throw Error(path_.string() + ": no best.safetensors or last.safetensors in this folder");
 }
@@ -93,19 +131,18 @@ std::vector<fs::path> RunFolder::files() const {
 }
 
 void RunFolder::remove_temporaries() const {
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
-    const std::string name = entry.path().filename();
-    const auto belongs_to = [&](const fs::path& file) {
-      return name.starts_with("." + file.filename().string() + ".tmp.");
-    };
-    const auto written = files();
-    if (std::any_of(written.begin(), written.end(), belongs_to)) remove_file(entry.path());
-  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_))
+    if (is_temporary_name(entry.path().filename())) remove_file(entry.path());
 }
 
 void RunFolder::remove_files() const {
   remove_temporaries();
   for (const fs::path& file : files()) remove_file(file);
+}
+
+void RunFolder::remove() const {
+  remove_files();
+  remove_file(path_);
 }
 
 void check_writable(const fs::path& file) {

@@ -1,6 +1,7 @@
 // The folder of one training run.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -15,11 +16,14 @@ class RunFolder {
   /// Makes the folder, or checks that it is empty, or, to overwrite it, that it holds a run; checks that it can be
   /// written and that no other process trains in it, and keeps others out. Removes no run yet. Throws Error.
   void prepare(bool overwrite);
-  /// Removes the files of an older run, and nothing else.
-  void begin();
-  /// Takes back what prepare() and begin() did when the run failed before its first checkpoint.
+  /// `fill` writes config.json and, last, a first last.safetensors to the folder that it is given. An older run stays
+  /// as it is until both stand, in a folder of their own; then they replace its files, and no others. A process that is
+  /// killed leaves the older run, or the new one, which the next command puts in place.
+  void begin(const std::function<void(const RunFolder&)>& fill);
+  /// Takes back what prepare() and begin() did when `fill`, or what came before it, failed.
   void abandon() const noexcept;
-  /// The same for a run that is to go on; removes what a killed process left half-written.
+  /// For a run that is to go on: locks it, and mends what a killed process left. Throws Error where there is none,
+  /// where another process trains in it, or where one of its files is a symbolic link.
   void reopen();
 
   const std::filesystem::path& path() const { return path_; }
@@ -36,12 +40,17 @@ class RunFolder {
 
  private:
   std::vector<std::filesystem::path> files() const;  // all that a run writes
+  RunFolder replacement() const { return RunFolder(path_ / ".new-run"); }
+  bool holds_run() const;
   void lock();
+  void install_replacement() const;
+  void finish_replacement() const;
   void remove_temporaries() const;
   void remove_files() const;
+  void remove() const;
 
   std::filesystem::path path_;
-  bool made_ = false, began_ = false;
+  bool made_ = false, filling_ = false, replacing_ = false;
   std::optional<FileDescriptor> locked_;  // the kernel unlocks it, however the process ends
 };
 

@@ -4,6 +4,7 @@
 #include "cli/config_file.h"
 #include "cli/training_run.h"
 #include "data/stream.h"
+#include "resident_data.h"
 
 namespace cuvae::cli {
 namespace {
@@ -41,18 +42,24 @@ int train(const CLI::App& app, TrainArguments& arguments) {
   settings.data = data_path(settings.data);
   if (!is_standard_input(settings.data)) settings.data = std::filesystem::absolute(settings.data).lexically_normal();
   RunFolder folder(arguments.out);
-  folder.prepare(arguments.overwrite);
+  std::optional<Dataset> data;
+  std::unique_ptr<Backend> backend;
+  std::optional<Trainer> trainer;
   try {
-    const Dataset data = open_training_data(settings);
-    const std::unique_ptr<Backend> backend = settings.make();
-    Trainer trainer = new_trainer(*backend, settings, data);
-    folder.begin();
-    write_config(folder.config(), settings);
-    return run_training(folder, settings, trainer, data, arguments.quiet);
+    folder.prepare(arguments.overwrite);
+    data.emplace(open_training_data(settings));
+    backend = settings.make();
+    trainer.emplace(new_trainer(*backend, settings, *data));
+    check_data_fits(*data, settings.model, settings.training.binarize);
+    folder.begin([&](const RunFolder& run) {
+      write_config(run.config(), settings);
+      trainer->save(run.last());
+    });
   } catch (...) {
     folder.abandon();
     throw;
   }
+  return run_training(folder, settings, *trainer, *data, arguments.quiet);
 }
 
 struct ResumeArguments : DeviceArguments {

@@ -10,6 +10,7 @@
 #include "cli/pictures.h"
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
+#include "data/stream.h"
 #include "text.h"
 
 namespace cuvae::cli {
@@ -77,7 +78,7 @@ void print_files(const RunFolder& folder) {
 // Commands to paste, for the data and the folder that there are.
 void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool pictures) {
   const std::string run = shell_word(folder.path().string());
-  std::cout << "next:\n  cuvae eval " << run << " --data " << shell_word(data)
+  std::cout << "next:\n  cuvae eval " << run << " --data " << (is_standard_input(data) ? data : shell_word(data))
             << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
             << (pictures ? ".png" : ".npy") << '\n';
 }
