@@ -86,7 +86,7 @@ class Program {
     for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
     if (options.largest_file) {
       const rlimit limit = {*options.largest_file, *options.largest_file};
-      ::signal(SIGXFSZ, SIG_IGN);  // so that write() fails instead
+      ::signal(SIGXFSZ, SIG_DFL);  // which ends a program that does not provide for it
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     const std::string& path = options.standard_output;
