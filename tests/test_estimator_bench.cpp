@@ -120,6 +120,7 @@ TEST(EstimatorRecords, RefuseWhatIsDamaged) {
   const TempDir dir;
   const auto write_lines = [&](const std::string& text) { std::ofstream(dir / "cells.jsonl") << text; };
   const std::string good = record("a", 1).dump() + "\n";
+  EXPECT_EQ(refusal(dir.path()), "");
   for (const std::string bad : {"nonsense", "[]", "{\"key\":1}", "{\"suite\":\"vae\",\"key\":\"b\"}",
                                 "{\"suite\":\"x\",\"key\":\"b\",\"estimator\":\"score\",\"variance\":null}",
                                 "{\"suite\":\"x\",\"key\":\"b\",\"rows\":[1]}",
@@ -147,12 +148,32 @@ TEST(EstimatorRecords, GoOnBehindALineThatWasCutShort) {
   }
   const std::filesystem::path path = dir / "cells.jsonl";
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);
-  Records records(dir.path(), settings);
-  EXPECT_TRUE(records.has("a"));
-  EXPECT_FALSE(records.has("b"));
-  records.add(record("b", 3));
-  EXPECT_EQ(read_bytes(path), record("a", 1).dump() + "\n" + record("b", 3).dump() + "\n");
+  {
+    Records records(dir.path(), settings);
+    EXPECT_TRUE(records.has("a"));
+    EXPECT_FALSE(records.has("b"));
+    records.add(record("b", 3));
+    EXPECT_EQ(read_bytes(path), record("a", 1).dump() + "\n" + record("b", 3).dump() + "\n");
+    EXPECT_NE(refusal(dir.path()).find("another process is measuring in this folder"), std::string::npos);
+  }
+  EXPECT_EQ(refusal(dir.path()), "");
   EXPECT_THROW(Records(dir.path(), {{"seed", 2}}), Error);
+}
+
+TEST(EstimatorRecords, RefuseFoldersAndLinksOfOthers) {
+  const TempDir dir;
+  std::ofstream(dir / "config.json") << "{}";
+  EXPECT_NE(refusal(dir.path()).find("is not empty and has no settings.json"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(dir / "cells.jsonl"));
+  const std::filesystem::path out = dir / "out", victim = dir / "config.json";
+  for (const char* name : {"settings.json", "cells.jsonl", "results.csv", "results.json"}) {
+    std::filesystem::remove_all(out);
+    EXPECT_EQ(refusal(out), "");
+    std::filesystem::remove(out / name);
+    std::filesystem::create_symlink(victim, out / name);
+    EXPECT_NE(refusal(out).find(std::string(name) + ": is a symbolic link"), std::string::npos) << name;
+    EXPECT_EQ(read_bytes(victim), "{}");
+  }
 }
 
 class EstimatorCommand : public CliTest {

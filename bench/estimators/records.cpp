@@ -1,9 +1,14 @@
 #include "estimators/records.h"
 
+#include <sys/file.h>
+
+#include <cerrno>
+#include <sstream>
 #include <system_error>
 
 #include "atomic_file.h"
 #include "cuvae/error.h"
+#include "file_descriptor.h"
 #include "input_file.h"
 #include "json_text.h"
 
@@ -16,6 +21,10 @@ void require_same(const std::filesystem::path& path, const Json& there, const Js
       throw Error(path.string() + ": made with " + name + " " +
                   (there.contains(name) ? short_text(there.at(name)) : std::string("unset")) + ", not " + value.dump() +
                   "; choose another --out, or the same settings to go on");
+}
+
+[[noreturn]] void fail(const std::filesystem::path& path, int error) {
+  throw Error(path.string() + ": cannot write: " + std::generic_category().message(error));
 }
 
 bool is_there(const std::filesystem::path& path) {
@@ -107,43 +116,57 @@ std::vector<Json> rows_of(const Json& record) {
 
 Records::Records(std::filesystem::path folder, Json settings)
     : folder_(std::move(folder)), settings_(std::move(settings)) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder_, failed);
-  if (failed) throw Error(folder_.string() + ": cannot make the folder: " + failed.message());
+  open_folder();
   const std::filesystem::path path = folder_ / "settings.json";
   if (is_there(path)) {
     const Json there = parsed(read_file(path, 1 << 20));
     if (!there.is_object()) throw Error(path.string() + ": is not a JSON object");
     require_same(path, there, settings_);
-  } else {
+  } else if (std::filesystem::is_empty(folder_)) {
     write_file_atomically(path, [&](std::ostream& out) { out << settings_.dump(2) << '\n'; });
+  } else {
+    throw Error(folder_.string() + ": is not empty and has no settings.json of this benchmark: choose another --out");
   }
+  is_there(cells());
+  file_ = std::make_unique<FileDescriptor>(open_file(cells(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW));
+  if (!*file_) fail(cells(), errno);
   read();
-  file_.open(folder_ / "cells.jsonl", std::ios::app);
-  if (!file_) throw Error((folder_ / "cells.jsonl").string() + ": cannot be written to");
+}
+
+Records::~Records() = default;
+
+// Two processes in one folder would mix their lines; links in it may point anywhere.
+void Records::open_folder() {
+  std::error_code failed;
+  std::filesystem::create_directories(folder_, failed);
+  if (failed) throw Error(folder_.string() + ": cannot make the folder: " + failed.message());
+  locked_ = std::make_unique<FileDescriptor>(open_file(folder_, O_RDONLY | O_DIRECTORY));
+  if (!*locked_) fail(folder_, errno);
+  // A file system without locks does without.
+  if (::flock(locked_->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw Error(folder_.string() + ": another process is measuring in this folder");
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    if (is_temporary_name(entry.path().filename())) std::filesystem::remove(entry.path());
+  for (const char* name : {"settings.json", "cells.jsonl", "results.csv", "results.json"}) refuse_link(folder_ / name);
 }
 
 // A line without its end was cut short, and goes, so that the next one starts a line of its own.
 void Records::read() {
-  const std::filesystem::path path = folder_ / "cells.jsonl";
-  if (!is_there(path)) return;
-  std::ifstream file(path, std::ios::binary);
+  constexpr std::size_t most_bytes = std::size_t{1} << 32;
+  std::istringstream text(read_file(cells(), most_bytes));
   int number = 0;
-  std::uintmax_t whole = 0;
-  for (std::string line; std::getline(file, line) && !file.eof();) {
-    whole += line.size() + 1;
+  off_t whole = 0;
+  for (std::string line; std::getline(text, line) && !text.eof();) {
+    whole += static_cast<off_t>(line.size()) + 1;
     Json record = parsed(line);
     ++number;
     if (const std::string fault = fault_of_record(record); !fault.empty())
-      throw Error(path.string() + ", line " + std::to_string(number) + ": " + fault +
+      throw Error(cells().string() + ", line " + std::to_string(number) + ": " + fault +
                   "; remove the line to measure it again");
     const std::string key = record["key"].get<std::string>();
     if (!has(key)) place_[key] = all_.size(), all_.push_back(std::move(record));
   }
-  file.close();
-  std::error_code failed;
-  if (std::filesystem::file_size(path, failed) > whole && !failed) std::filesystem::resize_file(path, whole, failed);
-  if (failed) throw Error(path.string() + ": cannot be cut to its whole lines: " + failed.message());
+  if (::lseek(file_->get(), 0, SEEK_END) > whole && ::ftruncate(file_->get(), whole) != 0) fail(cells(), errno);
 }
 
 void Records::check(const Json& record) {
@@ -153,8 +176,8 @@ void Records::check(const Json& record) {
 
 void Records::add(Json record) {
   check(record);
-  file_ << record.dump() << '\n' << std::flush;
-  if (!file_) throw Error((folder_ / "cells.jsonl").string() + ": cannot be written to");
+  const std::string line = record.dump() + "\n";
+  if (const int error = write_all(*file_, line.data(), line.size()); error != 0) fail(cells(), error);
   place_[record["key"].get<std::string>()] = all_.size();
   all_.push_back(std::move(record));
 }

@@ -1,11 +1,15 @@
 // What was measured, one JSON line per finished cell: a run that was cut short goes on behind its last whole line.
 #pragma once
 #include <filesystem>
-#include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+namespace cuvae {
+class FileDescriptor;
+}
 
 namespace cuvae::bench {
 
@@ -19,6 +23,7 @@ class Records {
   /// Makes the folder, or reads what it has. Throws Error where it cannot be written to, or was made with other
   /// settings: naming the first that differs; or where a line is not what this program writes.
   Records(std::filesystem::path folder, Json settings);
+  ~Records();
 
   bool has(const std::string& key) const { return place_.contains(key); }
   const std::vector<Json>& all() const { return all_; }
@@ -29,12 +34,14 @@ class Records {
   void add(Json record);
 
  private:
+  std::filesystem::path cells() const { return folder_ / "cells.jsonl"; }
+  void open_folder();
   void read();
   std::filesystem::path folder_;
   Json settings_;
   std::vector<Json> all_;
   std::map<std::string, std::size_t> place_;
-  std::ofstream file_;
+  std::unique_ptr<FileDescriptor> locked_, file_;  // the kernel unlocks the folder, however the process ends
 };
 
 }  // namespace cuvae::bench

@@ -6,6 +6,7 @@
 #include "cli/stop_signals.h"
 #include "estimators/models.h"
 #include "check_data.h"
+#include "text.h"
 
 namespace cuvae::bench {
 namespace {
@@ -27,7 +28,7 @@ Json settings_of(const EstimatorOptions& o, const Backend& backend) {
   const auto absolute = [](const std::string& path) {
     std::error_code failed;
     const std::filesystem::path there = std::filesystem::absolute(path, failed);
-    return path.empty() || failed ? path : there.lexically_normal().string();
+    return path_to_json(path.empty() || failed ? path : there.lexically_normal().string());
   };
   return {{"version", 2},
           {"device", backend.name()},
