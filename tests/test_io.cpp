@@ -56,9 +56,9 @@ class IoTest : public CliTest {
 
   // Two epochs of one step each, with a validation, into the folder that the library watches or into another.
   Arguments small(const Arguments& more = {}, const std::string& out = "run") const {
-    return train_arguments(
-        out, Arguments{"--epochs", "2", "--batch", "100", "--hidden", "4", "--validation", "0.5", "--log-every", "1"} +
-                 more);
+    return train_arguments(out, Arguments{"--epochs", "2", "--batch", "100", "--hidden", "4", "--latent", "3",
+                                          "--validation", "0.5", "--log-every", "1"} +
+                                    more);
   }
 
   // Every file that takes its name was written, then synced, and its name is synced before another takes its own.

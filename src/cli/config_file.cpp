@@ -12,11 +12,12 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::size_t kMostBytes = 1 << 20;
+
 std::string flag_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 Json parse_object(const std::filesystem::path& path) {
-  constexpr std::size_t most_bytes = 1 << 20;
-  const std::string text = read_file(path, most_bytes);
+  const std::string text = read_file(path, kMostBytes);
   try {
     Json object = parse_json(text);
     if (!object.is_object()) throw Error("is not a JSON object");
@@ -49,8 +50,9 @@ void apply_config_file(CLI::App& app, const std::filesystem::path& path) {
 }
 
 bool is_config(const std::filesystem::path& path) {
+  const std::string text = read_file(path, kMostBytes);
   try {
-    const Json object = parse_object(path);
+    const Json object = parse_json(text);
     const auto has = [&](const char* key) { return object.contains(key); };
     return has("data") && has("latent") && has("encoder-hidden") && has("decoder-hidden") && has("likelihood");
   } catch (const Error&) {

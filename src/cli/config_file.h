@@ -9,7 +9,8 @@ namespace cuvae::cli {
 /// Sets the flags that were not given from a flat JSON object with their names as keys. Throws Error.
 void apply_config_file(CLI::App& app, const std::filesystem::path& path);
 
-/// Whether the file is one that write_config wrote: other programs have files of that name too.
+/// Whether the file is one that write_config wrote: other programs have files of that name too. Throws Error where it
+/// cannot be read.
 bool is_config(const std::filesystem::path& path);
 /// A run's config.json, as it was written.
 Settings read_config(const std::filesystem::path& path);

@@ -29,6 +29,10 @@ void check_folder_writable(const fs::path& folder, const fs::path& named) {
   if (::access(folder.c_str(), W_OK | X_OK) != 0) fail(named, errno);
 }
 
+void refuse_links(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) refuse_link(file);
+}
+
 void remove_file(const fs::path& file) {
   std::error_code error;
   fs::remove(file, error);
@@ -83,7 +87,8 @@ void RunFolder::reopen() {
   if (!fs::exists(config())) throw Error(path_.string() + ": is not a run folder: there is no config.json");
   lock();
   refuse_link(replacement().path());
-  for (const fs::path& file : files()) refuse_link(file);
+  refuse_links(replacement().files());
+  refuse_links(files());
   if (!holds_run()) return;  // what is wrong with config.json shows when it is read
   finish_replacement();
   remove_temporaries();
