@@ -97,6 +97,7 @@ void RunFolder::reopen() {
 // The checkpoint moves last: until then, the next command finds it and goes on here.
 void RunFolder::install_replacement() const {
   const RunFolder next = replacement();
+  sync_folder(path_);  // the new run's folder is on the disk before the old run's files go
   for (const fs::path& file : files())
     if (file != config() && file != last()) remove_file(file);
   if (fs::exists(next.config())) fs::rename(next.config(), config());
