@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "check_data.h"
 #include "cli/stop_signals.h"
 #include "estimators/models.h"
-#include "check_data.h"
 #include "text.h"
 
 namespace cuvae::bench {

@@ -1,10 +1,10 @@
 // cuvae train, cuvae resume.
+#include "check_data.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/training_run.h"
 #include "data/stream.h"
-#include "resident_data.h"
 
 namespace cuvae::cli {
 namespace {
