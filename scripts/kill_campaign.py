@@ -124,6 +124,7 @@ def main():
     start = time.monotonic()
     while campaign.kills < arguments.kills:
         campaign.one_run(arguments.kills)
+        print(f"{campaign.kills} of {arguments.kills} kills, {campaign.runs} runs", file=sys.stderr)
     shutil.rmtree(work)
     print(f"{campaign.kills} kills of {campaign.runs} runs in {time.monotonic() - start:.0f} s, {campaign.replaced} of them "
           f"in the place of an older run ({campaign.early} kills before there was a run, {campaign.amid} while it took "
