@@ -1,12 +1,14 @@
 // Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
 // and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with
 // the estimator score-mean "running_mean" (RunningMean), with nvil and nvil-scaled the network's parameters and
-// optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance); in the
-// metadata "format", "model", "training" and "progress".
+// optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance), of
+// standardized data "standardization.mean" and "standardization.scale"; in the metadata "format", "model", "training"
+// and "progress".
 #include "cuvae/checkpoint.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "config_json.h"
@@ -39,6 +41,10 @@ class Gather {
   }
   void whole(const std::string& name, const char* dtype, std::size_t element, const Buffer& buffer) {
     tensors.push_back({name, dtype, {static_cast<Index>(buffer.bytes() / element)}, on_host(buffer), buffer.bytes()});
+  }
+  void column(const std::string& name, const std::vector<double>& values) {
+    tensors.push_back(
+        {name, "F64", {static_cast<Index>(values.size())}, values.data(), values.size() * sizeof(double)});
   }
   std::vector<Tensor> tensors;
 
@@ -83,6 +89,17 @@ void read_whole(const SafetensorsFile& file, const char* name, const char* dtype
                 const Buffer& buffer) {
   const Tensor& t = file.require(name, dtype, {static_cast<Index>(buffer.bytes() / element)});
   backend.upload(buffer.data(), t.data, t.bytes);
+}
+
+Standardization read_standardization(const SafetensorsFile& file, Index cols) {
+  Standardization s;
+  if (file.find("standardization.scale") == nullptr) return s;
+  for (auto [name, values] : {std::pair{"standardization.mean", &s.mean}, {"standardization.scale", &s.scale}}) {
+    const Tensor& t = file.require(name, "F64", {cols});
+    values->resize(static_cast<std::size_t>(cols));
+    std::memcpy(values->data(), t.data, t.bytes);
+  }
+  return s;
 }
 
 // Runs f and says which file its errors are about.
@@ -138,6 +155,7 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
     const Standing p = read_standing(file);
     info.examples = p.examples;
     info.data_crc32 = p.data_crc32;
+    info.standardization = read_standardization(file, info.model.data_dim);
     info.best_elbo = std::isfinite(p.best_elbo) ? p.best_elbo : std::numeric_limits<double>::quiet_NaN();
     const Tensor& state = file.require("state", "U32", {4});
     std::copy_n(static_cast<const char*>(state.data), sizeof info.state, reinterpret_cast<char*>(&info.state));
@@ -150,6 +168,7 @@ Vae load_vae(Backend& backend, const std::filesystem::path& path) {
   return about(path, [&] {
     require_format(file);
     Vae vae(backend, read_model(file), 0);
+    vae.set_standardization(read_standardization(file, vae.config().data_dim));
     const bool averaged = file.find("ema.decoder.0.bias") != nullptr;
     read_arena(file, averaged ? "ema." : "", vae.layout(), backend, vae.params());
     vae.refresh_weights();
@@ -167,6 +186,10 @@ void Trainer::save(const std::filesystem::path& path) {
   gather.whole("state", "U32", 4, state_);
   gather.whole("metrics.sums", "F64", 8, sums_);
   gather.whole("metrics.moments", "F64", 8, moments_);
+  if (const Standardization& s = vae_.standardization()) {
+    gather.column("standardization.mean", s.mean);
+    gather.column("standardization.scale", s.scale);
+  }
   if (running_mean_) gather.whole("running_mean", "F64", 8, running_mean_);
   if (baseline_) {
     gather.arena("baseline.", baseline_->layout(), baseline_->params);
@@ -193,6 +216,7 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     require_format(file);
     const Standing p = read_standing(file);
     Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples);
+    t.vae_.set_standardization(read_standardization(file, t.vae_.config().data_dim));
     read_arena(file, "", t.vae_.layout(), backend, t.vae_.params());
     t.vae_.refresh_weights();
     read_arena(file, "optimizer.m.", t.vae_.layout(), backend, t.m_.data());

@@ -85,6 +85,7 @@ void visit_train(const Visit& v, Config& c) {
   v("clip_norm", c.clip_norm);
   v("ema_decay", c.ema_decay);
   v("output_bias_from_data", c.output_bias_from_data);
+  v("standardize", c.standardize, false);  // as is this
   v("validation", c.validation);
   v("patience", c.patience);
   v("log_every", c.log_every);

@@ -18,12 +18,15 @@ Evaluation evaluate(const Vae& vae, const Dataset& data, const EvaluateOptions& 
 
 Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
                     const EvaluateOptions& options) {
+  if (vae.standardization() && options.binarize != Binarize::none)
+    throw Error("evaluate: binarize is " + std::string(to_string(options.binarize)) +
+                " but must be none for a model of standardized data");
   check_data_fits(data, vae.config(), options.binarize);
   for (std::uint32_t row : rows)
     if (row >= data.rows())
       throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " +
                   std::to_string(data.rows()));
-  return evaluate_rows(vae, ResidentData(vae.backend(), data), rows, options);
+  return evaluate_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
 }
 
 namespace {
@@ -87,6 +90,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
+  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
   double log_p_sum = 0, kl_sum = 0, elbo_squares = 0;
   std::vector<double> kl_dims(static_cast<std::size_t>(latent));
   std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), kl(static_cast<std::size_t>(batch)),
@@ -106,7 +110,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
       double reconstruction = 0;
       for (Index k = 0; k < options.samples; ++k)
         reconstruction += static_cast<double>(log_p[static_cast<std::size_t>(b * options.samples + k)]);
-      reconstruction /= static_cast<double>(options.samples);
+      reconstruction = reconstruction / static_cast<double>(options.samples) - log_volume;
       const double row_kl = static_cast<double>(kl[static_cast<std::size_t>(b)]);
       log_p_sum += reconstruction;
       kl_sum += row_kl;

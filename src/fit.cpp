@@ -96,6 +96,10 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   std::uint64_t step = state().step, marked_step = step;
   const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
   const std::uint64_t total = per_epoch * static_cast<std::uint64_t>(config_.epochs);
+  if (config_.standardize && !vae_.standardization()) {
+    if (step != 0) throw Error("fit: the run has begun without a standardization");
+    vae_.set_standardization(Standardization::of(data, train));
+  }
   if (config_.output_bias_from_data && step == 0) {
     vae_.set_output_bias(data.column_means());
     const UseAveraged averaged(vae_, ema_);  // the averages start where the parameters do
@@ -127,7 +131,8 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const auto patience_spent = [&] { return config_.patience > 0 && epochs_without_gain_ >= config_.patience; };
   if (patience_spent()) return Outcome::early_stopped;
 
-  Batches batches(backend_, data, std::move(train), config_.seed, config_.batch, total, options.data_memory);
+  Batches batches(backend_, vae_.standardization().apply(data), std::move(train), config_.seed, config_.batch, total,
+                  options.data_memory);
   Recording recording;
   const auto one_step = [&] {
     batches.gather(device_step, config_.binarize, pixel_noise, x);

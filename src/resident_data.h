@@ -22,11 +22,15 @@ class ResidentData {
   bool whole_ = true;
 };
 
-/// evaluate() over rows of data that fits the model; what is not on the backend is brought there a batch at a time.
+/// evaluate() over rows of data that fits the model, in the model's units, with its log-densities in the data's; what
+/// is not on the backend is brought there a batch at a time.
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
                          const EvaluateOptions& options);
 
 /// Latent dimensions whose posterior mean has a variance above 0.01, from the moments of stats [B, 2L].
 Index active_units(Backend& backend, const Buffer& moments, Index latent);
+
+/// Those whose log variance has a mean at or outside of its clamp.
+Index clamped_units(Backend& backend, const Buffer& moments, Index latent);
 
 }  // namespace cuvae

@@ -46,6 +46,8 @@ void TrainConfig::validate() const {
   fraction("validation", validation);
   check(patience == 0 || validation > 0, "patience", std::to_string(patience),
         "0 when no examples are held out for validation");
+  check(!standardize || binarize == Binarize::none, "binarize", std::string(to_string(binarize)),
+        "none for standardized data");
   const std::string chosen = " with the estimator " + std::string(to_string(estimator));
   check(samples >= least_samples(estimator), "samples", std::to_string(samples),
         "at least " + std::to_string(least_samples(estimator)) + chosen);
@@ -78,6 +80,11 @@ Index count_steps(const TrainConfig& config, Index examples) {
 }
 }  // namespace
 
+void validate(const VaeConfig& model, const TrainConfig& training) {
+  if (training.standardize && model.likelihood == Likelihood::bernoulli)
+    throw Error("training: standardize is true but must be false with a bernoulli likelihood, which takes 0 to 1");
+}
+
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
     : backend_(backend),
       config_(validated(config)),
@@ -90,6 +97,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
       gradients_(vae_.allocate_gradients(config.batch, config.samples)),
       x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
                           size_of(backend.activation_type()))) {
+  validate(model, config);
   const std::size_t arena = static_cast<std::size_t>(vae_.layout().size()) * sizeof(float);
   const std::size_t latent = static_cast<std::size_t>(model.latent);
   grads_ = backend.allocate(arena);
@@ -235,11 +243,13 @@ Metrics Trainer::metrics() {
   const double steps = std::max(1.0, s[metric::steps]);
   Metrics m;
   m.steps = static_cast<std::uint64_t>(s[metric::steps]);
-  m.loss = s[metric::loss] / steps;
-  m.reconstruction = s[metric::reconstruction] / steps;
+  const double log_volume = vae_.standardization().log_volume();  // to log-densities in the data's units
+  m.loss = s[metric::loss] / steps + log_volume;
+  m.reconstruction = s[metric::reconstruction] / steps - log_volume;
   m.kl = s[metric::kl] / steps;
   for (std::size_t l = 0; l < latent; ++l) m.kl_dims.push_back(s[metric::kl_dims + l] / steps);
   m.active_units = active_units(backend_, moments_, vae_.config().latent);
+  m.clamped_units = clamped_units(backend_, moments_, vae_.config().latent);
   m.gradient_norm = s[metric::gradient_norm] / std::max(1.0, s[metric::updates]);
   m.skipped = state().skipped;
   return m;

@@ -96,12 +96,27 @@ void Vae::refresh_weights() {
   if (rounded_) backend_->round_to_bf16(params_.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16));
 }
 
+void Vae::set_standardization(Standardization s) {
+  const auto columns = [&](const std::vector<double>& v) { return v.empty() ? 0 : static_cast<Index>(v.size()); };
+  if (s && config_.likelihood == Likelihood::bernoulli)
+    throw Error("standardization: a bernoulli likelihood takes values of 0 to 1 as they are");
+  if (columns(s.mean) != columns(s.scale) || (s && columns(s.scale) != config_.data_dim))
+    throw Error("standardization: mean has " + std::to_string(columns(s.mean)) + " columns and scale " +
+                std::to_string(columns(s.scale)) + " but the model's data_dim is " + std::to_string(config_.data_dim));
+  for (std::size_t d = 0; d < s.scale.size(); ++d)
+    if (!std::isfinite(s.mean[d]) || !std::isfinite(s.scale[d]) || !(s.scale[d] > 0))
+      throw Error("standardization: column " + std::to_string(d) + " has mean " + number(s.mean[d]) + " and scale " +
+                  number(s.scale[d]) + " but must have finite ones, the scale positive");
+  standardization_ = std::move(s);
+}
+
 void Vae::set_output_bias(const std::vector<float>& mean) {
   const Parameter& bias = decoder_.biases().back();
   if (static_cast<Index>(mean.size()) != bias.size())
     throw Error("set_output_bias: mean has " + std::to_string(mean.size()) + " values but the model's data_dim is " +
                 std::to_string(bias.size()));
   std::vector<float> host = mean;
+  standardization_.apply(host);
   if (config_.likelihood == Likelihood::bernoulli)
     for (float& m : host) {
       const float p = math::clamp(m, 0.001f, 0.999f);
@@ -227,8 +242,10 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
 
 std::vector<float> Vae::encode(const std::vector<float>& x) const {
   const MlpActivations a = encoder_.allocate(*backend_, kHostBatch, DType::f32);
+  std::vector<float> own = x;
+  standardization_.apply(own);
   std::vector<float> stats =
-      in_batches(*backend_, "encode", x, config_.data_dim, 2 * config_.latent,
+      in_batches(*backend_, "encode", own, config_.data_dim, 2 * config_.latent,
                  [&](ConstView batch) { return encoder_.forward(*backend_, weights(), batch, a); });
   for (std::size_t i = 0; i < stats.size(); ++i)
     if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
@@ -243,6 +260,7 @@ std::vector<float> Vae::decode(const std::vector<float>& z) const {
   });
   if (config_.likelihood == Likelihood::bernoulli)
     for (float& v : mean) v = math::sigmoid(v);
+  standardization_.undo(mean);
   return mean;
 }
 
@@ -260,13 +278,28 @@ std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) 
   return x;
 }
 
+std::vector<float> Vae::log_scales() const {
+  const ConstView v = log_scale();
+  std::vector<float> values(static_cast<std::size_t>(v.size()));
+  backend_->download(values.data(), v.data, values.size() * sizeof(float));
+  return values;
+}
+
 std::vector<float> Vae::likelihood_scale() const {
   if (config_.likelihood == Likelihood::bernoulli) return {};
-  const ConstView v = log_scale();
-  std::vector<float> scale(static_cast<std::size_t>(v.size()));
-  backend_->download(scale.data(), v.data, scale.size() * sizeof(float));
+  std::vector<float> scale = log_scales();
   for (float& s : scale) s = std::exp(log_scale_ ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
+  if (!standardization_) return scale;
+  scale.resize(standardization_.scale.size(), scale.front());
+  for (std::size_t d = 0; d < scale.size(); ++d)
+    scale[d] = static_cast<float>(static_cast<double>(scale[d]) * standardization_.scale[d]);
   return scale;
+}
+
+Index Vae::scales_at_clamp() const {
+  if (!log_scale_) return 0;
+  const std::vector<float> values = log_scales();
+  return std::count_if(values.begin(), values.end(), [](float v) { return v <= kLogScaleMin || v >= kLogScaleMax; });
 }
 
 }  // namespace cuvae

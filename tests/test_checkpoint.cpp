@@ -19,7 +19,9 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   t.seed = 0xfedcba9876543210;
   t.batch = 7, t.samples = 4, t.epochs = 11;
   t.antithetic = true;
-  t.binarize = Binarize::threshold;
+  t.binarize = Binarize::none;
+  t.standardize = true;
+  t.pixel_scale = 2;
   t.beta = 0.1f, t.kl_warmup_epochs = 1.0 / 3, t.free_bits = 0.2f;
   t.optimizer = Optimizer::adamw;
   t.schedule = {LearningRate::Kind::pieces, 0.1, 0.01, 0.7, 0.3, 2.5, {{1, 0.1}, {1.0 / 3, 1e-7}}};

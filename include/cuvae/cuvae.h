@@ -6,5 +6,6 @@
 #include "cuvae/error.h"
 #include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
+#include "cuvae/standardization.h"
 #include "cuvae/trainer.h"
 #include "cuvae/vae.h"

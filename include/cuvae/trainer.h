@@ -54,6 +54,9 @@ struct TrainConfig {
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f, clip_norm = 0.0f, ema_decay = 0.0f;
   bool output_bias_from_data = false;
+  /// fit() brings each column to mean 0 and standard deviation 1 over the training examples, those held out not among
+  /// them: see Standardization. Metrics and evaluations stay in the data's units. Gaussian likelihoods, binarize none.
+  bool standardize = false;
   double validation = 0.0;     ///< share of the examples held out, in [0, 1)
   Index patience = 0;          ///< epochs without a better validation ELBO before stopping; 0: never
   Index log_every = 100;       ///< steps between progress reports; 0: only at the end of an epoch
@@ -64,6 +67,9 @@ struct TrainConfig {
   void validate() const;
 };
 
+/// Throws Error where the two, each in range, do not go together.
+void validate(const VaeConfig& model, const TrainConfig& training);
+
 /// Means over the steps since the start of the epoch (or the last reset), in nats per example.
 struct Metrics {
   std::uint64_t steps = 0;              ///< steps that the means are over
@@ -71,6 +77,7 @@ struct Metrics {
   double kl = 0;
   std::vector<double> kl_dims;  ///< per latent dimension
   Index active_units = 0;       ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
+  Index clamped_units = 0;      ///< dimensions whose log variance lies on average at or outside of its clamp
   double gradient_norm = 0;     ///< before clipping
   std::uint64_t skipped = 0;    ///< non-finite steps since the start of the run
 };
@@ -123,7 +130,8 @@ class Trainer {
   /// validation must stay for resumed runs to repeat.
   TrainConfig& mutable_config() { return config_; }
 
-  /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured.
+  /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured. What is to
+  /// be standardized must be so already: x is in the model's units.
   void step(ConstView x);
 
   /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch. Changes no

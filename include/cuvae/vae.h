@@ -6,6 +6,7 @@
 
 #include "cuvae/backend.h"
 #include "cuvae/mlp.h"
+#include "cuvae/standardization.h"
 
 namespace cuvae {
 
@@ -60,6 +61,12 @@ class Vae {
   /// To be called when the parameters were changed by anything but `adam`, so that what products read follows.
   void refresh_weights();
 
+  /// Between the data's units and those that the network computes in, which the forms for memory of the backend take
+  /// and give, those for host memory not. Throws Error unless it has D columns, finite, of positive scales, or none,
+  /// and for a Bernoulli likelihood.
+  void set_standardization(Standardization standardization);
+  const Standardization& standardization() const { return standardization_; }
+
   /// Sets the last decoder bias so that an untrained decoder gives the data's mean [D]: its logit, the mean clamped to
   /// [.001, .999] (Burda et al. 2015, reference code), for a Bernoulli, the mean itself for a Gaussian.
   void set_output_bias(const std::vector<float>& mean);
@@ -82,7 +89,7 @@ class Vae {
   /// log p(x|z) alone, into log_p [R, 1].
   void log_prob(ConstView output, ConstView x, View log_p) const;
 
-  // The same for callers with host memory; any number of rows, computed in batches.
+  // The same for callers with host memory; any number of rows, computed in batches. x is in the data's units.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
   std::vector<float> encode(const std::vector<float>& x) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli, means for a Gaussian.
@@ -92,6 +99,8 @@ class Vae {
   std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
   /// The standard deviations of p(x|z), one value or D of them; empty for a Bernoulli.
   std::vector<float> likelihood_scale() const;
+  /// How many learned scales lie at or outside of their clamp.
+  Index scales_at_clamp() const;
 
  private:
   Backend* backend_;
@@ -100,7 +109,9 @@ class Vae {
   Mlp encoder_, decoder_;
   std::optional<Parameter> log_scale_;  // a learned scale is a parameter, a fixed one a constant
   Buffer params_, rounded_, fixed_log_scale_;
+  Standardization standardization_;
   ConstView log_scale() const;
+  std::vector<float> log_scales() const;
 };
 
 }  // namespace cuvae

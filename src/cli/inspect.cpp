@@ -1,4 +1,5 @@
 // cuvae info, cuvae devices.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -22,6 +23,10 @@ Json describe(const std::string& file, const CheckpointInfo& info) {
                 {"image-height", info.model.image_height},
                 {"image-width", info.model.image_width},
                 {"parameters", info.parameters}};
+  if (const std::vector<double>& scale = info.standardization.scale; !scale.empty()) {
+    const auto [least, largest] = std::minmax_element(scale.begin(), scale.end());
+    model["standardized-by"] = {*least, *largest};  // the columns' deviations
+  }
   model.update(settings_json(info.model));
   const Index steps_per_epoch = info.examples / info.training.batch;
   const Json progress = {{"step", info.state.step},       {"steps", steps_per_epoch * info.training.epochs},

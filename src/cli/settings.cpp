@@ -45,6 +45,8 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which that weight grows from 0", 0, kInfinity);
   visit("free-bits", t.free_bits, "Nats per latent dimension that cost nothing", 0, kInfinity);
   visit("output-bias-from-data", t.output_bias_from_data, "Start the decoder's last bias at the data's mean");
+  visit("standardize", t.standardize,
+        "Gaussian likelihoods: bring each column to mean 0 and deviation 1; results stay in the data's units");
   visit.group("Optimizer");
   visit("optimizer", t.optimizer, "adam, adamw or sgd");
   visit("lr", t.schedule.rate, "Learning rate", 0, kInfinity);
@@ -194,6 +196,7 @@ void resolve(const CLI::App& app, Settings& s) {
     s.training.binarize = s.model.likelihood == Likelihood::bernoulli ? Binarize::stochastic : Binarize::none;
   s.model.validate();
   s.training.validate();
+  validate(s.model, s.training);
 }
 
 Json settings_json(const VaeConfig& model) {

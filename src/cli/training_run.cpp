@@ -4,6 +4,7 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/advice.h"
 #include "cli/arguments.h"
 #include "cli/latents.h"
 #include "cli/metrics_log.h"
@@ -83,6 +84,10 @@ void print_next(const RunFolder& folder, const std::string& data, bool only_trai
             << (pictures ? ".png" : ".npy") << '\n';
 }
 
+void print_lines(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) std::cerr << line + '\n';
+}
+
 }  // namespace
 
 int run_training(const RunFolder& folder, const Settings& settings, Trainer& trainer, const Dataset& data, bool quiet) {
@@ -90,6 +95,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   std::optional<Progress> last;
   Outcome outcome;
   int stop_code = 0;
+  if (!quiet && trainer.state().step == 0) print_lines(scale_advice(settings, data));
   {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
     const StopSignals signals;
     const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
@@ -120,6 +126,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   if (outcome == Outcome::early_stopped)
     std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
   if (last) print_metrics(*last);
+  if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
   print_files(folder);
   print_next(folder, settings.data, fs::is_directory(settings.data) && !test, pictures);
   return 0;
