@@ -102,6 +102,18 @@ TEST(Dataset, ReadsFloats) {
   }
 }
 
+TEST(Dataset, ReadsEveryIdxType) {
+  TempDir dir;
+  const std::pair<char, std::string> files[] = {{9, "\x80\x05"},
+                                                {11, std::string("\xff\x80\0\5", 4)},
+                                                {12, std::string("\xff\xff\xff\x80\0\0\0\5", 8)},
+                                                {14, std::string("\xc0\x60\0\0\0\0\0\0\x40\x14\0\0\0\0\0\0", 16)}};
+  for (const auto& [type, values] : files) {
+    const Dataset set = Dataset::open(write(dir / "x", idx(type, {2, 1}, values)), Split::train);
+    EXPECT_EQ(floats_of(set), (std::vector<float>{-128, 5})) << int{type};
+  }
+}
+
 TEST(Dataset, AcceptsEveryHonestSpellingOfTheNpyHeader) {
   TempDir dir;
   for (const std::string dict : {"{'shape':(2,3),'fortran_order':False,'descr':'|u1'}",

@@ -1,4 +1,4 @@
-// Data sets: a matrix of examples in host memory, read from IDX or NPY files.
+// Data sets: a matrix of examples in host memory, read from files as people have them.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -14,14 +14,28 @@ namespace cuvae {
 enum class Split { train, test };
 
 /// Examples as rows of a matrix [N, D], uint8 pixels (0..255, meaning p / 255) or float32, in host memory.
-/// An uncompressed file is mapped, not read; a gzipped one is decompressed once. Copies share the bytes.
+/// An uncompressed file that needs no conversion is mapped, not read; other files are read once. Copies share the
+/// bytes.
 class Dataset {
  public:
-  /// Opens a folder of IDX files (MNIST's names, each with or without .gz), one IDX file, or one NPY file
-  /// (uint8 or float32, two or more dimensions, C order). All dimensions after the first are flattened into D.
-  /// Throws Error, naming the file and the byte offset, for anything missing, truncated, oversized, corrupt or foreign,
-  /// for labels given as images, and for NaN or infinite values.
-  static Dataset open(const std::filesystem::path& path, Split split);
+  /// Opens one file, or the images of `split` in a folder. "-" is the standard input. The first bytes tell the format;
+  /// IDX, NPY and CSV may be gzipped, and all may come through a pipe, which is read once:
+  ///
+  /// - IDX (MNIST's format): all six element types.
+  /// - NPY, versions 1 to 3: bool, integers, float16, float32, float64, of either byte order, in C or Fortran order.
+  /// - NPZ: the only array of the archive, or the one that "file.npz:NAME" names.
+  /// - CSV: numbers separated by commas, tabs, semicolons or spaces, with or without a header line.
+  ///
+  /// In a folder the files have the names of MNIST (and Fashion-MNIST, KMNIST), EMNIST or QMNIST, with or without .gz,
+  /// also where torchvision puts them (MNIST/raw ...). EMNIST stores its pictures transposed; they stay as they are.
+  ///
+  /// The first of two or more dimensions is N; all others are flattened into D. uint8 stays uint8, bool becomes 0 and
+  /// 1, and other types become float32, rounded to nearest (so integers beyond 2^24 may lose their last digits).
+  ///
+  /// Throws Error, naming the file and the place in it, for anything missing, truncated, oversized, corrupt or foreign,
+  /// for one dimension, for missing, NaN and infinite values and those beyond float32, and, before the values are read,
+  /// for a D that is none of `widths`, unless these are empty.
+  static Dataset open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths = {});
 
   /// Wraps or copies examples that the program already has: `rows * cols` values.
   static Dataset from_memory(std::vector<std::uint8_t> pixels, Index rows, Index cols);
@@ -59,8 +73,8 @@ class Dataset {
   std::string name_;
 };
 
-/// The labels beside the images of a folder of IDX files, one byte an example; empty when the folder has none.
-/// Throws Error as Dataset::open does, and when there are more or fewer labels than images.
-std::vector<std::uint8_t> open_labels(const std::filesystem::path& folder, Split split);
+/// The labels that belong to the images of a folder, or to one file of images, by their names; one byte an example,
+/// empty when there are none. Throws Error as Dataset::open does, and when there are more or fewer labels than images.
+std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split split);
 
 }  // namespace cuvae

@@ -17,19 +17,20 @@ ArrayHeader parse_header(FileContent& content) {
   const std::string_view text(reinterpret_cast<const char*>(magic.data()), magic.size());
   if (text == kNpyMagic) return read_npy_header(content);
   if (magic[0] == 0 && magic[1] == 0) return read_idx_header(content);
-  if (text.starts_with("PK")) throw content.error("a zip archive (.npz?)", 0, "give one IDX or NPY file out of it");
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"))
+    throw content.error("UTF-16 text", 0, "save the table as UTF-8");
 
   constexpr std::string_view digits = "0123456789abcdef";
   std::string hex;
   for (const unsigned byte : magic.first(4)) hex += {' ', digits[byte / 16], digits[byte % 16]};
-  throw content.error("neither IDX nor NPY", 0, "the file begins with" + hex);
+  throw content.error("no format that is read (IDX, NPY, NPZ, CSV)", 0, "the file begins with" + hex);
 }
 
 }  // namespace
 
 ArrayHeader read_header(FileContent& content) {
   ArrayHeader header = parse_header(content);
-  Index bytes = header.element == Element::u8 ? 1 : 4;
+  auto bytes = static_cast<Index>(header.element.bytes);
   bool overflow = false;
   std::string shape;
   for (const Index dim : header.dims) {

@@ -8,11 +8,19 @@
 
 namespace cuvae {
 
-enum class Element { u8, f32_little_endian, f32_big_endian };
+/// The type of one value in a file.
+struct Element {
+  enum class Kind { boolean, unsigned_integer, signed_integer, floating };
+
+  Kind kind = Kind::unsigned_integer;
+  std::size_t bytes = 1;  ///< 1, 2, 4 or 8
+  bool big_endian = false;
+};
 
 struct ArrayHeader {
-  Element element = Element::u8;
+  Element element;
   std::vector<Index> dims;
+  bool fortran_order = false;   // the first index changes fastest
   std::size_t dims_offset = 0;  // where the dimensions stand in the file, for messages
   std::size_t data_offset = 0;
   std::size_t data_bytes = 0;  // data_offset + data_bytes + 1 never overflows

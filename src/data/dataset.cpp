@@ -3,9 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <numeric>
 #include <span>
@@ -13,14 +11,11 @@
 #include <utility>
 
 #include "cuvae/error.h"
-#include "data/array_header.h"
-#include "data/file_content.h"
 #include "data/folder.h"
+#include "data/read_matrix.h"
 
 namespace cuvae {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "float32 values of NPY files are used as they are");
 
 struct ImageShape {
   Index height, width;
@@ -38,18 +33,6 @@ ImageShape image_shape(const std::vector<Index>& dims) {
   const Index height = channels_first ? dims[1] * dims[2] : dims[1];
   return {height, cols / height};
 }
-
-// Copies 4-byte words to float, reversing their bytes if they are big-endian.
-std::shared_ptr<const std::vector<float>> copy_floats(std::span<const std::uint8_t> bytes, bool reverse) {
-  auto values = std::make_shared<std::vector<float>>(bytes.size() / sizeof(float));
-  std::memcpy(values->data(), bytes.data(), bytes.size());
-  if (reverse) {
-    for (float& value : *values) value = std::bit_cast<float>(__builtin_bswap32(std::bit_cast<std::uint32_t>(value)));
-  }
-  return values;
-}
-
-bool is_aligned_for_float(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0; }
 
 void check_finite(std::span<const float> values, Index cols, const std::string& name) {
   const auto bad = std::find_if_not(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
@@ -72,49 +55,25 @@ void check_index(const char* what, Index index, Index count) {
   throw Error(std::string("dataset: ") + what + " " + std::to_string(index) + " of " + std::to_string(count));
 }
 
-std::filesystem::path find_images(const std::filesystem::path& folder, Split split) {
-  std::filesystem::path path = find_file(folder, split, FileKind::images);
-  if (!path.empty()) return path;
-  std::string wanted;
-  for (const auto& name : file_names(split, FileKind::images)) wanted += (wanted.empty() ? "" : ", ") + name;
-  throw Error(folder.string() + ": no images in this folder: looked for " + wanted + ", each with or without .gz");
-}
-
-bool is_folder(const std::filesystem::path& path) {
-  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
-  return std::filesystem::is_directory(path, ignored);
-}
-
 }  // namespace
 
-Dataset Dataset::open(const std::filesystem::path& path, Split split) {
-  FileContent content(is_folder(path) ? find_images(path, split) : path);
-  const ArrayHeader header = read_header(content);
-  if (header.dims.size() == 1) {
-    throw content.error("labels, not images", header.dims_offset,
-                        "one dimension of " + std::to_string(header.dims[0]) + ", but images have two or more");
-  }
-  const auto payload = read_payload(content, header);
-  const ImageShape image = image_shape(header.dims);
-
+Dataset Dataset::open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths) {
+  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  const Matrix matrix = read_matrix(is_directory(path, ignored) ? find_images(path, split) : path, widths);
+  const ImageShape image = image_shape(matrix.dims);
   Dataset set;
-  set.name_ = content.name();
-  set.rows_ = header.dims[0];
+  set.name_ = matrix.name;
+  set.rows_ = matrix.dims[0];
   set.cols_ = image.height * image.width;
   set.height_ = image.height;
   set.width_ = image.width;
-  set.owner_ = content.owner();
-  set.data_ = payload.data();
-  if (header.element == Element::u8) return set;
-
-  set.dtype_ = DType::f32;
-  const bool reverse = header.element == Element::f32_big_endian;
-  if (reverse || !is_aligned_for_float(payload.data())) {
-    const auto values = copy_floats(payload, reverse);
-    set.owner_ = values;
-    set.data_ = values->data();
+  set.dtype_ = matrix.values.dtype;
+  set.owner_ = matrix.values.owner;
+  set.data_ = matrix.values.data;
+  if (set.dtype_ == DType::f32) {
+    check_finite({static_cast<const float*>(set.data_), static_cast<std::size_t>(set.rows_ * set.cols_)}, set.cols_,
+                 set.name_);
   }
-  check_finite({static_cast<const float*>(set.data_), payload.size() / sizeof(float)}, set.cols_, set.name_);
   return set;
 }
 
@@ -184,28 +143,6 @@ std::vector<float> Dataset::row(Index index) const {
   std::vector<float> values(static_cast<std::size_t>(cols_));
   for (Index j = 0; j < cols_; ++j) values[j] = static_cast<float>(value(index * cols_ + j));
   return values;
-}
-
-std::vector<std::uint8_t> open_labels(const std::filesystem::path& folder, Split split) {
-  const std::filesystem::path path = find_file(folder, split, FileKind::labels);
-  if (path.empty()) return {};
-  FileContent content(path);
-  const ArrayHeader header = read_header(content);
-  if (header.dims.size() != 1 || header.element != Element::u8) {
-    throw content.error("not labels", header.dims_offset,
-                        std::to_string(header.dims.size()) + " dimensions, but labels are one dimension of uint8");
-  }
-  const auto labels = read_payload(content, header);
-  if (const auto images_path = find_file(folder, split, FileKind::images); !images_path.empty()) {
-    FileContent images(images_path);
-    const Index count = read_header(images).dims[0];
-    if (count != header.dims[0]) {
-      throw content.error(
-          "wrong number of labels", header.dims_offset,
-          std::to_string(header.dims[0]) + ", but " + images.name() + " holds " + std::to_string(count) + " images");
-    }
-  }
-  return {labels.begin(), labels.end()};
 }
 
 }  // namespace cuvae

@@ -8,10 +8,26 @@ namespace {
 constexpr std::size_t kFixedBytes = 4;
 
 Element element_of(const FileContent& content, unsigned type) {
-  if (type == 0x08) return Element::u8;
-  if (type == 0x0D) return Element::f32_big_endian;
-  throw content.error("unsupported IDX element type", 2,
-                      "it is " + std::to_string(type) + ", but must be 8 (uint8) or 13 (float32)");
+  using Kind = Element::Kind;
+  switch (type) {
+    case 0x08:
+      return {Kind::unsigned_integer, 1, true};
+    case 0x09:
+      return {Kind::signed_integer, 1, true};
+    case 0x0B:
+      return {Kind::signed_integer, 2, true};
+    case 0x0C:
+      return {Kind::signed_integer, 4, true};
+    case 0x0D:
+      return {Kind::floating, 4, true};
+    case 0x0E:
+      return {Kind::floating, 8, true};
+    default:
+      throw content.error(
+          "unsupported IDX element type", 2,
+          "it is " + std::to_string(type) +
+              ", but must be 8 (uint8), 9 (int8), 11 (int16), 12 (int32), 13 (float32) or 14 (float64)");
+  }
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 namespace cuvae {
 
-/// Reads uint8 (0x08) and float32 (0x0D, big-endian) headers; sizes are not checked here.
+/// Reads headers of all six element types, which are big-endian; sizes are not checked here.
 ArrayHeader read_idx_header(FileContent& content);
 
 }  // namespace cuvae

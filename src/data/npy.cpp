@@ -4,10 +4,11 @@
 #include <bit>
 #include <charconv>
 #include <cstdint>
-#include <ostream>
+#include <optional>
 #include <string>
 
 #include "atomic_file.h"
+#include "json_text.h"
 
 namespace cuvae {
 namespace {
@@ -15,12 +16,36 @@ namespace {
 constexpr std::size_t kLongestHeader = 1 << 16;  // an honest one has about a hundred bytes
 constexpr std::size_t kAlignment = 64;           // of the values, as NumPy pads them
 
-// Text from the file, fit for a one-line message.
-std::string quoted(std::string_view text) {
-  std::string safe(text.substr(0, 16));
-  std::replace_if(
-      safe.begin(), safe.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return "'" + safe + "'";
+// "<f8" and the like; none where it is no bool, integer or real number of at most 64 bits.
+std::optional<Element> parse_descr(std::string_view descr) {
+  using Kind = Element::Kind;
+  if (descr.size() != 3) return std::nullopt;
+  const char order = descr[0];
+  const std::string_view type = descr.substr(1);
+  const bool ordered = order == '<' || order == '>';
+  if (!ordered && order != '|' && order != '=') return std::nullopt;
+
+  const auto bytes = static_cast<std::size_t>(type[1] - '0');
+  if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) return std::nullopt;
+  if (bytes > 1 && order == '|') return std::nullopt;
+  const bool big_endian = order == '>';
+  if (type == "b1") return Element{Kind::boolean, 1, big_endian};
+  if (type[0] == 'u') return Element{Kind::unsigned_integer, bytes, big_endian};
+  if (type[0] == 'i') return Element{Kind::signed_integer, bytes, big_endian};
+  if (type[0] == 'f' && bytes > 1) return Element{Kind::floating, bytes, big_endian};
+  return std::nullopt;
+}
+
+// What a type that is not read holds, and the line of Python that makes numbers of it.
+std::string describe(std::string_view descr) {
+  const char kind = descr.size() > 1 ? descr[1] : ' ';
+  std::string_view what = "no numbers", fix = "x.astype(numpy.float32)";
+  if (kind == 'f') what = "extended precision";
+  if (kind == 'O') what = "Python objects";
+  if (kind == 'S' || kind == 'U' || kind == 'a') what = "text";
+  if (kind == 'M' || kind == 'm') what = "dates", fix = "x.astype(numpy.int64).astype(numpy.float32)";
+  if (kind == 'c') what = "complex numbers", fix = "x.real.astype(numpy.float32)";
+  return in_quotes(descr) + " (" + std::string(what) + "); in Python: numpy.save('x.npy', " + std::string(fix) + ")";
 }
 
 // A strict parser of the one dict literal that NumPy writes: descr, fortran_order and shape, once each, in any order.
@@ -40,14 +65,14 @@ class DictParser {
         header.element = element();
         have_descr = true;
       } else if (key == "fortran_order" && !have_order) {
-        if (boolean()) fail("Fortran order", "save the array in C order (numpy.ascontiguousarray)");
+        header.fortran_order = boolean();
         have_order = true;
       } else if (key == "shape" && !have_shape) {
         header.dims_offset = offset_ + at_;
         header.dims = shape();
         have_shape = true;
       } else {
-        fail("unexpected key", quoted(key) + " is unknown or given twice");
+        fail("unexpected key", in_quotes(key) + " is unknown or given twice");
       }
       if (!accept(',')) {
         expect('}');
@@ -73,7 +98,7 @@ class DictParser {
   }
 
   void expect(char c) {
-    if (!accept(c)) fail("bad NPY header", std::string("expected '") + c + "' before " + quoted(text_.substr(at_)));
+    if (!accept(c)) fail("bad NPY header", std::string("expected '") + c + "' before " + in_quotes(text_.substr(at_)));
   }
 
   std::string_view string() {
@@ -86,12 +111,13 @@ class DictParser {
   }
 
   Element element() {
-    if (accept('[')) fail("a structured array", "only plain uint8 and float32 arrays are read");
+    if (accept('[')) {
+      fail("a structured array",
+           "plain numbers are read; in Python, save numpy.lib.recfunctions.structured_to_unstructured(x)");
+    }
     const std::string_view descr = string();
-    if (descr == "|u1") return Element::u8;
-    if (descr == "<f4") return Element::f32_little_endian;
-    if (descr == ">f4") return Element::f32_big_endian;
-    fail("unsupported NPY type", quoted(descr) + ", but must be uint8 ('|u1') or float32 ('<f4', '>f4')");
+    if (const auto element = parse_descr(descr)) return *element;
+    fail("unsupported NPY type", describe(descr));
   }
 
   bool boolean() {
@@ -161,7 +187,7 @@ ArrayHeader read_npy_header(FileContent& content) {
   return DictParser(content, {reinterpret_cast<const char*>(text.data()), text.size()}, text_at).parse();
 }
 
-void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
+void write_npy(std::ostream& out, const float* data, Index rows, Index cols) {
   static_assert(std::endian::native == std::endian::little);
   std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
                      std::to_string(cols) + "), }";
@@ -170,12 +196,14 @@ void write_npy(const std::filesystem::path& path, const float* data, Index rows,
   text += '\n';
   const char version_and_length[] = {1, 0, static_cast<char>(text.size() % 256), static_cast<char>(text.size() / 256)};
 
-  write_file_atomically(path, [&](std::ostream& out) {
-    out << kNpyMagic;
-    out.write(version_and_length, sizeof version_and_length);
-    out << text;
-    out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizeof(float)) * rows * cols);
-  });
+  out << kNpyMagic;
+  out.write(version_and_length, sizeof version_and_length);
+  out << text;
+  out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizeof(float)) * rows * cols);
+}
+
+void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
+  write_file_atomically(path, [&](std::ostream& out) { write_npy(out, data, rows, cols); });
 }
 
 }  // namespace cuvae
