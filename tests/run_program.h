@@ -26,6 +26,7 @@ struct ProgramOptions {
   std::vector<std::pair<std::string, std::string>> environment;
   std::optional<rlim_t> largest_file;  ///< writes beyond it fail, as on a full disk
   std::string standard_output;         ///< a path instead of capturing
+  std::string standard_input = {};     ///< a path instead of what the test has
 };
 
 /// A running program; killed, if it still runs, at the end of its life.
@@ -90,8 +91,10 @@ class Program {
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     const std::string& path = options.standard_output;
-    ::dup2(path.empty() ? out_ : ::open(path.c_str(), O_WRONLY), STDOUT_FILENO);
+    ::dup2(path.empty() ? out_ : ::open(path.c_str(), O_WRONLY | O_NOCTTY), STDOUT_FILENO);
     ::dup2(err_, STDERR_FILENO);
+    if (!options.standard_input.empty())
+      ::dup2(::open(options.standard_input.c_str(), O_RDONLY | O_NOCTTY), STDIN_FILENO);
     ::execv(argv[0], argv);
     ::_exit(127);
   }

@@ -82,7 +82,7 @@ TEST_F(CliErrorTest, DataThatIsNone) {
   expect_unreadable("short", header + pixels.substr(1), "truncated");
   expect_unreadable("long", header + pixels + "x", path("long") + ": ");
   expect_unreadable("short.gz", gzip(header + pixels).substr(0, 100), "byte 100");
-  expect_unreadable("labels", idx(0x08, {200}, std::string(200, '\1')), "labels, not images");
+  expect_unreadable("labels", idx(0x08, {200}, std::string(200, '\1')), "one dimension");
   expect_unreadable(
       "nan", npy(1, npy_dict("<f4", "(1, 4)"), float_bytes({0, 1, std::nanf(""), 1}, std::endian::little)), "nan");
   expect_unreadable("many",
@@ -133,10 +133,10 @@ TEST_F(CliErrorTest, ModelsThatAreNone) {
 TEST_F(CliErrorTest, ExamplesThatDoNotFitTheModel) {
   const std::string model = train("run");
   write(path("x.npy"), npy(1, npy_dict("|u1", "(4, 2)"), count_up(8)));
-  expect_failure(run({"eval", model, "--data", path("x.npy")}), 1, "examples have 2 values but the model takes 784");
+  expect_failure(run({"eval", model, "--data", path("x.npy")}), 1, "rows have 2 values but the model takes 784");
   expect_failure(run({"encode", model, "--data", path("x.npy"), "--out", path("e.npy")}), 1, "takes 784");
-  expect_failure(run({"decode", model, "--in", path("x.npy"), "--out", path("d.npy")}), 1,
-                 "is uint8 [4, 2], but must be float32 [N, 2]");
+  expect_failure(run({"decode", model, "--in", data() + "/t10k-images-idx3-ubyte", "--out", path("d.npy")}), 1,
+                 "rows have 784 values but the model takes 2 or 4");
   expect_failure(run({"interpolate", model, "--data", data(), "--out", path("p.png"), "--to", "50"}), 1, "50 of 50");
   expect_failure(run({"traverse", model, "--data", data(), "--out", path("p.png"), "--index", "99"}), 1, "99 of 50");
   expect_failure(run({"traverse", model, "--out", path("p.png"), "--dims", "2"}), 2,

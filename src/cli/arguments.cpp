@@ -24,7 +24,10 @@ CLI::Validator within(double low, double high) {
 CLI::Validator with_extension(std::vector<std::string> extensions) {
   return {[=](std::string& text) {
             const std::string extension = std::filesystem::path(text).extension();
-            if (std::find(extensions.begin(), extensions.end(), extension) != extensions.end()) return std::string();
+            const auto allowed = [&](const std::string& wanted) {
+              return std::find(extensions.begin(), extensions.end(), wanted) != extensions.end();
+            };
+            if (allowed(extension) || (text == kStandardOutput && allowed(".npy"))) return std::string();
             return "'" + text + "' must end in " + CLI::detail::join(extensions, " or ");
           },
           ""};
@@ -90,8 +93,7 @@ LoadedModel ModelArguments::load() const {
 }
 
 void DataArguments::add_to(CLI::App& app) {
-  app.add_option("--data", data, "Folder of IDX files, or one IDX or NPY file (default: $CUVAE_DATA)")
-      ->type_name("PATH");
+  app.add_option("--data", data, kDataHelp)->type_name("PATH");
   app.add_option("--split", split, "Which images of a folder: train or test")
       ->type_name("NAME")
       ->default_str(split)
@@ -106,11 +108,9 @@ void DataArguments::add_to(CLI::App& app) {
 Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
 
 Dataset DataArguments::open(const LoadedModel& model) const {
-  const Dataset examples = Dataset::open(data_path(data), split == "train" ? Split::train : Split::test);
-  if (examples.cols() == model.config().data_dim)
-    return scaled(examples, pixel_scale_given_->count() > 0 ? pixel_scale_ : model.info.training.pixel_scale);
-  throw Error(examples.name() + ": examples have " + std::to_string(examples.cols()) + " values but the model takes " +
-              std::to_string(model.config().data_dim));
+  const Split part = split == "train" ? Split::train : Split::test;
+  return scaled(Dataset::open(data_path(data), part, {model.config().data_dim}),
+                pixel_scale_given_->count() > 0 ? pixel_scale_ : model.info.training.pixel_scale);
 }
 
 std::string data_path(const std::string& given) {

@@ -16,7 +16,11 @@ inline constexpr double kMaxCount = 2147483647;
 /// Accepts numbers in [low, high], and not NaN.
 CLI::Validator within(double low, double high);
 
-/// Accepts file names with one of these extensions.
+/// What --data takes.
+inline constexpr const char* kDataHelp =
+    "IDX, NPY, NPZ (FILE.npz:NAME) or CSV, gzipped or not, or a folder of IDX files; -: stdin (default: $CUVAE_DATA)";
+
+/// Accepts file names with one of these extensions, and with ".npy" among them "-".
 CLI::Validator with_extension(std::vector<std::string> extensions);
 
 /// Where to compute: --device, --threads, and for training --data-memory.

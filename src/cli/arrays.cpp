@@ -3,7 +3,6 @@
 #include "cli/command.h"
 #include "cli/pictures.h"
 #include "cli/run_folder.h"
-#include "data/npy.h"
 
 namespace cuvae::cli {
 namespace {
@@ -23,7 +22,7 @@ int encode(const EncodeArguments& arguments) {
     const std::vector<float> part = model.vae.encode(rows_of(data, first, std::min(batch, data.rows() - first)));
     stats.insert(stats.end(), part.begin(), part.end());
   }
-  write_npy(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
+  write_array(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
   return 0;
 }
 
@@ -31,26 +30,24 @@ struct DecodeArguments : ModelArguments {
   std::string in, out;
 };
 
-// The points themselves, or what encode writes, whose means are taken.
+// The points themselves, or what encode writes, whose means are taken. Integers count as they are.
 std::vector<float> read_points(const Dataset& latents, Index latent) {
-  const Index cols = latents.cols();
-  if (latents.dtype() != DType::f32 || (cols != latent && cols != 2 * latent))
-    throw Error(latents.name() + ": is " + (latents.dtype() == DType::f32 ? "float32" : "uint8") + " [" +
-                std::to_string(latents.rows()) + ", " + std::to_string(cols) + "], but must be float32 [N, " +
-                std::to_string(latent) + "] or [N, " + std::to_string(2 * latent) + "]");
+  const auto value = [&](Index i) {
+    return latents.dtype() == DType::f32 ? static_cast<const float*>(latents.data())[i]
+                                         : static_cast<float>(static_cast<const std::uint8_t*>(latents.data())[i]);
+  };
   std::vector<float> points;
-  for (Index i = 0; i < latents.rows(); ++i) {
-    const std::vector<float> row = latents.row(i);
-    points.insert(points.end(), row.begin(), row.begin() + latent);
-  }
+  for (Index i = 0; i < latents.rows(); ++i)
+    for (Index j = 0; j < latent; ++j) points.push_back(value(i * latents.cols() + j));
   return points;
 }
 
 int decode(const DecodeArguments& arguments) {
   check_writable(arguments.out);
   const LoadedModel model = arguments.load();
-  const Dataset latents = Dataset::open(arguments.in, Split::train);
-  write_examples(arguments.out, model.vae.decode(read_points(latents, model.config().latent)), model.config(),
+  const Index latent = model.config().latent;
+  const Dataset latents = Dataset::open(arguments.in, Split::train, {latent, 2 * latent});
+  write_examples(arguments.out, model.vae.decode(read_points(latents, latent)), model.config(),
                  square_columns(latents.rows()));
   return 0;
 }
@@ -62,7 +59,7 @@ Command add_encode(CLI::App& program) {
   const auto arguments = std::make_shared<EncodeArguments>();
   arguments->add_to(*app);
   arguments->data.add_to(*app);
-  app->add_option("--out", arguments->out, "The array, .npy")
+  app->add_option("--out", arguments->out, "The array, .npy; -: to stdout")
       ->type_name("FILE")
       ->required()
       ->check(with_extension({".npy"}));
@@ -78,10 +75,12 @@ Command add_decode(CLI::App& program) {
   CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents to means of p(x|z)");
   const auto arguments = std::make_shared<DecodeArguments>();
   arguments->add_to(*app);
-  app->add_option("--in", arguments->in, "The latents: NPY, float32 [N, L], or [N, 2L] as encode writes them")
+  app->add_option("--in", arguments->in,
+                  "The latents [N, L], or [N, 2L] as encode writes them: NPY, NPZ, CSV or IDX; -: stdin")
       ->type_name("FILE")
       ->required();
-  app->add_option("--out", arguments->out, "The examples as a picture, .png, or as an array [N, D], .npy")
+  app->add_option("--out", arguments->out,
+                  "The examples as a picture, .png, or as an array [N, D], .npy; -: the array to stdout")
       ->type_name("FILE")
       ->required()
       ->check(with_extension({".png", ".npy"}));

@@ -18,7 +18,7 @@ struct PictureArguments : ModelArguments {
 
   void add_to(CLI::App& app) {
     ModelArguments::add_to(app);
-    app.add_option("--out", out, "The picture, .png, or the values as an array, .npy")
+    app.add_option("--out", out, "The picture, .png, or the values as an array, .npy; -: the array to stdout")
         ->type_name("FILE")
         ->required()
         ->check(with_extension({".png", ".npy"}));
@@ -85,7 +85,7 @@ int reconstruct(const ReconstructArguments& a) {
   const Dataset data = a.data.open(model);
   const Index count = std::min(a.count, data.rows());
   // An array holds all examples first, a picture alternates rows of both.
-  const Index columns = std::filesystem::path(a.out).extension() == ".npy" ? count : std::min<Index>(count, 8);
+  const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
   a.write(with_reconstructions(model.vae, rows_of(data, 0, count), columns), model.config(), columns);
   return 0;
 }

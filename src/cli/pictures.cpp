@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 
+#include "cli/run_folder.h"
 #include "data/npy.h"
 #include "image.h"
 
@@ -22,13 +24,20 @@ Index magnification(Index rows, Index columns, const VaeConfig& model) {
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns) {
   const Index count = static_cast<Index>(examples.size()) / model.data_dim;
-  if (path.extension() == ".npy") return write_npy(path, examples.data(), count, model.data_dim);
+  if (is_array(path)) return write_array(path, examples.data(), count, model.data_dim);
   if (model.image_height == 1)
     throw Error(path.string() + ": this model's examples are not pictures: write an array instead, to a file in .npy");
   columns = std::min(columns, count);
   const Index scale = magnification((count + columns - 1) / columns, columns, model);
   write_png(path, image_grid(examples.data(), count, model.image_height, model.image_width, columns, 1, scale));
 }
+
+void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
+  if (path != kStandardOutput) return write_npy(path, data, rows, cols);
+  write_npy(std::cout, data, rows, cols);
+}
+
+bool is_array(const std::filesystem::path& path) { return path == kStandardOutput || path.extension() == ".npy"; }
 
 Index square_columns(Index count) { return static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(count)))); }
 

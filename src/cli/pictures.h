@@ -9,9 +9,15 @@
 
 namespace cuvae::cli {
 
-/// Examples [count, D] as a PNG picture of a grid, or as an NPY array, by the extension. Throws Error.
+/// Examples [count, D] as a PNG picture of a grid, or as an NPY array, by is_array(). Throws Error.
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns);
+
+/// A matrix [rows, cols] as an NPY array; "-" is the standard output. Throws Error.
+void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols);
+
+/// Whether an output of this name is an array and no picture.
+bool is_array(const std::filesystem::path& path);
 
 /// Columns of a grid that is about as wide as high.
 Index square_columns(Index count);

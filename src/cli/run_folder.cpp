@@ -152,6 +152,10 @@ void RunFolder::remove() const {
 }
 
 void check_writable(const fs::path& file) {
+  if (file == kStandardOutput) {
+    if (::isatty(STDOUT_FILENO) == 1) throw Error("standard output: is a terminal: pipe the array on, or name a file");
+    return;
+  }
   std::error_code ignored;
   const fs::file_status status = fs::status(file, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status)) fail(file, "not a regular file");

@@ -54,7 +54,11 @@ class RunFolder {
   std::optional<FileDescriptor> locked_;  // the kernel unlocks it, however the process ends
 };
 
-/// Throws Error unless a file of this name can be written: to be called before long work.
+/// The name of an output that goes to the standard output.
+inline constexpr const char* kStandardOutput = "-";
+
+/// Throws Error unless a file of this name can be written: to be called before long work. The standard output must be
+/// no terminal.
 void check_writable(const std::filesystem::path& file);
 
 }  // namespace cuvae::cli

@@ -167,8 +167,7 @@ class FlagAdder {
 }  // namespace
 
 void add_settings(CLI::App& app, Settings& s) {
-  app.add_option("--data", s.data, "Folder of IDX files, or one IDX or NPY file (default: $CUVAE_DATA)")
-      ->type_name("PATH");
+  app.add_option("--data", s.data, kDataHelp)->type_name("PATH");
   app.add_option("--hidden", s.hidden, "Hidden widths of the encoder, and in reverse of the decoder")
       ->type_name("N")
       ->check(within(0, kMaxCount))
