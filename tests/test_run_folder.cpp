@@ -174,8 +174,9 @@ TEST_F(RunFolderTest, AnyNameWorks) {
 TEST_F(RunFolderTest, AdviceCanBePasted) {
   fs::create_directory(path("my data"));
   fs::copy_file(data() + "/train-images-idx3-ubyte", path("my data/train-images-idx3-ubyte"));
-  write(path("x.npy"),
-        npy(1, npy_dict("<f4", "(100, 3)"), float_bytes(std::vector<float>(300, 0.5F), std::endian::little)));
+  std::vector<float> values(300, 0.5F);
+  values[7] = 0.25F;
+  write(path("x.npy"), npy(1, npy_dict("<f4", "(100, 3)"), float_bytes(values, std::endian::little)));
   const auto expect_advice = [&](const std::string& run_name, const Arguments& more, const std::string& picture) {
     Arguments arguments = train_arguments(run_name, more);
     std::erase(arguments, "--quiet");
