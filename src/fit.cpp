@@ -84,8 +84,14 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const std::uint32_t* device_step = &state_.as<StepState>()->step;
   const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
 
+  // A file that was touched but holds the same bytes does no harm.
+  const auto require_same_data = [&] {
+    if (data.file_changed() && data.crc32() != crc)
+      throw Error(data.name() + ": the file changed while it was trained on; the last checkpoint is from before");
+  };
   const auto save_to = [&](const char* name) {
     if (options.checkpoints.empty()) return;
+    require_same_data();
     if (options.before_checkpoint) options.before_checkpoint();
     refuse_link(options.checkpoints / name);
     save(options.checkpoints / name);
@@ -158,6 +164,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     } while (step % per_epoch != 0 && !stop_requested());
 
     if (step % per_epoch == 0) {
+      require_same_data();
       Progress p = progress(epoch);
       p.epoch_end = true;
       if (!held_out.empty()) {

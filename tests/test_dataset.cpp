@@ -9,7 +9,9 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <utility>
 
+#include "data/mapped_file.h"
 #include "data/npy.h"
 #include "dataset_files.h"
 #include "temp_dir.h"
@@ -123,8 +125,9 @@ TEST(Dataset, AcceptsEveryHonestSpellingOfTheNpyHeader) {
   }
 }
 
-TEST(Dataset, MapsWhatNeedsNoConversion) {
+TEST(Dataset, MapsLargeFilesThatNeedNoConversion) {
   TempDir dir;
+  const std::size_t before = std::exchange(largest_read(), 16);
   const std::string floats = float_bytes(kFloats, std::endian::little);
   const auto check = [](const std::filesystem::path& path, bool mapped) {
     const Dataset set = Dataset::open(path, Split::train);
@@ -134,6 +137,8 @@ TEST(Dataset, MapsWhatNeedsNoConversion) {
   check(write(dir / "u8.npy", npy(1, npy_dict("|u1", "(2, 3)"), count_up(6))), true);
   check(write(dir / "f4.npy", npy(2, npy_dict("<f4", "(2, 3)"), floats)), true);
   check(write(dir / "f4.npy.gz", gzip(npy(2, npy_dict("<f4", "(2, 3)"), floats))), false);
+  largest_read() = before;
+  check(write(dir / "small.npy", npy(1, npy_dict("|u1", "(2, 3)"), count_up(6))), false);
 }
 
 TEST(Dataset, CopiesFloatsThatAreNotAligned) {

@@ -14,8 +14,9 @@ namespace cuvae {
 enum class Split { train, test };
 
 /// Examples as rows of a matrix [N, D], uint8 pixels (0..255, meaning p / 255) or float32, in host memory.
-/// An uncompressed file that needs no conversion is mapped, not read; other files are read once. Copies share the
-/// bytes.
+/// A file is read, or decompressed, once; one that is larger than a quarter of the memory and needs no conversion is
+/// mapped, and must then stay as it is: file_changed() tells, and where it was cut short, reading it raises SIGBUS.
+/// Copies share the bytes.
 class Dataset {
  public:
   /// Opens one file, or the images of `split` in a folder. "-" is the standard input. The first bytes tell the format;
@@ -54,11 +55,13 @@ class Dataset {
   float pixel_scale() const { return pixel_scale_; }  ///< what divided_by() was given; 0: nothing
   const void* data() const { return data_; }          ///< row-major, packed
   const std::string& name() const { return name_; }   ///< where it came from, for messages
-  std::uint32_t crc32() const;                        ///< of all bytes: tells one data set from another on resume
-  double mean(Index col) const;                       ///< of one column, in [0, 1] units for u8
-  std::vector<float> column_means() const;            ///< [D], in [0, 1] units for u8
-  bool within_unit_interval() const;                  ///< every value in [0, 1]: what a Bernoulli likelihood needs
-  std::vector<float> row(Index index) const;          ///< one example as float32, u8 divided by 255
+  /// Whether a mapped file was written, cut or replaced since it was opened. Data in memory stay as they were.
+  bool file_changed() const;
+  std::uint32_t crc32() const;                ///< of all bytes: tells one data set from another on resume
+  double mean(Index col) const;               ///< of one column, in [0, 1] units for u8
+  std::vector<float> column_means() const;    ///< [D], in [0, 1] units for u8
+  bool within_unit_interval() const;          ///< every value in [0, 1]: what a Bernoulli likelihood needs
+  std::vector<float> row(Index index) const;  ///< one example as float32, u8 divided by 255
 
  private:
   template <typename Value>

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/mapped_files.h"
 #include "cli/process.h"
 #include "text.h"
 
@@ -62,6 +63,7 @@ int main(int argc, char** argv) {
       cli::add_decode(program),   cli::add_info(program),        cli::add_estimators(program),
       cli::add_devices(program)};
   for (const cli::Command& command : commands) command.app->group("Commands");
+  cli::report_cut_files();
   try {
     program.parse(argc, argv);
     return run(program, commands);

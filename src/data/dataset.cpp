@@ -12,6 +12,7 @@
 
 #include "cuvae/error.h"
 #include "data/folder.h"
+#include "data/mapped_file.h"
 #include "data/read_matrix.h"
 
 namespace cuvae {
@@ -107,6 +108,11 @@ Dataset Dataset::from_memory(std::vector<float> values, Index rows, Index cols) 
 double Dataset::value(Index index) const {
   return dtype_ == DType::u8 ? static_cast<const std::uint8_t*>(data_)[index] / 255.0
                              : static_cast<double>(static_cast<const float*>(data_)[index]);
+}
+
+bool Dataset::file_changed() const {
+  const MappedFile* const file = mapped_at(data_);
+  return file != nullptr && file->changed();
 }
 
 std::uint32_t Dataset::crc32() const {
