@@ -54,6 +54,10 @@ void visit_vae(const Visit& v, Config& c) {
   v("initialization", c.initialization);
   v("image_height", c.image_height);
   v("image_width", c.image_width);
+  v("image_channels", c.image_channels, false);  // checkpoints older than these four show gray between 0 and 1
+  v("image_channels_first", c.image_channels_first, false);
+  v("image_black", c.image_black, false);
+  v("image_white", c.image_white, false);
 }
 
 template <class Visit, class Config>

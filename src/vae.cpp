@@ -27,10 +27,14 @@ void VaeConfig::validate() const {
   if (!(scale >= least && scale <= most))
     throw Error("model: scale is " + number(scale) + " but " + (learned ? "a learned one must start" : "must be") +
                 " within " + number(least) + " to " + number(most));
-  if (image_height < 1 || image_width < 1 || image_height > data_dim || data_dim % image_height != 0 ||
-      data_dim / image_height != image_width)
-    throw Error("model: pictures of " + std::to_string(image_height) + " x " + std::to_string(image_width) +
-                " do not make data_dim " + std::to_string(data_dim));
+  const auto divides = [](Index side, Index size) { return side >= 1 && side <= size && size % side == 0; };
+  if ((image_channels != 1 && image_channels != 3) || !divides(image_channels, data_dim) ||
+      !divides(image_height, data_dim / image_channels) || data_dim / image_channels / image_height != image_width)
+    throw Error("model: pictures of " + std::to_string(image_height) + " x " + std::to_string(image_width) + " with " +
+                std::to_string(image_channels) + " channels do not make data_dim " + std::to_string(data_dim));
+  if (!(image_black < image_white) || !std::isfinite(image_white - image_black))
+    throw Error("model: image_black is " + number(image_black) + " but must be below image_white, " +
+                number(image_white));
 }
 
 namespace {

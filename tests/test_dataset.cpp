@@ -50,13 +50,14 @@ std::string mapped_path(const void* address) {
 
 struct Shape {
   std::string dims;
-  Index cols, height, width;
+  Index cols, height, width, channels = 1;
+  bool channels_first = false;
 };
 
 class NpyShape : public testing::TestWithParam<Shape> {};
 
 TEST_P(NpyShape, GivesTheImageShape) {
-  const auto& [dims, cols, height, width] = GetParam();
+  const auto& [dims, cols, height, width, channels, channels_first] = GetParam();
   TempDir dir;
   const std::string values = count_up(static_cast<std::size_t>(2 * cols));
   const Dataset set = Dataset::open(write(dir / "x.npy", npy(1, npy_dict("|u1", dims), values)), Split::train);
@@ -64,14 +65,17 @@ TEST_P(NpyShape, GivesTheImageShape) {
   EXPECT_EQ(set.cols(), cols);
   EXPECT_EQ(set.image_height(), height);
   EXPECT_EQ(set.image_width(), width);
+  EXPECT_EQ(set.image_channels(), channels);
+  EXPECT_EQ(set.channels_first(), channels_first);
   EXPECT_EQ(bytes_of(set), values);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dataset, NpyShape,
                          testing::Values(Shape{"(2, 6)", 6, 1, 6}, Shape{"(2, 9)", 9, 3, 3}, Shape{"(2, 1)", 1, 1, 1},
-                                         Shape{"(2, 3, 5)", 15, 3, 5}, Shape{"(2, 6, 5, 3)", 90, 6, 15},
+                                         Shape{"(2, 3, 5)", 15, 3, 5}, Shape{"(2, 6, 5, 3)", 90, 6, 5, 3},
                                          Shape{"(2, 6, 5, 1)", 30, 6, 5}, Shape{"(2, 1, 6, 5)", 30, 6, 5},
-                                         Shape{"(2, 3, 6, 5)", 90, 18, 5}, Shape{"(2, 2, 3, 2, 3)", 36, 2, 18}));
+                                         Shape{"(2, 3, 6, 5)", 90, 6, 5, 3, true}, Shape{"(2, 2, 6, 5)", 60, 12, 5},
+                                         Shape{"(2, 6, 5, 4)", 120, 6, 20}, Shape{"(2, 2, 3, 2, 3)", 36, 2, 18}));
 
 TEST(Dataset, ReadsIdxImages) {
   TempDir dir;

@@ -206,7 +206,7 @@ TEST(DatasetErrors, WrongUse) {
 void open_damaged(const std::filesystem::path& path, const std::string& bytes) {
   try {
     const Dataset set = Dataset::open(write(path, bytes), Split::train);
-    EXPECT_EQ(set.image_height() * set.image_width(), set.cols());
+    EXPECT_EQ(set.image_height() * set.image_width() * set.image_channels(), set.cols());
     set.crc32();
     for (Index i = 0; i < set.rows(); ++i) set.row(i);
   } catch (const Error& error) {

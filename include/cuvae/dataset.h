@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuvae/view.h"
@@ -12,6 +13,12 @@ namespace cuvae {
 
 /// Which files of a folder to read: "train-images..." or "t10k-images..." / "test-images...".
 enum class Split { train, test };
+
+/// How the values of an example make a picture: [height, width, channels], or channels first.
+struct ImageShape {
+  Index height = 1, width = 0, channels = 1;
+  bool channels_first = false;
+};
 
 /// Examples as rows of a matrix [N, D], uint8 pixels (0..255, meaning p / 255) or float32, in host memory.
 /// A file is read, or decompressed, once; one that is larger than a quarter of the memory and needs no conversion is
@@ -47,10 +54,13 @@ class Dataset {
   /// quotients beyond float32, and where data were divided before.
   Dataset divided_by(float scale) const;
 
-  Index rows() const { return rows_; }                ///< N, examples
-  Index cols() const { return cols_; }                ///< D, values of one example
-  Index image_height() const { return height_; }      ///< for pictures; 1 when the shape says nothing
-  Index image_width() const { return width_; }        ///< image_height * image_width == D
+  Index rows() const { return rows_; }                      ///< N, examples
+  Index cols() const { return cols_; }                      ///< D, values of one example
+  Index image_height() const { return image_.height; }      ///< for pictures; 1 when the shape says nothing
+  Index image_width() const { return image_.width; }        ///< height * width * channels == D
+  Index image_channels() const { return image_.channels; }  ///< 3 of [N, H, W, 3] and [N, 3, H, W], else 1
+  bool channels_first() const { return image_.channels_first; }
+  std::pair<float, float> range() const;              ///< the least and the largest value, as row() gives them
   DType dtype() const { return dtype_; }              ///< u8 or f32
   float pixel_scale() const { return pixel_scale_; }  ///< what divided_by() was given; 0: nothing
   const void* data() const { return data_; }          ///< row-major, packed
@@ -70,7 +80,8 @@ class Dataset {
 
   std::shared_ptr<const void> owner_;  // the mapping or the vector behind data_
   const void* data_ = nullptr;
-  Index rows_ = 0, cols_ = 0, height_ = 1, width_ = 0;
+  Index rows_ = 0, cols_ = 0;
+  ImageShape image_;
   DType dtype_ = DType::u8;
   float pixel_scale_ = 0;
   std::string name_;

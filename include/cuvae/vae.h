@@ -21,7 +21,10 @@ struct VaeConfig {
   /// exp(kLogScaleMin) to exp(kLogScaleMax).
   float scale = 1.0f;
   Initialization initialization = Initialization::glorot;
-  Index image_height = 1, image_width = 784;  ///< how pictures lay out the D values
+  // How pictures lay out the D values, and show them.
+  Index image_height = 1, image_width = 784, image_channels = 1;  ///< 1 channel is gray, 3 are RGB
+  bool image_channels_first = false;                              ///< [C, H, W] in place of [H, W, C]
+  float image_black = 0.0f, image_white = 1.0f;                   ///< the values that are black and white
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;

@@ -1,5 +1,6 @@
 // cuvae sample, reconstruct, interpolate, traverse, manifold: pictures of what a model knows.
 #include <cmath>
+#include <iostream>
 #include <numeric>
 #include <random>
 
@@ -29,6 +30,8 @@ struct PictureArguments : ModelArguments {
   }
   void write(const std::vector<float>& examples, const VaeConfig& config, Index columns) const {
     write_examples(out, examples, config, columns);
+    if (std::filesystem::path(out).extension() == ".png" && !(config.image_black == 0 && config.image_white == 1))
+      std::cout << out << ": " << colors_of(config) << '\n';
   }
 };
 

@@ -22,6 +22,10 @@ Json describe(const std::string& file, const CheckpointInfo& info) {
   Json model = {{"data-dim", info.model.data_dim},
                 {"image-height", info.model.image_height},
                 {"image-width", info.model.image_width},
+                {"image-channels", info.model.image_channels},
+                {"image-channels-first", info.model.image_channels_first},
+                {"image-black", info.model.image_black},
+                {"image-white", info.model.image_white},
                 {"parameters", info.parameters}};
   if (const std::vector<double>& scale = info.standardization.scale; !scale.empty()) {
     const auto [least, largest] = std::minmax_element(scale.begin(), scale.end());

@@ -7,9 +7,12 @@
 #include "cli/run_folder.h"
 #include "data/npy.h"
 #include "image.h"
+#include "text.h"
 
 namespace cuvae::cli {
 namespace {
+
+constexpr Index kPadding = 1;
 
 // Small pictures are magnified, as long as the whole stays small enough to look at.
 Index magnification(Index rows, Index columns, const VaeConfig& model) {
@@ -21,6 +24,21 @@ Index magnification(Index rows, Index columns, const VaeConfig& model) {
 
 }  // namespace
 
+std::string colors_of(const VaeConfig& model) {
+  return std::string(model.image_channels == 3 ? "RGB, " : "gray, ") + number(model.image_black) + " is black and " +
+         number(model.image_white) + " is white";
+}
+
+GridSize largest_grid(const VaeConfig& model) {
+  constexpr Index good_side = 4096;
+  const auto fit = [](Index side, Index most) { return (most - kPadding) / (side + kPadding); };
+  const auto count = [&](Index side, Index wanted) {
+    return std::max(fit(side, good_side), std::min(wanted, fit(side, kLongestImageSide)));
+  };
+  const GridSize size = {count(model.image_height, 2), count(model.image_width, 1)};
+  return size.rows < 2 || size.columns < 1 ? GridSize{} : size;
+}
+
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns) {
   const Index count = static_cast<Index>(examples.size()) / model.data_dim;
@@ -28,8 +46,18 @@ void write_examples(const std::filesystem::path& path, const std::vector<float>&
   if (model.image_height == 1)
     throw Error(path.string() + ": this model's examples are not pictures: write an array instead, to a file in .npy");
   columns = std::min(columns, count);
-  const Index scale = magnification((count + columns - 1) / columns, columns, model);
-  write_png(path, image_grid(examples.data(), count, model.image_height, model.image_width, columns, 1, scale));
+  const Index rows = (count + columns - 1) / columns;
+  if (rows * (model.image_height + kPadding) + kPadding > kLongestImageSide ||
+      columns * (model.image_width + kPadding) + kPadding > kLongestImageSide)
+    throw Error(path.string() + ": " + std::to_string(rows) + " rows of " + std::to_string(columns) + " examples of " +
+                std::to_string(model.image_height) + " x " + std::to_string(model.image_width) + " are more than the " +
+                std::to_string(kLongestImageSide) +
+                " pixels of a picture's side: ask for fewer, or write an array instead, to a file in .npy");
+  const PictureLayout layout{model.image_height,         model.image_width, model.image_channels,
+                             model.image_channels_first, model.image_black, model.image_white};
+  Image image = image_grid(examples.data(), count, layout, columns, kPadding, magnification(rows, columns, model));
+  image.description = "cuvae: " + colors_of(model);
+  write_png(path, image);
 }
 
 void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
@@ -57,7 +85,7 @@ std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>
     for (const auto* part : {&examples, &decoded}) {
       const std::size_t end = std::min(first + row, part->size());
       grid.insert(grid.end(), part->begin() + static_cast<Index>(first), part->begin() + static_cast<Index>(end));
-      grid.resize(grid.size() + first + row - end);
+      grid.resize(grid.size() + first + row - end, vae.config().image_black);
     }
   }
   return grid;

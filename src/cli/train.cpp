@@ -33,6 +33,10 @@ Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
   settings.model.data_dim = data.cols();
   settings.model.image_height = data.image_height();
   settings.model.image_width = data.image_width();
+  settings.model.image_channels = data.image_channels();
+  settings.model.image_channels_first = data.channels_first();
+  if (const auto [least, most] = data.range(); least < most && (least < 0 || most > 1))
+    settings.model.image_black = least, settings.model.image_white = most;
   return {backend, settings.model, settings.training, data};
 }
 

@@ -31,14 +31,23 @@ std::optional<Dataset> test_images(const Dataset& training, const std::string& p
   return {};
 }
 
-void write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images, std::uint64_t seed) {
-  constexpr Index samples = 64, reconstructed = 32, columns = 8, manifold_side = 20;
+// As many examples as a picture can show. Returns why there are no pictures, where there are none.
+std::string write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images, std::uint64_t seed) {
   const VaeConfig& model = vae.config();
+  if (model.image_height == 1) return "the examples have no height and width";
+  const GridSize most = largest_grid(model);
+  if (most.rows == 0)
+    return "no picture holds two examples of " + std::to_string(model.image_height) + " x " +
+           std::to_string(model.image_width);
+  const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
+              reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
+              manifold_side = std::min({Index{20}, most.rows, most.columns});
   write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, seed, 1.0F)), model, columns);
-  const std::vector<float> examples = rows_of(images, 0, std::min(reconstructed, images.rows()));
+  const std::vector<float> examples = rows_of(images, 0, reconstructed);
   write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
   if (model.latent == 2)
     write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
+  return {};
 }
 
 std::string nats(double value) {
@@ -118,9 +127,8 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   }
 
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
-  const bool pictures = data.image_height() > 1;
   const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
-  if (pictures) write_pictures(folder, best, test.value_or(data), settings.training.seed);
+  const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training.seed);
   if (quiet) return 0;
   if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
   if (outcome == Outcome::early_stopped)
@@ -128,7 +136,8 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   if (last) print_metrics(*last);
   if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
   print_files(folder);
-  print_next(folder, settings.data, fs::is_directory(settings.data) && !test, pictures);
+  std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures) << '\n';
+  print_next(folder, settings.data, fs::is_directory(settings.data) && !test, no_pictures.empty());
   return 0;
 }
 

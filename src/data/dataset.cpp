@@ -18,19 +18,17 @@
 namespace cuvae {
 namespace {
 
-struct ImageShape {
-  Index height, width;
-};
-
-// `dims` with N first. height * width is always the product of the dimensions after it.
+// `dims` with N first. height * width * channels is always the product of the dimensions after it.
 ImageShape image_shape(const std::vector<Index>& dims) {
   const Index cols = std::accumulate(dims.begin() + 1, dims.end(), Index{1}, std::multiplies<>());
   if (dims.size() == 2) {
     const Index side = std::llround(std::sqrt(static_cast<double>(cols)));
     return side * side == cols ? ImageShape{side, side} : ImageShape{1, cols};
   }
-  // [N, C, H, W] shows its channels one below the other, [N, H, W, C] keeps them within a row.
+  // Three channels are colors. Others are gray: of [N, C, H, W] one below the other, of [N, H, W, C] within a row.
   const bool channels_first = dims.size() == 4 && dims[1] <= 4 && dims[3] > 4;
+  if (channels_first && dims[1] == 3) return {dims[2], dims[3], 3, true};
+  if (dims.size() == 4 && dims[3] == 3) return {dims[1], dims[2], 3, false};
   const Index height = channels_first ? dims[1] * dims[2] : dims[1];
   return {height, cols / height};
 }
@@ -65,9 +63,8 @@ Dataset Dataset::open(const std::filesystem::path& path, Split split, const std:
   Dataset set;
   set.name_ = matrix.name;
   set.rows_ = matrix.dims[0];
-  set.cols_ = image.height * image.width;
-  set.height_ = image.height;
-  set.width_ = image.width;
+  set.cols_ = image.height * image.width * image.channels;
+  set.image_ = image;
   set.dtype_ = matrix.values.dtype;
   set.owner_ = matrix.values.owner;
   set.data_ = matrix.values.data;
@@ -88,8 +85,7 @@ Dataset Dataset::wrap(std::vector<Value> values, Index rows, Index cols) {
   set.data_ = owner->data();
   set.rows_ = rows;
   set.cols_ = cols;
-  set.height_ = image.height;
-  set.width_ = image.width;
+  set.image_ = image;
   set.name_ = "memory";
   return set;
 }
@@ -136,6 +132,15 @@ std::vector<float> Dataset::column_means() const {
   std::transform(sums.begin(), sums.end(), means.begin(),
                  [n = static_cast<double>(rows_)](double sum) { return static_cast<float>(sum / n); });
   return means;
+}
+
+std::pair<float, float> Dataset::range() const {
+  const auto least_and_most = [&](const auto* values) {
+    const auto [least, most] = std::minmax_element(values, values + rows_ * cols_);
+    return std::pair{static_cast<float>(value(least - values)), static_cast<float>(value(most - values))};
+  };
+  return dtype_ == DType::u8 ? least_and_most(static_cast<const std::uint8_t*>(data_))
+                             : least_and_most(static_cast<const float*>(data_));
 }
 
 bool Dataset::within_unit_interval() const {
