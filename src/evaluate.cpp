@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "check_data.h"
+#include "math/philox.h"
 #include "resident_data.h"
 
 namespace cuvae {
@@ -27,6 +28,23 @@ Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::
       throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " +
                   std::to_string(data.rows()));
   return evaluate_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
+}
+
+std::vector<float> model_input(const Dataset& data, Index first, Index count, Binarize binarize, std::uint64_t seed) {
+  std::vector<float> x;
+  for (Index i = first; i < first + count; ++i) {
+    const std::vector<float> row = data.row(i);
+    x.insert(x.end(), row.begin(), row.end());
+  }
+  const auto place = static_cast<std::uint64_t>(first * data.cols());
+  for (std::size_t i = 0; binarize != Binarize::none && i < x.size(); ++i) {
+    const bool one = binarize == Binarize::threshold
+                         ? x[i] >= 0.5F
+                         : math::uniform(math::philox_word(seed, static_cast<std::uint32_t>(Stream::binarize),
+                                                           kEvaluationStep, place + i)) <= x[i];
+    x[i] = one ? 1.0F : 0.0F;
+  }
+  return x;
 }
 
 namespace {

@@ -66,6 +66,20 @@ std::vector<std::uint32_t> all_rows() {
   return rows;
 }
 
+TEST_P(Evaluate, ModelInputIsWhatTheModelIsGiven) {
+  const Dataset data = small_data();
+  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{kEvaluationStep});
+  const Buffer pixels = backend_.allocate(static_cast<std::size_t>(data.rows() * data.cols()));
+  backend_.upload(pixels.data(), data.data(), pixels.bytes());
+  for (const Binarize mode : {Binarize::none, Binarize::threshold, Binarize::stochastic}) {
+    const Matrix x(backend_, 20, data.cols());
+    const Noise noise{9, Stream::binarize, step.data(), 7};
+    backend_.gather_batch({pixels.data(), data.rows(), data.cols(), DType::u8}, {nullptr, data.rows(), nullptr, 7},
+                          mode, noise, x);
+    EXPECT_EQ(x.get(), model_input(data, 7, 20, mode, 9));
+  }
+}
+
 TEST_P(Evaluate, MatchesTheReference) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian, Likelihood::gaussian_learned,
                                       Likelihood::gaussian_learned_per_dim})

@@ -32,6 +32,11 @@ inline constexpr std::uint32_t kEvaluationStep = 0xffffffffu;
 
 Evaluation evaluate(const Vae& vae, const Dataset& data, const EvaluateOptions& options = {});
 
+/// Rows first .. first + count as evaluate() of all rows gives them to the model with this binarization and seed:
+/// float32 [count, D] in host memory, for Vae::encode. Throws Error for rows that there are not.
+std::vector<float> model_input(const Dataset& data, Index first, Index count, Binarize binarize,
+                               std::uint64_t seed = 0);
+
 /// The same over some rows of the data.
 Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
                     const EvaluateOptions& options);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "check_data.h"
 #include "cli/run_folder.h"
 #include "text.h"
 
@@ -92,7 +93,7 @@ LoadedModel ModelArguments::load() const {
   return {std::move(backend), std::move(info), std::move(vae)};
 }
 
-void DataArguments::add_to(CLI::App& app) {
+void DataArguments::add_to(CLI::App& app, const char* seed_of) {
   app.add_option("--data", data, kDataHelp)->type_name("PATH");
   app.add_option("--split", split, "Which images of a folder: train or test")
       ->type_name("NAME")
@@ -103,14 +104,25 @@ void DataArguments::add_to(CLI::App& app) {
                      "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)")
           ->type_name("X")
           ->check(within(0, std::numeric_limits<float>::max()));
+  app.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
+  app.add_option("--seed", seed, seed_of)->type_name("N")->default_str("0");
+}
+
+Binarize DataArguments::binarize(const LoadedModel& model) const {
+  return binarize_.empty() ? model.info.training.binarize : parse<Binarize>(binarize_);
 }
 
 Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
 
 Dataset DataArguments::open(const LoadedModel& model) const {
   const Split part = split == "train" ? Split::train : Split::test;
-  return scaled(Dataset::open(data_path(data), part, {model.config().data_dim}),
-                pixel_scale_given_->count() > 0 ? pixel_scale_ : model.info.training.pixel_scale);
+  const bool given = pixel_scale_given_->count() > 0;
+  const Dataset divided = scaled(Dataset::open(data_path(data), part, {model.config().data_dim}),
+                                 given ? pixel_scale_ : model.info.training.pixel_scale);
+  check_data_fits(divided, model.config(), binarize(model));
+  return divided;
 }
 
 std::string data_path(const std::string& given) {
@@ -118,16 +130,6 @@ std::string data_path(const std::string& given) {
   const char* const fallback = std::getenv("CUVAE_DATA");
   if (fallback != nullptr && *fallback != '\0') return fallback;
   throw CLI::RequiredError("--data, or CUVAE_DATA in the environment,");
-}
-
-std::vector<float> rows_of(const Dataset& data, Index first, Index count) {
-  std::vector<float> values;
-  values.reserve(static_cast<std::size_t>(count * data.cols()));
-  for (Index i = first; i < first + count; ++i) {
-    const std::vector<float> row = data.row(i);
-    values.insert(values.end(), row.begin(), row.end());
-  }
-  return values;
 }
 
 }  // namespace cuvae::cli

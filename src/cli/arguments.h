@@ -8,6 +8,7 @@
 
 #include "cuvae/checkpoint.h"
 #include "cuvae/dataset.h"
+#include "cuvae/evaluate.h"
 
 namespace cuvae::cli {
 
@@ -54,16 +55,25 @@ struct ModelArguments : DeviceArguments {
   LoadedModel load() const;
 };
 
-/// Examples: --data, --split.
+/// Examples as a model takes them: --data, --split, --pixel-scale, --binarize, --seed; what training did is the
+/// default.
 struct DataArguments {
   std::string data;
   std::string split = "test";
+  std::uint64_t seed = 0;
 
-  void add_to(CLI::App& app);
-  /// Throws Error when the examples have not the width that the model takes.
+  /// `seed_of` is the help of --seed.
+  void add_to(CLI::App& app, const char* seed_of = "Of the binarization");
+  /// Throws Error when the examples are not what the model takes: see check_data_fits.
   Dataset open(const LoadedModel& model) const;
+  Binarize binarize(const LoadedModel& model) const;
+  /// Rows first .. first + count of open() as float32 [count, D], binarized.
+  std::vector<float> input(const LoadedModel& model, const Dataset& examples, Index first, Index count) const {
+    return model_input(examples, first, count, binarize(model), seed);
+  }
 
  private:
+  std::string binarize_;
   float pixel_scale_ = 0;
   CLI::Option* pixel_scale_given_ = nullptr;
 };
@@ -73,8 +83,5 @@ Dataset scaled(const Dataset& data, float pixel_scale);
 
 /// --data, or the environment's CUVAE_DATA; throws CLI::RequiredError when neither is given.
 std::string data_path(const std::string& given);
-
-/// Rows first .. first + count as float32 [count, D].
-std::vector<float> rows_of(const Dataset& data, Index first, Index count);
 
 }  // namespace cuvae::cli

@@ -19,7 +19,8 @@ int encode(const EncodeArguments& arguments) {
   const Dataset data = arguments.data.open(model);
   std::vector<float> stats;
   for (Index first = 0; first < data.rows(); first += batch) {
-    const std::vector<float> part = model.vae.encode(rows_of(data, first, std::min(batch, data.rows() - first)));
+    const std::vector<float> part =
+        model.vae.encode(arguments.data.input(model, data, first, std::min(batch, data.rows() - first)));
     stats.insert(stats.end(), part.begin(), part.end());
   }
   write_array(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
@@ -65,6 +66,7 @@ Command add_encode(CLI::App& program) {
       ->check(with_extension({".npy"}));
   app->footer(
       "The array is float32 [N, 2L]: in each row the L means, then the L log variances.\n"
+      "Examples are binarized as in training unless --binarize says otherwise.\n"
       "decode takes it as it is, and decodes the means.\n"
       "In Python: mean, logvar = numpy.split(numpy.load('latents.npy'), 2, axis=1)\n\n"
       "Example:\n  cuvae encode runs/first --data data/mnist-10k --split train --out latents.npy");

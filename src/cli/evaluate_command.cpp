@@ -13,7 +13,6 @@ namespace {
 struct EvalArguments : ModelArguments {
   DataArguments data;
   EvaluateOptions options;
-  std::string binarize;
   bool json = false;
 };
 
@@ -45,7 +44,8 @@ int evaluate_model(const EvalArguments& arguments) {
   const LoadedModel model = arguments.load();
   const Dataset data = arguments.data.open(model);
   EvaluateOptions options = arguments.options;
-  options.binarize = arguments.binarize.empty() ? model.info.training.binarize : parse<Binarize>(arguments.binarize);
+  options.binarize = arguments.data.binarize(model);
+  options.seed = arguments.data.seed;
   const Evaluation evaluation = evaluate(model.vae, data, options);
   arguments.json ? print_json(evaluation, options.samples) : print_text(evaluation, options.samples);
   return 0;
@@ -57,7 +57,7 @@ Command add_eval(CLI::App& program) {
   CLI::App* const app = program.add_subcommand("eval", "Evaluate a model: ELBO, reconstruction, KL, active units");
   const auto arguments = std::make_shared<EvalArguments>();
   arguments->add_to(*app);
-  arguments->data.add_to(*app);
+  arguments->data.add_to(*app, "Of the latent samples and the binarization");
   EvaluateOptions& options = arguments->options;
   app->add_option("--samples", options.samples, "Latent samples per example")
       ->type_name("N")
@@ -67,12 +67,6 @@ Command add_eval(CLI::App& program) {
       ->type_name("N")
       ->default_str(std::to_string(options.batch))
       ->check(within(1, kMaxCount));
-  app->add_option("--binarize", arguments->binarize, "none, threshold or stochastic (default: as in training)")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
-  app->add_option("--seed", options.seed, "Of the latent samples and the binarization")
-      ->type_name("N")
-      ->default_str("0");
   app->add_flag("--json", arguments->json, "Print one JSON object");
   app->footer("Example:\n  cuvae eval runs/first --data data/mnist-10k --samples 10");
   return {app, [arguments] { return evaluate_model(*arguments); }};

@@ -45,10 +45,6 @@ CLI::Option* add_count(CLI::App& app, const char* flag, Index& value, const char
       ->check(within(low, high));
 }
 
-CLI::Option* add_seed(CLI::App& app, std::uint64_t& seed, const char* help) {
-  return app.add_option("--seed", seed, help)->type_name("N")->default_str("0");
-}
-
 CLI::Option* add_dims(CLI::App& app, std::vector<Index>& dims, const char* help) {
   return app.add_option("--dims", dims, help)->type_name("N")->check(within(0, kMaxCount));
 }
@@ -89,20 +85,19 @@ int reconstruct(const ReconstructArguments& a) {
   const Index count = std::min(a.count, data.rows());
   // An array holds all examples first, a picture alternates rows of both.
   const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
-  a.write(with_reconstructions(model.vae, rows_of(data, 0, count), columns), model.config(), columns);
+  a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), columns), model.config(), columns);
   return 0;
 }
 
 struct InterpolateArguments : PictureArguments {
   DataArguments data;
   Index from = 0, to = 1, steps = 10, rows = 0;
-  std::uint64_t seed = 0;
 };
 
 // The examples at the ends of each row.
 std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Index count) {
   if (a.rows == 0) return {{a.from, a.to}};
-  std::mt19937_64 random(a.seed);
+  std::mt19937_64 random(a.data.seed);
   const auto draw = [&] { return static_cast<Index>(random() % static_cast<std::uint64_t>(count)); };
   std::vector<std::pair<Index, Index>> pairs;
   while (static_cast<Index>(pairs.size()) < a.rows) {
@@ -117,8 +112,8 @@ int interpolate(const InterpolateArguments& a) {
   const Dataset data = a.data.open(model);
   std::vector<float> z;
   for (const auto& [from, to] : pairs_of(a, data.rows())) {
-    const std::vector<float> first = posterior_means(model.vae, data.row(from)),
-                             last = posterior_means(model.vae, data.row(to));
+    const std::vector<float> first = posterior_means(model.vae, a.data.input(model, data, from, 1)),
+                             last = posterior_means(model.vae, a.data.input(model, data, to, 1));
     const std::vector<float> line = line_points(first.data(), last.data(), model.config().latent, a.steps);
     z.insert(z.end(), line.begin(), line.end());
   }
@@ -142,7 +137,7 @@ int traverse(const TraverseArguments& a) {
   }
   check_dims(dims, model.config().latent);
   std::vector<float> center(static_cast<std::size_t>(model.config().latent));
-  if (a.index >= 0) center = posterior_means(model.vae, a.data.open(model).row(a.index));
+  if (a.index >= 0) center = posterior_means(model.vae, a.data.input(model, a.data.open(model), a.index, 1));
   a.write(model.vae.decode(axis_points(center, dims, a.range, a.steps)), model.config(), a.steps);
   return 0;
 }
@@ -176,7 +171,7 @@ Command add_sample(CLI::App& program) {
   const auto [app, a] =
       declare<SampleArguments>(program, "sample", "Draw new examples: z from the prior, then x from p(x|z)");
   add_count(*app, "--count", a->count, "How many", 1, kMostExamples);
-  add_seed(*app, a->seed, "Of the draws");
+  app->add_option("--seed", a->seed, "Of the draws")->type_name("N")->default_str("0");
   app->add_option("--temperature", a->temperature, "Standard deviation of the draws of z")
       ->type_name("X")
       ->default_str("1")
@@ -196,6 +191,7 @@ Command add_reconstruct(CLI::App& program) {
   a->data.add_to(*app);
   add_count(*app, "--count", a->count, "How many, from the first", 1, kMostExamples);
   app->footer(
+      "Examples are binarized as in training unless --binarize says otherwise.\n"
       "Under each row of examples stands the row of what the decoder makes of their posterior means.\n"
       "An array holds all examples, then all reconstructions.\n\n"
       "Example:\n  cuvae reconstruct runs/first --data data/mnist-10k --out reconstructions.png");
@@ -205,13 +201,12 @@ Command add_reconstruct(CLI::App& program) {
 Command add_interpolate(CLI::App& program) {
   const auto [app, a] =
       declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another, in means of p(x|z)");
-  a->data.add_to(*app);
+  a->data.add_to(*app, "Of the random pairs and the binarization");
   add_count(*app, "--from", a->from, "The example to start from", 0, kMaxCount);
   add_count(*app, "--to", a->to, "The example to end at", 0, kMaxCount);
   add_count(*app, "--steps", a->steps, "Points on the way, ends included", 2, kLongestSide);
   add_count(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", 0,
             kLongestSide);
-  add_seed(*app, a->seed, "Of the random pairs");
   app->footer(
       "The way is straight between the posterior means.\n\n"
       "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");

@@ -36,7 +36,7 @@ GridSize largest_grid(const VaeConfig& model) {
     return std::max(fit(side, good_side), std::min(wanted, fit(side, kLongestImageSide)));
   };
   const GridSize size = {count(model.image_height, 2), count(model.image_width, 1)};
-  return size.rows < 2 || size.columns < 1 ? GridSize{} : size;
+  return model.image_height == 1 || size.rows < 2 || size.columns < 1 ? GridSize{} : size;
 }
 
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,

@@ -32,7 +32,8 @@ std::optional<Dataset> test_images(const Dataset& training, const std::string& p
 }
 
 // As many examples as a picture can show. Returns why there are no pictures, where there are none.
-std::string write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images, std::uint64_t seed) {
+std::string write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images,
+                           const TrainConfig& training) {
   const VaeConfig& model = vae.config();
   if (model.image_height == 1) return "the examples have no height and width";
   const GridSize most = largest_grid(model);
@@ -42,8 +43,9 @@ std::string write_pictures(const RunFolder& folder, const Vae& vae, const Datase
   const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
               reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
               manifold_side = std::min({Index{20}, most.rows, most.columns});
-  write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, seed, 1.0F)), model, columns);
-  const std::vector<float> examples = rows_of(images, 0, reconstructed);
+  write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, training.seed, 1.0F)), model,
+                 columns);
+  const std::vector<float> examples = model_input(images, 0, reconstructed, training.binarize);
   write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
   if (model.latent == 2)
     write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
@@ -86,11 +88,11 @@ void print_files(const RunFolder& folder) {
 }
 
 // Commands to paste, for the data and the folder that there are.
-void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool pictures) {
+void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool picture) {
   const std::string run = shell_word(folder.path().string());
   std::cout << "next:\n  cuvae eval " << run << " --data " << (is_standard_input(data) ? data : shell_word(data))
             << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
-            << (pictures ? ".png" : ".npy") << '\n';
+            << (picture ? ".png" : ".npy") << '\n';
 }
 
 void print_lines(const std::vector<std::string>& lines) {
@@ -128,7 +130,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
 
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
   const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
-  const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training.seed);
+  const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training);
   if (quiet) return 0;
   if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
   if (outcome == Outcome::early_stopped)
@@ -137,7 +139,8 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
   print_files(folder);
   std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures) << '\n';
-  print_next(folder, settings.data, fs::is_directory(settings.data) && !test, no_pictures.empty());
+  print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
+             std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
   return 0;
 }
 
