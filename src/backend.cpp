@@ -18,6 +18,11 @@ Buffer::~Buffer() {
   if (data_ != nullptr) backend_->do_free(data_);
 }
 
+void Buffer::refuse(Index rows, Index cols, DType type) const {
+  throw Error("view: a buffer of " + std::to_string(bytes_) + " bytes does not hold " +
+              shape(ConstView{nullptr, rows, cols, type}));
+}
+
 Buffer Backend::allocate(std::size_t bytes) {
   Buffer b;
   b.data_ = do_allocate(bytes);

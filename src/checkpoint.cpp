@@ -24,7 +24,14 @@ using nlohmann::json;
 constexpr const char* kFormat = "cuvae 1";
 
 std::vector<Index> tensor_shape(const Parameter& p) {
-  return p.rows == 1 ? std::vector<Index>{p.cols} : std::vector<Index>{p.rows, p.cols};
+  return p.vector ? std::vector<Index>{p.cols} : std::vector<Index>{p.rows, p.cols};
+}
+
+// Weights of one output were once saved as vectors.
+const Tensor& require_parameter(const SafetensorsFile& file, const std::string& prefix, const Parameter& p) {
+  const Tensor* found = file.find(prefix + p.name);
+  const bool as_vector = p.rows == 1 && found != nullptr && found->shape.size() == 1;
+  return file.require(prefix + p.name, "F32", as_vector ? std::vector<Index>{p.cols} : tensor_shape(p));
 }
 
 // Tensors of a file to be written, and the host copies of those that lie in a device's memory.
@@ -73,14 +80,14 @@ json metadata_json(const SafetensorsFile& file, const char* key) {
 VaeConfig read_model(const SafetensorsFile& file) {
   const VaeConfig config = vae_config_from_json(metadata_json(file, "model"));
   const ParameterLayout layout = parameter_layout(config);
-  for (const Parameter& p : layout.parameters()) file.require(p.name, "F32", tensor_shape(p));
+  for (const Parameter& p : layout.parameters()) require_parameter(file, "", p);
   return config;
 }
 
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout, Backend& backend,
                 void* device) {
   for (const Parameter& p : layout.parameters()) {
-    const Tensor& t = file.require(prefix + p.name, "F32", tensor_shape(p));
+    const Tensor& t = require_parameter(file, prefix, p);
     backend.upload(static_cast<float*>(device) + p.offset, t.data, t.bytes);
   }
 }

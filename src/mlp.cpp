@@ -2,10 +2,18 @@
 
 #include <algorithm>
 
+#include "op_check.h"
+
 namespace cuvae {
 
+const Parameter& ParameterLayout::add_vector(std::string name, Index size) {
+  add(std::move(name), 1, size);
+  parameters_.back().vector = true;
+  return parameters_.back();
+}
+
 const Parameter& ParameterLayout::add(std::string name, Index rows, Index cols) {
-  parameters_.push_back({std::move(name), rows, cols, size_});
+  parameters_.push_back({std::move(name), rows, cols, size_, false});
   size_ += (rows * cols + 15) / 16 * 16;
   return parameters_.back();
 }
@@ -21,7 +29,7 @@ Mlp::Mlp(const std::string& name, std::vector<Index> widths, Activation activati
   for (std::size_t i = 0; i + 1 < widths_.size(); ++i) {
     const std::string layer = name + "." + std::to_string(i);
     weights_.push_back(layout.add(layer + ".weight", widths_[i + 1], widths_[i]));
-    biases_.push_back(layout.add(layer + ".bias", 1, widths_[i + 1]));
+    biases_.push_back(layout.add_vector(layer + ".bias", widths_[i + 1]));
   }
 }
 
@@ -36,6 +44,7 @@ ConstView Weights::slice(const Parameter& p, DType type) const {
 
 MlpActivations Mlp::allocate(Backend& backend, Index rows, DType result_type) const {
   MlpActivations a;
+  a.rows = rows;
   a.hidden_type = backend.activation_type();
   a.result_type = result_type;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
@@ -53,7 +62,17 @@ View slice(float* arena, const Parameter& p) { return {arena + p.offset, p.rows,
 View rows_of(const Buffer& b, Index rows, Index cols, DType type) { return b ? b.view(rows, cols, type) : View{}; }
 }  // namespace
 
+void Mlp::check(const char* op, ConstView x, const MlpActivations& a) const {
+  if (a.result.size() != weights_.size() || a.pre.size() != weights_.size())
+    throw Error(std::string(op) + ": the network has " + std::to_string(weights_.size()) +
+                " layers but the activations were made for " + std::to_string(a.result.size()));
+  if (x.rows > a.rows)
+    throw Error(std::string(op) + ": x is " + shape(x) + " but the activations were made for " +
+                std::to_string(a.rows) + " rows");
+}
+
 View Mlp::forward(Backend& backend, const Weights& weights, ConstView x, const MlpActivations& a) const {
+  check("forward", x, a);
   View y;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     const bool last = i + 1 == weights_.size();
@@ -68,6 +87,7 @@ View Mlp::forward(Backend& backend, const Weights& weights, ConstView x, const M
 
 void Mlp::backward(Backend& backend, const Weights& weights, float* grads, ConstView x, const MlpActivations& a,
                    ConstView dy, const Buffer (&scratch)[2], View dx) const {
+  check("backward", x, a);
   for (std::size_t i = weights_.size(); i-- > 0;) {
     const Index rows = x.rows;
     const ConstView below = i == 0 ? x : a.result[i - 1].view(rows, widths_[i], a.hidden_type);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuvae/estimator.h"
+#include "op_check.h"
 
 namespace cuvae {
 namespace {
@@ -15,7 +16,7 @@ ConstView rows_of(ConstView v, Index first, Index rows) {
 }  // namespace
 
 Probes::Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, Index values_of_a_slice)
-    : estimator_(estimator), of_example_(probes_of_example(estimator, samples, vae.config().latent)) {
+    : estimator_(estimator), batch_(batch), of_example_(probes_of_example(estimator, samples, vae.config().latent)) {
   Backend& backend = vae.backend();
   const DType type = backend.activation_type();
   if (of_example_ > 0x7fffffff)
@@ -31,6 +32,11 @@ Probes::Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, 
 
 ConstView Probes::log_prob(const Vae& vae, ConstView stats, ConstView x, const Noise& noise) const {
   Backend& backend = vae.backend();
+  if (of_example_ == 0) throw Error("log_prob: " + std::string(to_string(estimator_)) + " has no probes");
+  if (stats.rows > batch_)
+    throw Error("log_prob: stats is " + shape(stats) + " but the probes were made for " + std::to_string(batch_) +
+                " rows");
+  if (x.rows != stats.rows) throw Error("log_prob: stats is " + shape(stats) + " but x is " + shape(x));
   for (Index first = 0; first < stats.rows; first += slice_) {
     const Index examples = std::min(slice_, stats.rows - first), rows = examples * of_example_;
     const View z = z_.view(rows, vae.config().latent, backend.activation_type());

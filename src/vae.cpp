@@ -8,6 +8,7 @@
 #include "initialization.h"
 #include "math/formulas.h"
 #include "math/philox.h"
+#include "op_check.h"
 #include "text.h"
 
 namespace cuvae {
@@ -58,8 +59,8 @@ Mlp decoder_of(const VaeConfig& c, ParameterLayout& layout) {
   return {"decoder", widths(c.latent, c.decoder_hidden, c.data_dim), c.activation, layout};
 }
 std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layout) {
-  if (c.likelihood == Likelihood::gaussian_learned) return layout.add("log_scale", 1, 1);
-  if (c.likelihood == Likelihood::gaussian_learned_per_dim) return layout.add("log_scale", 1, c.data_dim);
+  if (c.likelihood == Likelihood::gaussian_learned) return layout.add_vector("log_scale", 1);
+  if (c.likelihood == Likelihood::gaussian_learned_per_dim) return layout.add_vector("log_scale", c.data_dim);
   return std::nullopt;
 }
 
@@ -169,11 +170,21 @@ ConstView Vae::log_scale() const {
   return ConstView{params() + log_scale_->offset, log_scale_->rows, log_scale_->cols};
 }
 
+namespace {
+void check_room(const char* op, const char* name, ConstView v, Index rows) {
+  if (v.rows > rows)
+    throw Error(std::string(op) + ": " + name + " is " + shape(v) + " but the activations were made for " +
+                std::to_string(rows) + " rows");
+}
+}  // namespace
+
 View Vae::encode(ConstView x, const VaeActivations& a) const {
+  check_room("encode", "x", x, a.batch);
   return encoder_.forward(*backend_, weights(), x, a.encoder);
 }
 
 View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
+  check_room("sample_latent", "stats", stats, a.batch);
   const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
   const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
   backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
@@ -182,11 +193,13 @@ View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivation
 }
 
 View Vae::decode(ConstView z, const VaeActivations& a) const {
+  check_room("decode", "z", z, a.batch * a.samples);
   return decoder_.forward(*backend_, weights(), z, a.decoder);
 }
 
 View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                    const ElboLoss* loss) const {
+  check_room("log_prob", "output", output, a.batch * a.samples);
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
   if (config_.likelihood == Likelihood::bernoulli) {
     backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput, loss);

@@ -68,6 +68,39 @@ TEST_P(Checkpoint, OneWhoseLearnedScaleStartedOutsideOfItsClampLoads) {
   EXPECT_EQ(vae_config_from_json(to_json(model)).scale, 5000);
 }
 
+// A weight of one output is a matrix as any other; files that have it as a vector still load.
+TEST_P(Checkpoint, WeightsAreMatricesAndBiasesVectors) {
+  VaeConfig model = small_model();
+  model.encoder_hidden = {1};
+  model.decoder_hidden = {6, 1};
+  model.likelihood = Likelihood::gaussian_learned;
+  TrainConfig config = thorough_training();
+  config.binarize = Binarize::none;
+  Trainer trainer(backend_, model, config, 33);
+  trainer.step(Matrix(backend_, 5, 12, random_vector(60, 1, 0, 1)));
+  trainer.save(path_);
+  const SafetensorsFile file = SafetensorsFile::open(path_);
+  Tensors old = file.tensors();
+  for (Tensor& t : old)
+    if (t.name.ends_with(".weight")) {
+      EXPECT_EQ(t.shape.size(), 2u) << t.name;
+      if (t.shape.front() == 1) t.shape.erase(t.shape.begin());
+    } else if (t.name.ends_with(".bias") || t.name.ends_with("log_scale")) {
+      EXPECT_EQ(t.shape.size(), 1u) << t.name;
+    }
+  EXPECT_EQ(file.find("encoder.0.weight")->shape, (std::vector<std::int64_t>{1, 12}));
+  EXPECT_EQ(file.find("optimizer.m.decoder.1.weight")->shape, (std::vector<std::int64_t>{1, 6}));
+  EXPECT_EQ(file.find("log_scale")->shape, (std::vector<std::int64_t>{1}));
+
+  const auto path = folder_ / "old.safetensors";
+  write_safetensors(path, file.metadata(), old);
+  EXPECT_EQ(read_checkpoint_info(path).model, model);
+  expect_same_bits(parameters(load_vae(backend_, path)), parameters(load_vae(backend_, path_)), "params");
+  Trainer resumed = Trainer::resume(backend_, path);
+  resumed.save(path);
+  EXPECT_EQ(file_bytes(path), file_bytes(path_));
+}
+
 TEST_P(Checkpoint, KeepsTheEstimator) {
   TrainConfig t = small_training();
   t.samples = 2;
@@ -92,7 +125,7 @@ TEST_P(Checkpoint, KeepsTheBaselineThatLearns) {
   for (const std::string prefix : {"", "optimizer.m.", "optimizer.v."})
     for (const auto& [name, shape] : std::map<std::string, std::vector<Index>>{{"network.0.weight", {100, 12}},
                                                                                {"network.0.bias", {100}},
-                                                                               {"network.1.weight", {100}},
+                                                                               {"network.1.weight", {1, 100}},
                                                                                {"network.1.bias", {1}}})
       EXPECT_NO_THROW(file.require("baseline." + prefix + name, "F32", shape));
   EXPECT_NO_THROW(file.require("baseline.state", "U32", {4}));

@@ -27,11 +27,17 @@ class Buffer {
   T* as() const {
     return static_cast<T*>(data_);
   }
-  View view(Index rows, Index cols, DType type = DType::f32) const { return {data_, rows, cols, type}; }
+  /// Its beginning as a matrix; throws Error naming both sizes where that does not fit.
+  View view(Index rows, Index cols, DType type = DType::f32) const {
+    const Index room = static_cast<Index>(bytes_ / size_of(type));
+    if (rows < 0 || cols < 0 || (cols > 0 && rows > room / cols)) refuse(rows, cols, type);
+    return {data_, rows, cols, type};
+  }
   explicit operator bool() const { return data_ != nullptr; }
 
  private:
   friend class Backend;
+  [[noreturn]] void refuse(Index rows, Index cols, DType type) const;
   Backend* backend_ = nullptr;
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
@@ -105,7 +111,8 @@ class Backend {
 
   /// x [B, D] [A] = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
   /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
-  /// that 0 and 1 are exact: the float32 u is in (0, 1]). The entries of rows.order must be below N: they lie in the
+  /// that 0 and 1 are exact: the float32 u is in (0, 1]); a pixel outside [0, 1], which is no probability, gives NaN.
+  /// NaN stays NaN. The entries of rows.order must be below N: they lie in the
   /// backend's memory and are not checked.
   void gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x);
 
@@ -172,7 +179,8 @@ class Backend {
   void probe_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView log_p, ConstView log_p_probes,
                       const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats);
 
-  /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1]; in the same pass, where
+  /// log_p [R, 1] = sum_d x l - softplus(l), l = logits [R, D] [A], x [B, D] [A] in [0, 1], NaN where an x is not; in
+  /// the same pass, where
   /// given, dlogits [R, D] [A] = row_weight[r] * (x - sigmoid(l)), which may be the logits themselves, and the step's
   /// loss. (Rows of a K-sample bound are weighted by their normalized importance weights, those of an ELBO alike.)
   void bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
@@ -210,7 +218,7 @@ class Backend {
 
   /// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
   /// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
-  /// norm to `sums` on an update.
+  /// norm to `sums` on an update. Does nothing at all, nor counts the step, after step.max_skipped such steps in a row.
   void adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state, double* sums);
 
   /// to [A], bf16 = from rounded: a copy of parameters for products. Only where activation_type() is bf16.

@@ -16,11 +16,13 @@ class Probes {
   Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, Index values_of_a_slice = kValuesOfASlice);
 
   /// log p(x|z) [B * n, 1] at the probes of stats [B, 2L], whose samples were drawn with `noise`. Asynchronous.
+  /// Throws Error for more rows than it was made for, and for an x of other rows than stats.
   ConstView log_prob(const Vae& vae, ConstView stats, ConstView x, const Noise& noise) const;
 
  private:
   Estimator estimator_ = Estimator::pathwise;
-  Index of_example_ = 0, slice_ = 0;  // probes, and the examples whose probes are decoded at once
+  Index batch_ = 0, of_example_ = 0;  // rows, and the probes of each
+  Index slice_ = 0;                   // the examples whose probes are decoded at once
   MlpActivations decoder_;
   Buffer z_, log_p_;  // [slice * n, L], [B * n, 1]
 };

@@ -79,7 +79,8 @@ class Vae {
   VaeActivations allocate_with_log_densities(Index batch, Index samples) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
-  // The stages of a training step, each one op or one MLP; all asynchronous on the backend.
+  // The stages of a training step, each one op or one MLP; all asynchronous on the backend. They throw Error for more
+  // rows than the activations were made for.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
   /// z [R, L]; kl, kl_dims; log_p_z, log_q, score_norm where `a` has them; stats merged into `moments` [1 + 4L] where
   /// given.
