@@ -23,6 +23,7 @@ constexpr Index kLeastChunk = 4096, kMostChunks = 1024;
 Index norm_chunk(Index size) { return ceil_div(chunk_rows(size, kLeastChunk, kMostChunks), 4) * 4; }
 
 __device__ Decision decide(const Adam& op, double squares) {
+  if (op.step.max_skipped > 0 && op.state->skipped_in_a_row >= op.step.max_skipped) return {{}, false};
   const std::uint32_t now = op.state->step++;
   // Adam squares the gradient in float32, so that is where the norm must be finite too.
   if (!std::isfinite(*op.loss) || !std::isfinite(static_cast<float>(squares))) {

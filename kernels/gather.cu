@@ -3,6 +3,7 @@
 // written in 16-byte accesses (8 as bf16), coalesced both. Rows along x, several to a block when they are short. Moved
 // per pixel: 1 byte (u8) or 4 (f32) read, 4 (f32) or 2 (bf16) written.
 #include "launch.h"
+#include "math/formulas.h"
 #include "noise.cuh"
 
 namespace cuvae::cuda {
@@ -51,11 +52,11 @@ __global__ void __launch_bounds__(kThreads) gather(const Gather op) {
       const int from = d < 0 ? shift : 0, to = op.cols - d < 4 ? static_cast<int>(op.cols - d) : 4;
       Pack<4> x = read_pixels<bytes, whole_packs>(op.pixels, source + d, from, to);
       if constexpr (mode == Binarize::threshold)
-        for (float& v : x.v) v = v >= 0.5f ? 1.0f : 0.0f;
+        for (float& v : x.v) v = math::thresholded(v);
       if constexpr (mode == Binarize::stochastic) {
         const Pack<4> u = uniforms(op.noise, step, static_cast<std::uint64_t>(number + d) / 4);
 #pragma unroll
-        for (int j = 0; j < 4; ++j) x.v[j] = u.v[j] <= x.v[j] ? 1.0f : 0.0f;
+        for (int j = 0; j < 4; ++j) x.v[j] = math::binarized(x.v[j], u.v[j]);
       }
       T* out = static_cast<T*>(op.x) + b * op.cols + d;
       if constexpr (whole_packs) {

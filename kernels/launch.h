@@ -81,7 +81,8 @@ struct Loss {
   KlWeight weight;
   const std::uint32_t* step;
   float* loss;
-  double* sums;  // [metric::kl_dims + latent]
+  double* sums;                    // [metric::kl_dims + latent]
+  double *step_moments, *moments;  // [1 + 4 latent]
 };
 
 struct Bernoulli {

@@ -1,5 +1,6 @@
 // The ELBO and the metrics, by the last block of a likelihood: log p and the KL added up in doubles.
-// Moved: 4 bytes a sample row, 4 a batch row, 20 a latent dimension. Too little for more than one block to pay.
+// Moved: 4 bytes a sample row, 4 a batch row, 20 a latent dimension, 128 more with moments. Too little for more than
+// one block to pay.
 #pragma once
 #include <cmath>
 
@@ -20,6 +21,26 @@ __device__ double sum_of(Index n, F f) {
   return block_sum(sum);
 }
 
+/// Merges the step's moments into those of the steps before where `counts`, and empties them.
+__device__ inline void move_moments(const Loss& op, bool counts) {
+  double *from = op.step_moments, *to = op.moments;
+  const unsigned threads = blockDim.x * blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;
+  const Index cols = 2 * op.latent;
+  const double n = from[0], before = to[0], total = before + n;
+  for (Index c = 1 + thread; c <= cols; c += threads) {
+    if (counts) {
+      const double delta = from[c] - to[c];
+      to[c] += delta * n / total;
+      to[cols + c] += from[cols + c] + delta * delta * before * n / total;
+    }
+    from[c] = from[cols + c] = 0.0;
+  }
+  __syncthreads();  // all have read the counts
+  if (thread != 0) return;
+  if (counts) to[0] = total;
+  from[0] = 0.0;
+}
+
 /// log_p [rows] and `bound` [batch], whose loss it is if there is one, may have been written by this launch.
 __device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows, const float* bound = nullptr) {
   const double reconstruction = sum_of(rows, [&](Index i) { return __ldcg(log_p + i); }) / static_cast<double>(rows);
@@ -37,6 +58,7 @@ __device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows,
   if (bound != nullptr)
     value = -sum_of(op.batch, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(op.batch);
   const bool finite = std::isfinite(static_cast<float>(value));
+  if (op.step_moments != nullptr) move_moments(op, finite);
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
   if (thread == 0) {
     *op.loss = static_cast<float>(value);

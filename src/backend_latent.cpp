@@ -56,6 +56,8 @@ void check_loss(const Check& check, const ElboLoss& loss, const char* name, Cons
   check.pointer("step", loss.step);
   check.pointer("loss", loss.loss);
   check.pointer("sums", loss.sums);
+  check.true_that((loss.step_moments == nullptr) == (loss.moments == nullptr),
+                  "step_moments and moments are given both or neither");
 }
 
 // The log-densities of sample rows.

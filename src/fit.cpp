@@ -49,16 +49,16 @@ Index training_examples(const TrainConfig& config, Index rows) {
   return rows - static_cast<Index>(std::floor(config.validation * static_cast<double>(rows)));
 }
 
-void Trainer::check_divergence() {
+void Trainer::check_divergence(const char* op) {
   const StepState s = state();
   if (static_cast<Index>(s.skipped_in_a_row) >= config_.max_skipped)
-    throw Error("fit: diverged: the loss or the gradient norm was not finite in " + std::to_string(s.skipped_in_a_row) +
-                " steps in a row, up to step " + std::to_string(s.step) + "; no such step changed the parameters");
+    throw Error(std::string(op) + ": diverged: the loss or the gradient norm was not finite in " +
+                std::to_string(s.skipped_in_a_row) + " steps in a row, up to step " + std::to_string(s.step) +
+                "; no such step changed the parameters");
 }
 
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
-  config_.validate();
-  require_unchanged("fit");
+  check_config("fit");
   check_training_data(data, vae_.config(), config_.binarize);
   if (data.pixel_scale() != config_.pixel_scale)
     throw Error(data.name() + ": the data are divided by " + number(data.pixel_scale()) +
@@ -144,10 +144,9 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     batches.gather(device_step, config_.binarize, pixel_noise, x);
     update(x);
   };
-  // A backend that queues its work gets much at once and is looked after when it is waited for anyway; others are
-  // watched step by step.
+  // A backend that queues its work gets much at once and is looked after when it is waited for anyway: its own count
+  // has stopped it by then. Others are watched step by step.
   const std::uint64_t at_once = backend_.records() ? kStepsAtOnce : 1;
-  const auto watch_every = backend_.records() ? per_epoch : static_cast<std::uint64_t>(config_.max_skipped);
   while (step < total) {
     const Index epoch = static_cast<Index>(step / per_epoch);
     if (step % per_epoch == 0) reset_metrics();
@@ -159,7 +158,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       batches.look_ahead(step);
       step += steps;
       const bool report = log_every > 0 && step % log_every == 0 && step % per_epoch != 0;
-      if (step % watch_every == 0 || step % per_epoch == 0 || report) check_divergence();
+      if (!backend_.records() || step % per_epoch == 0 || report) check_divergence("fit");
       if (report && options.on_progress) options.on_progress(progress(epoch));
     } while (step % per_epoch != 0 && !stop_requested());
 
@@ -171,7 +170,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
         const UseAveraged averaged(vae_, ema_);
         p.validation = evaluate_rows(vae_, batches.data(), held_out,
                                      {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
-        p.best = p.validation->elbo > best_elbo_;
+        p.best = std::isfinite(p.validation->elbo) && p.validation->elbo > best_elbo_;
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
         if (p.best) best_elbo_ = p.validation->elbo;
       }

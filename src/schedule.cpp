@@ -55,8 +55,15 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
     lr.piece_end[lr.pieces] = steps(passes, steps_per_epoch);
     lr.piece_rate[lr.pieces++] = static_cast<float>(rate);
   }
-  return {config.optimizer, lr, config.beta1, config.beta2, config.epsilon, config.weight_decay, config.clip_norm,
-          config.ema_decay};
+  return {config.optimizer,
+          lr,
+          config.beta1,
+          config.beta2,
+          config.epsilon,
+          config.weight_decay,
+          config.clip_norm,
+          config.ema_decay,
+          static_cast<std::uint32_t>(config.max_skipped)};
 }
 
 }  // namespace cuvae

@@ -1,8 +1,10 @@
 // A training step reads as its mathematics: backward() and update(). The loop of epochs around it is in fit.cpp.
 #include "cuvae/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "check_data.h"
 #include "cuvae/estimator.h"
 #include "input_baseline.h"
 #include "resident_data.h"
@@ -88,6 +90,7 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
     : backend_(backend),
       config_(validated(config)),
+      checked_(config),
       estimator_(config.estimator),
       examples_(examples),
       steps_per_epoch_(count_steps(config, examples)),
@@ -113,6 +116,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   loss_ = backend.allocate(sizeof(float));
   sums_ = backend.allocate((metric::kl_dims + latent) * sizeof(double));
   moments_ = backend.allocate((1 + 4 * latent) * sizeof(double));
+  step_moments_ = backend.allocate(moments_.bytes());
   const auto floats = [&](Index n) { return backend.allocate(static_cast<std::size_t>(n) * sizeof(float)); };
   if (is_importance_weighted(estimator_))
     bound_ = floats(config.batch), weights_ = floats(config.batch * config.samples);
@@ -137,12 +141,19 @@ void Trainer::backward(ConstView x) {
   const View dz = uses_path(estimator_) ? gradients_.dz.view(R, L) : View{},
              dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
   const View kl = activations_.kl.view(B, 1), kl_dims = activations_.kl_dims.view(1, L);
-  const ElboLoss loss{kl, kl_dims, weight, step, loss_.as<float>(), sums_.as<double>()};
+  const ElboLoss loss{kl,
+                      kl_dims,
+                      weight,
+                      step,
+                      loss_.as<float>(),
+                      sums_.as<double>(),
+                      step_moments_.as<double>(),
+                      moments_.as<double>()};
   const float kl_scale = has_closed_form_kl(estimator_, config_.cost) ? 1.0f / static_cast<float>(B) : 0.0f;
   const auto& [a, g] = std::tie(activations_, gradients_);
 
   const View stats = vae_.encode(x, a);                                              // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a, moments_.as<double>());         // [R, L], kl
+  const View z = vae_.sample_latent(stats, noise, a, step_moments_.as<double>());    // [R, L], kl
   const View output = vae_.decode(z, a);                                             // [R, D]
   const LatentTerms terms = estimate(output, x, loss);                               // [1], doutput
   vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
@@ -193,6 +204,14 @@ LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
   return latent_terms(estimator_, config_.cost, B, K, weights, score);
 }
 
+// In every step: settings that stayed cost one comparison, in which a NaN is never the same.
+void Trainer::check_config(const char* op) {
+  if (config_ == checked_) return;
+  require_unchanged(op);
+  config_.validate();
+  checked_ = config_;
+}
+
 void Trainer::require_unchanged(const char* op) const {
   if (config_.batch != activations_.batch || config_.samples != activations_.samples)
     throw Error(std::string(op) + ": batch and samples cannot change once the trainer is made");
@@ -206,12 +225,30 @@ void Trainer::require_unchanged(const char* op) const {
                 std::to_string(config_.samples) + " samples takes no antithetic pairs");
 }
 
+namespace {
+// A pass over the batch, all of it before the first comparison that branches.
+void require_unit_interval(const char* op, ConstView x) {
+  if (!x || x.dtype != DType::f32) return;
+  const auto inside = [](float v) { return v >= 0.0f && v <= 1.0f; };
+  bool all = true;
+#pragma omp simd reduction(& : all)
+  for (Index i = 0; i < x.size(); ++i) all &= inside(x.f32()[i]);
+  if (all) return;
+  const Index at = std::find_if_not(x.f32(), x.f32() + x.size(), inside) - x.f32();
+  throw Error(std::string(op) + ": x is " + number(static_cast<double>(x.f32()[at])) + " in row " +
+              std::to_string(at / x.cols) + ", column " + std::to_string(at % x.cols) +
+              " but must lie in [0, 1], as a Bernoulli likelihood and binarization take it");
+}
+}  // namespace
+
 ConstView Trainer::checked_batch(const char* op, ConstView x) {
-  require_unchanged(op);
+  check_config(op);
   if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
     throw Error(std::string(op) + ": x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) +
                 "] but the model takes [" + std::to_string(config_.batch) + ", " +
                 std::to_string(vae_.config().data_dim) + "]");
+  if (backend_.reads_host_memory() && needs_unit_interval(vae_.config(), config_.binarize))
+    require_unit_interval(op, x);
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
@@ -221,7 +258,12 @@ ConstView Trainer::checked_batch(const char* op, ConstView x) {
   return x;
 }
 
-void Trainer::step(ConstView x) { update(checked_batch("step", x)); }
+void Trainer::step(ConstView x) {
+  x = checked_batch("step", x);
+  if (static_cast<Index>(seen_.skipped_in_a_row) >= config_.max_skipped) check_divergence("step");
+  update(x);
+  if (!backend_.records()) check_divergence("step");
+}
 
 ConstView Trainer::gradient(ConstView x) {
   backward(checked_batch("gradient", x));
@@ -240,9 +282,10 @@ Metrics Trainer::metrics() {
   const std::size_t latent = static_cast<std::size_t>(vae_.config().latent);
   std::vector<double> s(metric::kl_dims + latent);
   backend_.download(s.data(), sums_.data(), s.size() * sizeof(double));
-  const double steps = std::max(1.0, s[metric::steps]);
+  const double steps = s[metric::steps];  // means over none are 0 / 0
   Metrics m;
-  m.steps = static_cast<std::uint64_t>(s[metric::steps]);
+  m.steps = static_cast<std::uint64_t>(steps);
+  m.updates = static_cast<std::uint64_t>(s[metric::updates]);
   const double log_volume = vae_.standardization().log_volume();  // to log-densities in the data's units
   m.loss = s[metric::loss] / steps + log_volume;
   m.reconstruction = s[metric::reconstruction] / steps - log_volume;
@@ -250,7 +293,7 @@ Metrics Trainer::metrics() {
   for (std::size_t l = 0; l < latent; ++l) m.kl_dims.push_back(s[metric::kl_dims + l] / steps);
   m.active_units = active_units(backend_, moments_, vae_.config().latent);
   m.clamped_units = clamped_units(backend_, moments_, vae_.config().latent);
-  m.gradient_norm = s[metric::gradient_norm] / std::max(1.0, s[metric::updates]);
+  m.gradient_norm = s[metric::gradient_norm] / s[metric::updates];
   m.skipped = state().skipped;
   return m;
 }
@@ -261,9 +304,8 @@ void Trainer::reset_metrics() {
 }
 
 StepState Trainer::state() {
-  StepState s;
-  backend_.download(&s, state_.data(), sizeof s);
-  return s;
+  backend_.download(&seen_, state_.data(), sizeof seen_);
+  return seen_;
 }
 
 }  // namespace cuvae

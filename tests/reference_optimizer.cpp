@@ -28,6 +28,7 @@ double learning_rate(const LearningRate& s, std::uint32_t step) {
 }
 
 void optimize(const OptimizerStep& step, const Vector& grads, double loss, OptimizerState& state) {
+  if (step.max_skipped > 0 && state.counters.skipped_in_a_row >= step.max_skipped) return;
   double squares = 0;
   for (double g : grads) squares += g * g;
   state.gradient_norm = std::sqrt(squares);

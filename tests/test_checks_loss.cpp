@@ -15,7 +15,8 @@ struct LossArgs {
   float* loss = nullptr;
   double* sums = nullptr;
   bool given = false;
-  ElboLoss elbo() const { return {kl, kl_dims, weight, step, loss, sums}; }
+  double *step_moments = nullptr, *moments = nullptr;
+  ElboLoss elbo() const { return {kl, kl_dims, weight, step, loss, sums, step_moments, moments}; }
 };
 
 class LossChecks : public CheckTest {
@@ -31,6 +32,7 @@ std::vector<Mistake<Args>> loss_mistakes() {
   return {{"step is not given", [](Args& a) { a.step = nullptr; }},
           {"loss is not given", [](Args& a) { a.loss = nullptr; }},
           {"sums is not given", [](Args& a) { a.sums = nullptr; }},
+          {"step_moments and moments are given both or neither", [](Args& a) { a.moments = a.sums; }},
           {"beta is -1", [](Args& a) { a.weight.beta = -1; }}};
 }
 

@@ -217,6 +217,31 @@ TEST_P(Optimizers, AStepThatIsNotFiniteChangesNothing) {
     }
 }
 
+// The arena, the counters and the sums stay as the last of max_skipped steps left them, whatever comes.
+TEST_P(Optimizers, NothingHappensAfterTheMostSkippedStepsInARow) {
+  for (const Optimizer kind : kOptimizers) {
+    SCOPED_TRACE(to_string(kind));
+    OptimizerStep how = make_step(kind, 0.1f);
+    how.max_skipped = 3;
+    Training t(backend_, 33);
+    const auto gradient = random_vector(33, 50);
+    for (const float loss : {1.0f, kNaN, kNaN, 1.0f, kNaN, kInfinity, kNaN}) t.step(how, gradient, loss);
+    const auto before = t.arrays();
+    const auto sums = t.sums.get();
+    for (const float loss : {1.0f, kNaN, 1.0f}) t.step(how, gradient, loss);
+    for (std::size_t i = 0; i < before.size(); ++i)
+      expect_same_bits(t.arrays()[i], before[i], "array " + std::to_string(i));
+    expect_same_bits(t.sums.get(), sums, "sums");
+    const StepState state = t.counters.get().front();
+    EXPECT_EQ(state.step, 7u);
+    EXPECT_EQ(state.skipped, 5u);
+    EXPECT_EQ(state.skipped_in_a_row, 3u);
+    how.max_skipped = 4;
+    t.step(how, gradient);
+    t.expect_as_reference(0.1, 3);
+  }
+}
+
 // Squares beyond float32 must not reach the second moment, where an infinity would stay for good.
 TEST_P(Optimizers, HugeGradientsLeaveTheMomentsFinite) {
   for (const Optimizer kind : kOptimizers) {

@@ -1,4 +1,4 @@
-// What a trainer refuses, and how a run that diverges ends.
+// What a trainer refuses.
 #include <functional>
 #include <limits>
 #include <utility>
@@ -229,27 +229,6 @@ TEST_P(TrainErrors, OtherDataOnResumeAreRefused) {
   expect_error([&] { resumed.fit(Dataset::from_memory(pixels, kSmallRows, 12)); },
                "memory: is not the data that this run was trained on");
   EXPECT_EQ(resumed.fit(small_data()), Outcome::finished);
-}
-
-TEST_P(TrainErrors, ARunThatDivergesEndsAndLeavesAGoodCheckpoint) {
-  const TempDir folder;
-  VaeConfig model = small_model();
-  model.likelihood = Likelihood::gaussian;
-  TrainConfig config = small_training();
-  config.epochs = 100;
-  config.optimizer = Optimizer::sgd;
-  config.schedule.rate = 1e8;
-  for (const Index most : {3, 20}) {  // less and more than the eight steps of an epoch
-    config.max_skipped = most;
-    Trainer trainer(backend_, model, config, kSmallRows);
-    expect_error([&] { trainer.fit(small_data(), {folder.path(), {}, nullptr}); }, "fit: diverged: ");
-    EXPECT_GE(trainer.state().skipped_in_a_row, most);
-    EXPECT_LT(trainer.state().step, 3 * most);
-    const CheckpointInfo info = read_checkpoint_info(folder / "last.safetensors");
-    EXPECT_EQ(info.state.skipped_in_a_row, 0u);
-    for (const float p : parameters(load_vae(backend_, folder / "last.safetensors"))) EXPECT_TRUE(std::isfinite(p));
-    EXPECT_NO_THROW(Trainer::resume(backend_, folder / "last.safetensors"));
-  }
 }
 
 TEST_P(TrainErrors, BuffersKeepTheSizesThatTheyWereMadeFor) {

@@ -103,6 +103,36 @@ TEST_P(TrainerTest, StepRefusesBatchesOfAnotherShape) {
   EXPECT_EQ(trainer.state().step, 0u);
 }
 
+TEST_P(TrainerTest, MeansOverNoStepsAreNotNumbers) {
+  TrainConfig config = small_training();
+  config.binarize = Binarize::none;
+  VaeConfig model = small_model();
+  model.likelihood = Likelihood::gaussian;
+  Trainer trainer(backend_, model, config, kSmallRows);
+  const auto expect_nothing = [&] {
+    const Metrics m = trainer.metrics();
+    EXPECT_EQ(m.steps, 0u);
+    EXPECT_EQ(m.updates, 0u);
+    EXPECT_EQ(m.active_units, 0);
+    for (const double mean : {m.loss, m.reconstruction, m.kl, m.gradient_norm, m.kl_dims.at(0), m.kl_dims.at(1)})
+      EXPECT_TRUE(std::isnan(mean)) << mean;
+  };
+  expect_nothing();
+  const std::vector<float> huge(60, 1e30f);  // finite stats, which vary, and an infinite loss
+  trainer.step(batch_of(huge));
+  expect_nothing();
+  EXPECT_EQ(trainer.metrics().skipped, 1u);
+
+  // Nor do the moments of skipped steps change those of the others.
+  Trainer other(backend_, model, config, kSmallRows);
+  const Matrix good = random_batch();
+  other.set_step(1), other.step(good);
+  trainer.step(good);
+  trainer.step(batch_of(huge));
+  EXPECT_EQ(trainer.metrics().active_units, other.metrics().active_units);
+  EXPECT_EQ(trainer.metrics().updates, 1u);
+}
+
 TEST_P(TrainerTest, StepsThatAreNotFiniteAreSkippedAndCounted) {
   TrainConfig config = small_training();
   config.binarize = Binarize::none;

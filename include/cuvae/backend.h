@@ -111,8 +111,8 @@ class Backend {
 
   /// x [B, D] [A] = rows of pixels [N, D], u8 (divided by 255) or f32, chosen by `rows` and binarized in the same pass.
   /// The uniform of a stochastic binarization has index (noise.first_row + b) * D + d, and gives 1 where u <= pixel (so
-  /// that 0 and 1 are exact: the float32 u is in (0, 1]); a pixel outside [0, 1], which is no probability, gives NaN.
-  /// NaN stays NaN. The entries of rows.order must be below N: they lie in the
+  /// that 0 and 1 are exact: the float32 u is in (0, 1]); a pixel outside [0, 1], which is no probability, gives NaN
+  /// in both binarizations. The entries of rows.order must be below N: they lie in the
   /// backend's memory and are not checked.
   void gather_batch(ConstView pixels, const BatchRows& rows, Binarize binarize, const Noise& noise, View x);
 

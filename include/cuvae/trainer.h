@@ -29,6 +29,7 @@ struct Schedule {
   std::vector<std::pair<double, double>> pieces;  ///< (passes, rate), at most LearningRate::kMaxPieces
 
   void validate() const;  ///< throws Error naming the first value that is out of range
+  bool operator==(const Schedule&) const = default;
 };
 
 struct TrainConfig {
@@ -58,28 +59,31 @@ struct TrainConfig {
   /// them: see Standardization. Metrics and evaluations stay in the data's units. Gaussian likelihoods, binarize none.
   bool standardize = false;
   double validation = 0.0;     ///< share of the examples held out, in [0, 1)
-  Index patience = 0;          ///< epochs without a better validation ELBO before stopping; 0: never
+  Index patience = 0;          ///< epochs without a better validation ELBO, of bounds too, before stopping; 0: never
   Index log_every = 100;       ///< steps between progress reports; 0: only at the end of an epoch
   Index checkpoint_every = 1;  ///< epochs between "last" checkpoints
-  Index max_skipped = 20;      ///< non-finite steps in a row that end the run
+  Index max_skipped = 20;      ///< steps in a row without a finite loss and gradient that end the run
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;
+  bool operator==(const TrainConfig&) const = default;
 };
 
 /// Throws Error where the two, each in range, do not go together.
 void validate(const VaeConfig& model, const TrainConfig& training);
 
-/// Means over the steps since the start of the epoch (or the last reset), in nats per example.
+/// Means over the steps since the start of the epoch (or the last reset) whose loss was finite, in nats per example.
+/// A mean over no steps is NaN.
 struct Metrics {
   std::uint64_t steps = 0;              ///< steps that the means are over
+  std::uint64_t updates = 0;            ///< steps that changed the parameters: their gradient was finite too
   double loss = 0, reconstruction = 0;  ///< loss is -ELBO or -bound; reconstruction is E_q log p(x|z)
-  double kl = 0;
-  std::vector<double> kl_dims;  ///< per latent dimension
-  Index active_units = 0;       ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
-  Index clamped_units = 0;      ///< dimensions whose log variance lies on average at or outside of its clamp
-  double gradient_norm = 0;     ///< before clipping
-  std::uint64_t skipped = 0;    ///< non-finite steps since the start of the run
+  double kl = 0;                        ///< in closed form, whatever the estimator of its gradient
+  std::vector<double> kl_dims;          ///< per latent dimension
+  Index active_units = 0;               ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
+  Index clamped_units = 0;              ///< dimensions whose log variance lies on average at or outside of its clamp
+  double gradient_norm = 0;             ///< before clipping, over the updates
+  std::uint64_t skipped = 0;            ///< non-finite steps since the start of the run
 };
 
 struct Progress {
@@ -132,6 +136,11 @@ class Trainer {
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured. What is to
   /// be standardized must be so already: x is in the model's units.
+  /// Throws Error, as fit() does, when the configuration is out of range, when x has values outside [0, 1] that must be
+  /// probabilities (Bernoulli likelihood, binarization), and after max_skipped steps in a row that were not
+  /// finite. A backend that queues its work (CUDA) is not waited for: there such values make the loss NaN, so that the
+  /// step is skipped and counted; the device itself does nothing after max_skipped of these, and step() throws once
+  /// state(), metrics() or save() has seen that.
   void step(ConstView x);
 
   /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch. Changes no
@@ -145,7 +154,8 @@ class Trainer {
   void set_step(std::uint32_t step);
 
   /// Epochs until config().epochs, early stopping, or a stop request. Holds out config().validation of the examples.
-  /// Throws Error when max_skipped steps in a row were not finite; the last good checkpoint stays.
+  /// Throws Error after exactly max_skipped steps in a row that were not finite; the last good checkpoint stays. A
+  /// backend that queues its work is asked at each report and at the end of an epoch; its device stops by itself.
   Outcome fit(const Dataset& data, const FitOptions& options = {});
 
   Metrics metrics();     ///< reads the device's sums; waits for it
@@ -162,21 +172,24 @@ class Trainer {
   void update(ConstView x);
   void learn_baseline(ConstView x);
   LatentTerms estimate(View output, ConstView x, const ElboLoss& loss);
+  void check_config(const char* op);
   void require_unchanged(const char* op) const;
-  void check_divergence();
+  void check_divergence(const char* op);
 
   Backend& backend_;
-  TrainConfig config_;
-  Estimator estimator_;  // what the buffers are made for
+  TrainConfig config_, checked_;  // the one in use, and the last that was found to be in range
+  Estimator estimator_;           // what the buffers are made for
   Index examples_, steps_per_epoch_;
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
   Buffer x_;                                 // [B, D]
   Buffer grads_, m_, v_, ema_;               // arenas beside the model's parameters
-  Buffer state_, loss_, sums_, moments_;     // StepState, one float, doubles (metric::Slot), moments of stats
+  Buffer state_, loss_, sums_;               // StepState, one float, doubles (metric::Slot)
+  Buffer moments_, step_moments_;            // of stats, of the counted steps and of the one under way
   Buffer bound_, weights_;                   // [B, 1], [R, 1] for importance-weighted estimators
   Buffer score_, running_mean_;              // [R, 1] for score functions, RunningMean for score_mean
+  StepState seen_;                           // when the host last looked
   std::unique_ptr<InputBaseline> baseline_;  // for nvil and nvil_scaled
   Probes probes_;                            // of estimators that use them
 

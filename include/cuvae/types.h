@@ -48,7 +48,8 @@ enum class Initialization : std::uint8_t {
 /// follows too. See cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
   pathwise,        ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
-  total,           ///< reparameterized samples, KL of the samples: Kingma and Welling 2013 (SGVB-A)
+  total,           ///< reparameterized samples, gradient of the KL by the samples: Kingma and Welling 2013 (SGVB-A);
+                   ///< as with every estimator of the ELBO, the loss shown has the KL in closed form
   stl,             ///< the same without the score of log q, "sticking the landing": Roeder et al. 2017
   score,           ///< score function (REINFORCE): Williams 1992
   score_mean,      ///< less a running mean of its cost over the batches before: Mnih and Gregor 2014
@@ -179,13 +180,15 @@ struct LatentTerms {
 
 /// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
 /// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
-/// kl_dims are added to `sums` (doubles, see metric::Slot).
+/// kl_dims are added to `sums` (doubles, see metric::Slot), and `step_moments`, both given or neither, are merged into
+/// `moments` [1 + 4L] (of stats, see Backend::moments). In either case step_moments are then emptied.
 struct ElboLoss {
   ConstView kl, kl_dims;  ///< [B, 1], [1, L]
   KlWeight weight;
   const std::uint32_t* step = nullptr;
   float* loss = nullptr;  ///< [1]
   double* sums = nullptr;
+  double *step_moments = nullptr, *moments = nullptr;
 };
 
 /// A learning-rate schedule as plain data, evaluated on the device from the step counter.
@@ -210,8 +213,9 @@ struct OptimizerStep {
   LearningRate learning_rate;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f;
-  float clip_norm = 0.0f;  ///< gradients are scaled down to this global norm; 0: no clipping
-  float ema_decay = 0.0f;  ///< ema = d ema + (1 - d) params; 0: none
+  float clip_norm = 0.0f;         ///< gradients are scaled down to this global norm; 0: no clipping
+  float ema_decay = 0.0f;         ///< ema = d ema + (1 - d) params; 0: none
+  std::uint32_t max_skipped = 0;  ///< steps in a row that are not finite after which a step does nothing; 0: never
 };
 
 /// Parameters, gradients, the two moments, and optionally averaged weights: flat arrays of the same layout and size.

@@ -57,6 +57,8 @@ class CpuBackend final : public Backend {
   void chunks(Index n, Index chunk, F&& f) {
     team_.chunks(n, chunk, f);
   }
+  /// Moments of `cols` columns as Backend::moments lays them out, into those of other rows.
+  static void merge_moments(const double* from, Index cols, double* to);
   /// With a bound, the loss is of that.
   static void elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound = {});
   /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order.

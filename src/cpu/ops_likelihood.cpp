@@ -27,7 +27,12 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView boun
   double value = -reconstruction + static_cast<double>(math::kl_weight(loss.weight, *loss.step)) * penalty;
   if (bound) value = -sum(bound) / static_cast<double>(bound.rows);
   *loss.loss = static_cast<float>(value);
-  if (!std::isfinite(*loss.loss)) return;
+  const bool finite = std::isfinite(*loss.loss);
+  if (loss.step_moments != nullptr) {
+    if (finite) merge_moments(loss.step_moments, 2 * latent, loss.moments);
+    std::fill_n(loss.step_moments, 1 + 4 * latent, 0.0);
+  }
+  if (!finite) return;
   loss.sums[metric::steps] += 1.0;
   loss.sums[metric::loss] += value;
   loss.sums[metric::reconstruction] += reconstruction;

@@ -8,6 +8,7 @@ namespace cuvae::cpu {
 
 void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
                          double* sums) {
+  if (step.max_skipped > 0 && state->skipped_in_a_row >= step.max_skipped) return;
   constexpr Index kChunk = 16384;
   partial64_.assign(static_cast<std::size_t>(chunk_count(arena.size, kChunk)), 0.0);
   chunks(arena.size, kChunk, [&](Index c, Index begin, Index end) {
@@ -44,6 +45,16 @@ void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const fl
   });
 }
 
+void CpuBackend::merge_moments(const double* from, Index cols, double* to) {
+  const double n = from[0], before = to[0], total = before + n;
+  for (Index c = 1; c <= cols; ++c) {
+    const double delta = from[c] - to[c];
+    to[c] += delta * n / total;
+    to[cols + c] += from[cols + c] + delta * delta * before * n / total;
+  }
+  to[0] = total;
+}
+
 void CpuBackend::do_moments(ConstView x, double* acc) {
   const Index cols = x.cols;
   double* mean = acc + 1;
@@ -60,23 +71,18 @@ void CpuBackend::do_moments(ConstView x, double* acc) {
     acc[0] = count + 1;
     return;
   }
-  partial64_.assign(static_cast<std::size_t>(2 * cols), 0.0);
-  double *batch_mean = partial64_.data(), *batch_squares = batch_mean + cols;
+  partial64_.assign(static_cast<std::size_t>(1 + 2 * cols), 0.0);
+  double *batch_mean = partial64_.data() + 1, *batch_squares = batch_mean + cols;
   for (Index r = 0; r < x.rows; ++r)
     for (Index c = 0; c < cols; ++c) batch_mean[c] += static_cast<double>(x.f32()[r * cols + c]);
-  const double n = static_cast<double>(x.rows), before = acc[0], total = before + n;
-  for (Index c = 0; c < cols; ++c) batch_mean[c] /= n;
+  partial64_[0] = static_cast<double>(x.rows);
+  for (Index c = 0; c < cols; ++c) batch_mean[c] /= partial64_[0];
   for (Index r = 0; r < x.rows; ++r)
     for (Index c = 0; c < cols; ++c) {
       const double d = static_cast<double>(x.f32()[r * cols + c]) - batch_mean[c];
       batch_squares[c] += d * d;
     }
-  for (Index c = 0; c < cols; ++c) {
-    const double delta = batch_mean[c] - mean[c];
-    mean[c] += delta * n / total;
-    squares[c] += batch_squares[c] + delta * delta * before * n / total;
-  }
-  acc[0] = total;
+  merge_moments(partial64_.data(), cols, acc);
 }
 
 }  // namespace cuvae::cpu

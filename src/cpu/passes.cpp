@@ -64,8 +64,8 @@ void gather_values(const void* pixels, const std::uint32_t* words, Index n, floa
     } else {
       p = static_cast<const float*>(pixels)[i];
     }
-    if constexpr (mode == Binarize::threshold) p = p >= 0.5f ? 1.0f : 0.0f;
-    if constexpr (mode == Binarize::stochastic) p = m::uniform(words[i]) <= p ? 1.0f : 0.0f;
+    if constexpr (mode == Binarize::threshold) p = m::thresholded(p);
+    if constexpr (mode == Binarize::stochastic) p = m::binarized(p, m::uniform(words[i]));
     x[i] = p;
   }
 }

@@ -92,7 +92,8 @@ void CudaBackend::do_probe_backward(Estimator estimator, ConstView stats, const 
 namespace {
 Loss of(const ElboLoss* e) {
   if (e == nullptr) return {};
-  return {e->kl.f32(), e->kl_dims.f32(), e->kl.rows, e->kl_dims.cols, e->weight, e->step, e->loss, e->sums};
+  return {e->kl.f32(), e->kl_dims.f32(), e->kl.rows, e->kl_dims.cols, e->weight,
+          e->step,     e->loss,          e->sums,    e->step_moments, e->moments};
 }
 }  // namespace
 

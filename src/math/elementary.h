@@ -5,10 +5,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "math/inline.h"
 
 namespace cuvae::math {
+
+inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 #if defined(__CUDACC__)
 

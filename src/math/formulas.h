@@ -15,6 +15,12 @@ CUVAE_FN float clamp_gradient(float gradient, float x, float low, float high) {
   return (x < low && gradient > 0.0f) || (x > high && gradient < 0.0f) ? 0.0f : gradient;
 }
 
+CUVAE_FN bool is_probability(float p) { return (p >= 0.0f) & (p <= 1.0f); }
+/// 1 where the uniform u is at most p, else 0; NaN where p is no probability.
+CUVAE_FN float binarized(float p, float u) { return is_probability(p) ? (u <= p ? 1.0f : 0.0f) : kNaN; }
+/// 1 from 1/2 on, else 0; NaN likewise.
+CUVAE_FN float thresholded(float p) { return is_probability(p) ? (p >= 0.5f ? 1.0f : 0.0f) : kNaN; }
+
 /// The factor of row r.
 CUVAE_FN float at(const RowFactor& factor, Index r) {
   const auto* rows = static_cast<const float*>(factor.rows.data);
@@ -35,11 +41,12 @@ struct OthersConstant {
 
 /// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
 ///   x l - softplus(l) = -(|l| c + log1p(t)), c = l >= 0 ? 1 - x : x;  its derivative x - sigmoid(l).
+/// An x outside [0, 1] has no log-likelihood: NaN, which the guard of the step finds.
 CUVAE_FN void bernoulli(float l, float x, float& log_p, float& dlogit) {
   const bool positive = l >= 0.0f;
   const float a = positive ? l : -l, t = exp(-a), q = t / (1.0f + t);
   const float c = positive ? 1.0f - x : x;
-  log_p = -(a * c + log1p_unit(t));
+  log_p = is_probability(x) ? -(a * c + log1p_unit(t)) : kNaN;
   dlogit = positive ? q - c : x - q;
 }
 
