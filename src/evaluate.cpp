@@ -109,7 +109,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   const VaeActivations a = vae.allocate(batch, options.samples);
 
   const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
-  double log_p_sum = 0, kl_sum = 0, elbo_squares = 0;
+  double log_p_sum = 0, kl_sum = 0, elbo_mean = 0, elbo_squares = 0;  // squared deviations: Welford 1962
   std::vector<double> kl_dims(static_cast<std::size_t>(latent));
   std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), kl(static_cast<std::size_t>(batch)),
       dims(kl_dims.size());
@@ -132,7 +132,9 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
       const double row_kl = static_cast<double>(kl[static_cast<std::size_t>(b)]);
       log_p_sum += reconstruction;
       kl_sum += row_kl;
-      elbo_squares += (reconstruction - row_kl) * (reconstruction - row_kl);
+      const double elbo = reconstruction - row_kl, deviation = elbo - elbo_mean;
+      elbo_mean += deviation / static_cast<double>(first + b + 1);
+      elbo_squares += deviation * (elbo - elbo_mean);
     }
     for (std::size_t l = 0; l < dims.size(); ++l) kl_dims[l] += static_cast<double>(dims[l]) * static_cast<double>(n);
   }
@@ -143,7 +145,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   e.reconstruction = log_p_sum / n;
   e.kl = kl_sum / n;
   e.elbo = e.reconstruction - e.kl;
-  e.elbo_error = std::sqrt(std::max(0.0, elbo_squares / n - e.elbo * e.elbo) / n);
+  e.elbo_error = std::sqrt(elbo_squares / (n - 1) / n);  // of one example, 0 / 0
   e.bits_per_dim = -e.elbo / (static_cast<double>(dim) * std::log(2.0));
   for (double& k : kl_dims) k /= n;
   e.kl_dims = std::move(kl_dims);

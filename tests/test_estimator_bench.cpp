@@ -85,6 +85,34 @@ TEST(EstimatorExact, FunctionsAgreeWithAnIndependentQuadrature) {
   }
 }
 
+// Gauss and Legendre's rule of 400 points on [0, 13], and of 400 on [0, 1] for the second number of coupled pairs: all
+// digits shown are right.
+TEST(EstimatorExact, MeasureValuedVariancesAreExact) {
+  const struct {
+    const char* name;
+    double k;
+    bool by_sigma;
+    double coupled, independent;
+  } rows[] = {{"(x-k)^2", -3, false, 17.487330863, 10.0169049763},
+              {"(x-k)^2", -3, true, 68, 264},
+              {"(x-k)^2", 0, false, 1.09295817894, 1.81971863421},
+              {"(x-k)^2", 0, true, 8, 24},
+              {"exp(-kx^2)", 0.1, false, .00250908906503, .00507131591492},
+              {"exp(-kx^2)", 0.1, true, .0219705471287, .0873062796592},
+              {"exp(-kx^2)", 10, false, .0206557959525, .0206557857592},
+              {"exp(-kx^2)", 10, true, .116731666718, .154374949176},
+              {"cos(kx)", 0.5, false, .00827546709311, .0151634130918},
+              {"cos(kx)", 0.5, true, .0652661927079, .226676330467},
+              {"cos(kx)", 5, false, .295716835638, .160477850416},
+              {"cos(kx)", 5, true, .99999314572, .999999999355}};
+  for (const auto& r : rows)
+    for (const bool coupled : {true, false}) {
+      const double want = coupled ? r.coupled : r.independent;
+      EXPECT_NEAR(exact_measure_valued({r.name, r.k}, coupled, r.by_sigma).variance, want, 1e-10 * want)
+          << r.name << ", k " << r.k << (r.by_sigma ? ", by sigma" : ", by mu") << (coupled ? ", coupled" : "");
+    }
+}
+
 TEST(EstimatorExact, NormalsAreThoseOfTheClosedForm) {
   const Variant score{Estimator::score, Cost::joint}, rloo{Estimator::rloo, Cost::joint};
   EXPECT_NEAR(*exact_normal(score, 0, 1, 1), 7.35126363, 1e-8);

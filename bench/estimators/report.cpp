@@ -126,7 +126,9 @@ std::string with_interval(const Json& r, const std::string& name) {
 }
 
 std::string cell(const Json& r, const char* name, int digits = 4) {
-  return r.contains(name) && r[name].is_number() ? number(r[name].get<double>(), digits) : "";
+  if (!r.contains(name)) return "";
+  if (r[name].is_null()) return "not finite";
+  return r[name].is_number() ? result(r[name].get<double>(), digits) : "";
 }
 
 void print_toy(const std::vector<Json>& rows) {

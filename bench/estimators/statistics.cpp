@@ -17,7 +17,7 @@ double mean_product(const Matrix& m, bool between, std::size_t left_row, std::si
   for (std::size_t i = 0; i < m.size(); ++i)
     for (std::size_t j = 0; j < m[i].size(); ++j)
       if (i != left_row && j != left_column && (between || i != j)) sum += m[i][j], ++count;
-  return count > 0 ? sum / count : 0.0;
+  return sum / count;  // NaN of no products
 }
 
 double jackknife_variance(const std::vector<double>& without) {
@@ -68,7 +68,7 @@ Interval PowerSums::variance() const {
   const double m = s1_ / n_, m2 = std::max(0.0, s2_ / n_ - m * m);
   const double m4 = s4_ / n_ - 4 * m * s3_ / n_ + 6 * m * m * s2_ / n_ - 3 * m * m * m * m;
   const double error = std::sqrt(std::max(0.0, m4 - m2 * m2) / n_);
-  return {n_ > 1 ? m2 * n_ / (n_ - 1) : 0.0, error, 1.959964 * error};
+  return {m2 * n_ / (n_ - 1), error, 1.959964 * error};  // NaN of one number
 }
 
 Interval log_log_slope(const std::vector<LogPoint>& points) {

@@ -15,13 +15,13 @@ struct EvaluateOptions {
   std::uint64_t seed = 0;
 };
 
-/// In nats per example, averaged over the examples.
+/// In nats per example, averaged over the examples. What is not finite was computed so: it is for the caller to refuse.
 struct Evaluation {
   Index examples = 0;
   double elbo = 0;              ///< reconstruction - kl
   double reconstruction = 0;    ///< E_q log p(x|z)
   double kl = 0;                ///< KL(q(z|x) || p(z))
-  double elbo_error = 0;        ///< standard error of the mean over the examples
+  double elbo_error = 0;        ///< standard error of that mean: s / sqrt(N), s^2 over N - 1; NaN for one example
   double bits_per_dim = 0;      ///< -elbo / (D ln 2)
   std::vector<double> kl_dims;  ///< per latent dimension
   Index active_units = 0;       ///< dimensions with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
