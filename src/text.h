@@ -1,5 +1,6 @@
 // Numbers and names in messages.
 #pragma once
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -11,6 +12,17 @@ namespace cuvae {
 inline std::string number(double x, int digits = 6) {
   char text[40];
   std::snprintf(text, sizeof text, "%.*g", digits, x);
+  return text;
+}
+
+/// The same of a result, in words where it is no number.
+inline std::string result(double x, int digits = 6) { return std::isfinite(x) ? number(x, digits) : "not finite"; }
+
+/// A result with this many decimals.
+inline std::string fixed(double x, int decimals) {
+  if (!std::isfinite(x)) return "not finite";
+  char text[400];
+  std::snprintf(text, sizeof text, "%.*f", decimals, x);
   return text;
 }
 

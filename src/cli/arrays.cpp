@@ -2,6 +2,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/pictures.h"
+#include "cli/quantities.h"
 #include "cli/run_folder.h"
 
 namespace cuvae::cli {
@@ -23,6 +24,7 @@ int encode(const EncodeArguments& arguments) {
         model.vae.encode(arguments.data.input(model, data, first, std::min(batch, data.rows() - first)));
     stats.insert(stats.end(), part.begin(), part.end());
   }
+  require_finite(stats, 2 * model.config().latent, "encode: the posteriors");
   write_array(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
   return 0;
 }

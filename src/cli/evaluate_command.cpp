@@ -4,6 +4,8 @@
 
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/quantities.h"
+#include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
 #include "text.h"
 
@@ -16,7 +18,8 @@ struct EvalArguments : ModelArguments {
   bool json = false;
 };
 
-void print_json(const Evaluation& e, Index samples) {
+// NaN and infinities become null.
+void print_json(const Evaluation& e, const TrainConfig& training, Index samples) {
   const nlohmann::ordered_json object = {{"elbo", e.elbo},
                                          {"elbo_error", e.elbo_error},
                                          {"reconstruction", e.reconstruction},
@@ -25,19 +28,21 @@ void print_json(const Evaluation& e, Index samples) {
                                          {"bits_per_dim", e.bits_per_dim},
                                          {"active_units", e.active_units},
                                          {"examples", e.examples},
-                                         {"samples", samples}};
+                                         {"samples", samples},
+                                         {"trained_on", objective_name(training)}};
   std::cout << object.dump() << '\n';
 }
 
-void print_text(const Evaluation& e, Index samples) {
+void print_text(const Evaluation& e, const TrainConfig& training, Index samples) {
   std::cout << "examples        " << e.examples << ", " << samples
             << (samples == 1 ? " latent sample" : " latent samples") << " each\n"
-            << "ELBO            " << number(e.elbo, 7) << " +- " << number(e.elbo_error, 2)
-            << " nats (standard error)\n"
-            << "reconstruction  " << number(e.reconstruction, 7) << " nats\n"
-            << "KL              " << number(e.kl, 7) << " nats\n"
-            << "bits per dim    " << number(e.bits_per_dim) << '\n'
+            << "ELBO            " << with_error(result(e.elbo, 7), e.elbo_error) << " nats (standard error)\n"
+            << "reconstruction  " << result(e.reconstruction, 7) << " nats\n"
+            << "KL              " << result(e.kl, 7) << " nats\n"
+            << "bits per dim    " << result(e.bits_per_dim) << '\n'
             << "active units    " << e.active_units << " of " << e.kl_dims.size() << '\n';
+  if (is_importance_weighted(training.estimator))
+    std::cout << "trained on      " << objective_name(training) << ", which is no less than the ELBO above\n";
 }
 
 int evaluate_model(const EvalArguments& arguments) {
@@ -47,7 +52,8 @@ int evaluate_model(const EvalArguments& arguments) {
   options.binarize = arguments.data.binarize(model);
   options.seed = arguments.data.seed;
   const Evaluation evaluation = evaluate(model.vae, data, options);
-  arguments.json ? print_json(evaluation, options.samples) : print_text(evaluation, options.samples);
+  (arguments.json ? print_json : print_text)(evaluation, model.info.training, options.samples);
+  require_finite(evaluation, arguments.model);
   return 0;
 }
 

@@ -33,10 +33,11 @@ Json describe(const std::string& file, const CheckpointInfo& info) {
   }
   model.update(settings_json(info.model));
   const Index steps_per_epoch = info.examples / info.training.batch;
-  const Json progress = {{"step", info.state.step},       {"steps", steps_per_epoch * info.training.epochs},
-                         {"updates", info.state.updates}, {"skipped", info.state.skipped},
-                         {"examples", info.examples},     {"data-crc32", info.data_crc32},
-                         {"averaged", info.averaged},     {"best-elbo", info.best_elbo}};
+  const Json progress = {
+      {"step", info.state.step},       {"steps", steps_per_epoch * info.training.epochs},
+      {"updates", info.state.updates}, {"skipped", info.state.skipped},
+      {"examples", info.examples},     {"data-crc32", info.data_crc32},
+      {"averaged", info.averaged},     {"best-elbo", std::isfinite(info.best_elbo) ? Json(info.best_elbo) : Json()}};
   return {{"file", file}, {"model", model}, {"progress", progress}, {"training", settings_json(info.training)}};
 }
 

@@ -7,6 +7,7 @@
 
 #include "atomic_file.h"
 #include "cuvae/error.h"
+#include "cuvae/estimator.h"
 #include "input_file.h"
 #include "json_text.h"
 
@@ -41,21 +42,23 @@ FileDescriptor open_after(const std::filesystem::path& path, std::uint64_t step)
 }
 
 // NaN and infinities become null.
-Json json_of(const Progress& p) {
+Json json_of(const Progress& p, const TrainConfig& training) {
   Json object = {{"kind", p.epoch_end ? "epoch" : "step"},
                  {"epoch", p.epoch},
                  {"step", p.step},
                  {"loss", p.train.loss},
+                 {"elbo", p.train.reconstruction - p.train.kl},
                  {"reconstruction", p.train.reconstruction},
                  {"kl", p.train.kl},
                  {"kl_dims", p.train.kl_dims},
-                 {"active_units", p.train.active_units},
+                 {"active_units", p.train.steps > 0 ? Json(p.train.active_units) : Json()},
                  {"gradient_norm", p.train.gradient_norm},
                  {"skipped", p.train.skipped},
                  {"learning_rate", p.learning_rate},
                  {"beta", p.beta},
                  {"seconds", p.seconds},
                  {"examples_per_second", p.examples_per_second}};
+  if (is_importance_weighted(training.estimator)) object["bound"] = -p.train.loss;
   if (p.validation) {
     const Evaluation& v = *p.validation;
     object["validation"] = {{"elbo", v.elbo}, {"reconstruction", v.reconstruction}, {"kl", v.kl}};
@@ -71,8 +74,8 @@ MetricsLog::MetricsLog(std::filesystem::path path, std::uint64_t step)
   sync_folder(path_.parent_path());
 }
 
-void MetricsLog::append(const Progress& progress) {
-  const std::string line = json_of(progress).dump() + "\n";
+void MetricsLog::append(const Progress& progress, const TrainConfig& training) {
+  const std::string line = json_of(progress, training).dump() + "\n";
   const off_t end = ::lseek(file_.get(), 0, SEEK_END);
   const int error = write_all(file_, line.data(), line.size());
   if (error != 0 && ::ftruncate(file_.get(), end) != 0) fail(error);  // half a line is left: resuming cuts it

@@ -14,7 +14,7 @@ class MetricsLog {
   MetricsLog(std::filesystem::path path, std::uint64_t step);
 
   /// Throws Error when the line cannot be written.
-  void append(const Progress& progress);
+  void append(const Progress& progress, const TrainConfig& training);
   /// Returns when all lines are on the disk: a checkpoint counts on those up to its step.
   void sync();
 

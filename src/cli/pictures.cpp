@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iostream>
 
+#include "cli/quantities.h"
 #include "cli/run_folder.h"
 #include "data/npy.h"
 #include "image.h"
@@ -41,6 +42,7 @@ GridSize largest_grid(const VaeConfig& model) {
 
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns) {
+  require_finite(examples, model.data_dim, path.string());
   const Index count = static_cast<Index>(examples.size()) / model.data_dim;
   if (is_array(path)) return write_array(path, examples.data(), count, model.data_dim);
   if (model.image_height == 1)

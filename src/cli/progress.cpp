@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "text.h"
+
 namespace cuvae::cli {
 namespace {
 
@@ -25,11 +27,12 @@ double seconds_left(const Progress& p, Index batch) {
 }
 
 std::string epoch_line(const Progress& p) {
-  std::string line = format("epoch %*lld/%lld  loss %.3f  reconstruction %.3f  kl %.3f  active %lld/%zu",
-                            static_cast<int>(std::to_string(p.epochs).size()), static_cast<long long>(p.epoch),
-                            static_cast<long long>(p.epochs), p.train.loss, p.train.reconstruction, p.train.kl,
-                            static_cast<long long>(p.train.active_units), p.train.kl_dims.size());
-  if (p.validation) line += format("  validation ELBO %.3f%s", p.validation->elbo, p.best ? " (best)" : "");
+  std::string line = format("epoch %*lld/%lld", static_cast<int>(std::to_string(p.epochs).size()),
+                            static_cast<long long>(p.epoch), static_cast<long long>(p.epochs));
+  line += "  loss " + fixed(p.train.loss, 3) + "  reconstruction " + fixed(p.train.reconstruction, 3) + "  kl " +
+          fixed(p.train.kl, 3) +
+          format("  active %lld/%zu", static_cast<long long>(p.train.active_units), p.train.kl_dims.size());
+  if (p.validation) line += "  validation ELBO " + fixed(p.validation->elbo, 3) + (p.best ? " (best)" : "");
   if (p.train.skipped > 0) line += format("  skipped %llu", static_cast<unsigned long long>(p.train.skipped));
   return line + format("  %.0f examples/s", p.examples_per_second);
 }
@@ -39,8 +42,9 @@ std::string bar_line(const Progress& p, Index batch) {
   const double done = static_cast<double>(p.step) / static_cast<double>(p.total_steps);
   std::string bar(width, '.');
   std::fill_n(bar.begin(), static_cast<std::size_t>(done * width), '#');
-  std::string line = format("epoch %lld/%lld [%s] %3.0f%%  loss %.2f", static_cast<long long>(p.epoch),
-                            static_cast<long long>(p.epochs), bar.c_str(), std::floor(100 * done), p.train.loss);
+  std::string line =
+      format("epoch %lld/%lld [%s] %3.0f%%  loss %s", static_cast<long long>(p.epoch), static_cast<long long>(p.epochs),
+             bar.c_str(), std::floor(100 * done), fixed(p.train.loss, 2).c_str());
   return line + format("  %.0f examples/s  %s left", p.examples_per_second, duration(seconds_left(p, batch)).c_str());
 }
 

@@ -67,7 +67,8 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("epochs", t.epochs, "Passes over the data", 1, kMaxCount);
   visit("batch", t.batch, "Examples per step", 1, kMaxCount);
   visit("validation", t.validation, "Share of the examples held out, in [0, 1)", 0, 1);
-  visit("patience", t.patience, "Stop after this many epochs without a better validation ELBO; 0: never", 0, kMaxCount);
+  visit("patience", t.patience, "Stop after this many epochs without a better validation ELBO, of bounds too; 0: never",
+        0, kMaxCount);
   visit("log-every", t.log_every, "Steps between reports; 0: at the end of an epoch", 0, kMaxCount);
   visit("checkpoint-every", t.checkpoint_every, "Epochs between checkpoints", 1, kMaxCount);
   visit("max-skipped", t.max_skipped, "Steps in a row without a finite loss that end the run", 1, kMaxCount);

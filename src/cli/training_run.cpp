@@ -10,7 +10,9 @@
 #include "cli/metrics_log.h"
 #include "cli/pictures.h"
 #include "cli/progress.h"
+#include "cli/quantities.h"
 #include "cli/stop_signals.h"
+#include "cuvae/estimator.h"
 #include "data/stream.h"
 #include "text.h"
 
@@ -52,22 +54,21 @@ std::string write_pictures(const RunFolder& folder, const Vae& vae, const Datase
   return {};
 }
 
-std::string nats(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.2f", value);
-  return text;
-}
-
-void print_metrics(const Progress& p) {
-  std::cout << "epoch " << p.epoch << " of " << p.epochs << ": ELBO " << nats(p.train.reconstruction - p.train.kl)
-            << " nats per example (reconstruction " << nats(p.train.reconstruction) << ", KL " << nats(p.train.kl)
-            << "), " << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
+void print_metrics(const Progress& p, const TrainConfig& training) {
+  const std::string elbo = "ELBO " + fixed(p.train.reconstruction - p.train.kl, 2);
+  std::cout << "epoch " << p.epoch << " of " << p.epochs << ": ";
+  if (is_importance_weighted(training.estimator)) {
+    std::cout << objective_name(training) << ' ' << fixed(-p.train.loss, 2) << " nats per example (" << elbo << ", ";
+  } else {
+    std::cout << elbo << " nats per example (";
+  }
+  std::cout << "reconstruction " << fixed(p.train.reconstruction, 2) << ", KL " << fixed(p.train.kl, 2) << "), "
+            << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
   if (p.train.skipped > 0)
     std::cout << p.train.skipped
               << " steps were skipped, since their loss or gradient was not finite: try a lower --lr\n";
   if (p.validation)
-    std::cout << "validation ELBO " << nats(p.validation->elbo) << " +- " << number(p.validation->elbo_error, 2)
-              << '\n';
+    std::cout << "validation ELBO " << with_error(fixed(p.validation->elbo, 2), p.validation->elbo_error) << '\n';
 }
 
 void print_files(const RunFolder& folder) {
@@ -99,6 +100,14 @@ void print_lines(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) std::cerr << line + '\n';
 }
 
+// What ends without a finite result has failed, whatever it wrote.
+void require_result(const RunFolder& folder, const Metrics& train, const std::optional<Evaluation>& validation) {
+  if (train.updates == 0)
+    throw Error(folder.path().string() +
+                ": no step of the last epoch changed the model, since none had a finite loss and gradient");
+  if (validation) require_finite(*validation, folder.path().string() + ": validation");
+}
+
 }  // namespace
 
 int run_training(const RunFolder& folder, const Settings& settings, Trainer& trainer, const Dataset& data, bool quiet) {
@@ -110,9 +119,10 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
     const StopSignals signals;
     const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
-    ProgressDisplay display(quiet, settings.training.batch, "training on " + device);
+    ProgressDisplay display(quiet, settings.training.batch,
+                            "training on " + device + "; loss: " + loss_name(settings.training));
     const auto report = [&](const Progress& progress) {
-      log.append(progress);
+      log.append(progress, settings.training);
       display.show(progress);
       last = progress;
     };
@@ -131,16 +141,19 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
   const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
   const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training);
-  if (quiet) return 0;
-  if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
-  if (outcome == Outcome::early_stopped)
-    std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
-  if (last) print_metrics(*last);
-  if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
-  print_files(folder);
-  std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures) << '\n';
-  print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
-             std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
+  if (!quiet) {
+    if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
+    if (outcome == Outcome::early_stopped)
+      std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
+    if (last) print_metrics(*last, settings.training);
+    if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
+    print_files(folder);
+    std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures)
+              << '\n';
+    print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
+               std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
+  }
+  require_result(folder, last ? last->train : trainer.metrics(), last ? last->validation : std::nullopt);
   return 0;
 }
 
