@@ -2,26 +2,29 @@
 // and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with
 // the estimator score-mean "running_mean" (RunningMean), with nvil and nvil-scaled the network's parameters and
 // optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance), of
-// standardized data "standardization.mean" and "standardization.scale"; in the metadata "format", "model", "training"
-// and "progress".
+// standardized data "standardization.mean" and "standardization.scale"; in the metadata "format", "model", "training",
+// "progress" and "crc32", which files of older versions have not.
 #include "cuvae/checkpoint.h"
+
+#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "config_json.h"
 #include "input_baseline.h"
 #include "json_text.h"
+#include "run_checks.h"
 #include "safetensors.h"
+#include "text.h"
 
 namespace cuvae {
 namespace {
 
 using nlohmann::json;
 
-constexpr const char* kFormat = "cuvae 1";
+constexpr const char *kFormat = "cuvae 1", *kChecksum = "crc32";
 
 std::vector<Index> tensor_shape(const Parameter& p) {
   return p.vector ? std::vector<Index>{p.cols} : std::vector<Index>{p.rows, p.cols};
@@ -84,10 +87,24 @@ VaeConfig read_model(const SafetensorsFile& file) {
   return config;
 }
 
+// Weights are finite. So need not be what the optimizer keeps: a square may overflow, and stops its parameter.
+enum class Values { finite, any };
+
+void check_values(const Tensor& tensor, Values values) {
+  if (values == Values::any) return;
+  const auto* const numbers = static_cast<const float*>(tensor.data);
+  const std::size_t count = tensor.bytes / sizeof(float);
+  const auto* const odd = std::find_if(numbers, numbers + count, [](float x) { return !std::isfinite(x); });
+  if (odd != numbers + count)
+    throw Error("tensor " + in_quotes(tensor.name) + " has the value " + number(static_cast<double>(*odd)) +
+                " at place " + std::to_string(odd - numbers));
+}
+
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout, Backend& backend,
-                void* device) {
+                void* device, Values values = Values::finite) {
   for (const Parameter& p : layout.parameters()) {
     const Tensor& t = require_parameter(file, prefix, p);
+    check_values(t, values);
     backend.upload(static_cast<float*>(device) + p.offset, t.data, t.bytes);
   }
 }
@@ -107,17 +124,6 @@ Standardization read_standardization(const SafetensorsFile& file, Index cols) {
     std::memcpy(values->data(), t.data, t.bytes);
   }
   return s;
-}
-
-// Runs f and says which file its errors are about.
-template <class F>
-auto about(const std::filesystem::path& path, F f) {
-  try {
-    return f();
-  } catch (const Error& e) {
-    const std::string text = e.what();
-    throw Error(text.rfind(path.string(), 0) == 0 ? text : path.string() + ": " + text);
-  }
 }
 
 struct Standing {
@@ -142,24 +148,49 @@ Standing read_standing(const SafetensorsFile& file) {
   return p;
 }
 
-void require_format(const SafetensorsFile& file) {
-  const auto it = file.metadata().find("format");
-  if (it == file.metadata().end() || it->second != kFormat)
-    throw Error(std::string("not a cuvae checkpoint: the metadata do not say 'format': '") + kFormat + "'");
+// Of all metadata but itself and of all tensors, by their names in order: wherever in the file they lie.
+std::string checksum(const std::map<std::string, std::string>& metadata, const std::vector<Tensor>& tensors) {
+  uLong crc = ::crc32_z(0, nullptr, 0);
+  const auto take = [&](const void* data, std::size_t bytes) {
+    if (bytes > 0) crc = ::crc32_z(crc, static_cast<const Bytef*>(data), bytes);
+  };
+  for (const auto& [key, text] : metadata)
+    if (key != kChecksum) take(key.c_str(), key.size() + 1), take(text.c_str(), text.size() + 1);
+  std::map<std::string_view, const Tensor*> by_name;
+  for (const Tensor& t : tensors) by_name.emplace(t.name, &t);
+  for (const auto& [name, t] : by_name) take(t->name.c_str(), t->name.size() + 1), take(t->data, t->bytes);
+  return std::to_string(crc);
+}
+
+// Opens a file and makes of it what f makes; errors name the file.
+template <class F>
+auto with_checkpoint(const std::filesystem::path& path, F f) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  try {
+    const auto& metadata = file.metadata();
+    if (const auto it = metadata.find("format"); it == metadata.end() || it->second != kFormat)
+      throw Error(std::string("not a cuvae checkpoint: the metadata do not say 'format': '") + kFormat + "'");
+    if (const auto it = metadata.find(kChecksum); it != metadata.end())
+      if (const std::string actual = checksum(metadata, file.tensors()); it->second != actual)
+        throw Error("damaged: the CRC-32 of its content is " + actual + " but must be " + in_quotes(it->second));
+    return f(file);
+  } catch (const Error& e) {
+    const std::string text = e.what();
+    throw Error(text.starts_with(path.string()) ? text : path.string() + ": " + text);
+  }
 }
 
 }  // namespace
 
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  return about(path, [&] {
-    require_format(file);
+  return with_checkpoint(path, [&](const SafetensorsFile& file) {
     CheckpointInfo info;
     info.model = read_model(file);
     info.parameters = parameter_layout(info.model).count();
     info.averaged = file.find("ema.decoder.0.bias") != nullptr;
     info.training = train_config_from_json(metadata_json(file, "training"));
     const Standing p = read_standing(file);
+    count_steps(info.training, p.examples);
     info.examples = p.examples;
     info.data_crc32 = p.data_crc32;
     info.standardization = read_standardization(file, info.model.data_dim);
@@ -171,9 +202,7 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
 }
 
 Vae load_vae(Backend& backend, const std::filesystem::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  return about(path, [&] {
-    require_format(file);
+  return with_checkpoint(path, [&](const SafetensorsFile& file) {
     Vae vae(backend, read_model(file), 0);
     vae.set_standardization(read_standardization(file, vae.config().data_dim));
     const bool averaged = file.find("ema.decoder.0.bias") != nullptr;
@@ -209,25 +238,23 @@ void Trainer::save(const std::filesystem::path& path) {
                          {"data_crc32", data_crc32_},
                          {"best_elbo", std::isfinite(best_elbo_) ? json(best_elbo_) : json()},
                          {"epochs_without_gain", epochs_without_gain_}};
-  write_safetensors(path,
-                    {{"format", kFormat},
-                     {"model", to_json(vae_.config()).dump()},
-                     {"training", to_json(config_).dump()},
-                     {"progress", progress.dump()}},
-                    gather.tensors);
+  std::map<std::string, std::string> metadata = {{"format", kFormat},
+                                                 {"model", to_json(vae_.config()).dump()},
+                                                 {"training", to_json(config_).dump()},
+                                                 {"progress", progress.dump()}};
+  metadata[kChecksum] = checksum(metadata, gather.tensors);
+  write_safetensors(path, metadata, gather.tensors);
 }
 
 Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  return about(path, [&] {
-    require_format(file);
+  return with_checkpoint(path, [&](const SafetensorsFile& file) {
     const Standing p = read_standing(file);
     Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples);
     t.vae_.set_standardization(read_standardization(file, t.vae_.config().data_dim));
     read_arena(file, "", t.vae_.layout(), backend, t.vae_.params());
     t.vae_.refresh_weights();
-    read_arena(file, "optimizer.m.", t.vae_.layout(), backend, t.m_.data());
-    if (t.v_) read_arena(file, "optimizer.v.", t.vae_.layout(), backend, t.v_.data());
+    read_arena(file, "optimizer.m.", t.vae_.layout(), backend, t.m_.data(), Values::any);
+    if (t.v_) read_arena(file, "optimizer.v.", t.vae_.layout(), backend, t.v_.data(), Values::any);
     if (t.ema_) read_arena(file, "ema.", t.vae_.layout(), backend, t.ema_.data());
     read_whole(file, "state", "U32", 4, backend, t.state_);
     read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
@@ -235,8 +262,8 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     if (t.running_mean_) read_whole(file, "running_mean", "F64", 8, backend, t.running_mean_);
     if (InputBaseline* b = t.baseline_.get()) {
       read_arena(file, "baseline.", b->layout(), backend, b->params.data());
-      read_arena(file, "baseline.optimizer.m.", b->layout(), backend, b->m.data());
-      read_arena(file, "baseline.optimizer.v.", b->layout(), backend, b->v.data());
+      read_arena(file, "baseline.optimizer.m.", b->layout(), backend, b->m.data(), Values::any);
+      read_arena(file, "baseline.optimizer.v.", b->layout(), backend, b->v.data(), Values::any);
       b->refresh_weights();
       read_whole(file, "baseline.state", "U32", 4, backend, b->state);
       read_whole(file, "baseline.running", "F64", 8, backend, b->running);

@@ -5,11 +5,10 @@
 
 #include "atomic_file.h"
 #include "batches.h"
-#include "check_data.h"
 #include "cuvae/trainer.h"
 #include "math/formulas.h"
+#include "run_checks.h"
 #include "schedule.h"
-#include "text.h"
 
 namespace cuvae {
 namespace {
@@ -59,16 +58,9 @@ void Trainer::check_divergence(const char* op) {
 
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   check_config("fit");
-  check_training_data(data, vae_.config(), config_.binarize);
-  if (data.pixel_scale() != config_.pixel_scale)
-    throw Error(data.name() + ": the data are divided by " + number(data.pixel_scale()) +
-                " but config.pixel_scale is " + number(config_.pixel_scale) +
-                " (Dataset::divided_by; 0: as they are read)");
+  check_run_data(data, vae_.config(), config_, examples_);
   if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
-  const Index train_count = training_examples(config_, data.rows());
-  if (train_count != examples_)
-    throw Error(data.name() + ": gives " + std::to_string(train_count) +
-                " training examples but the trainer was made for " + std::to_string(examples_));
+  const Index train_count = examples_;
   const std::uint32_t crc = data.crc32();
   if (data_crc32_ != 0 && data_crc32_ != crc)
     throw Error(data.name() + ": is not the data that this run was trained on");

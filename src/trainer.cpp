@@ -8,6 +8,7 @@
 #include "cuvae/estimator.h"
 #include "input_baseline.h"
 #include "resident_data.h"
+#include "run_checks.h"
 #include "schedule.h"
 #include "text.h"
 
@@ -67,17 +68,12 @@ void TrainConfig::validate() const {
 }
 
 namespace {
-const TrainConfig& validated(const TrainConfig& config) {
+// Steps in an epoch, once all is known to fit; a GPU says itself what memory it has.
+Index checked_steps(const Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples) {
+  model.validate();
   config.validate();
-  return config;
-}
-
-Index count_steps(const TrainConfig& config, Index examples) {
-  if (examples < config.batch)
-    throw Error("training: batch is " + std::to_string(config.batch) + " but there are only " +
-                std::to_string(examples) + " training examples");
-  const Index steps = examples / config.batch;
-  if (steps > 0xfffffffe / config.epochs) throw Error("training: more than 4294967294 steps");
+  const Index steps = count_steps(config, examples);
+  if (backend.reads_host_memory()) check_memory("training", training_bytes(model, config));
   return steps;
 }
 }  // namespace
@@ -89,11 +85,11 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
 
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
     : backend_(backend),
-      config_(validated(config)),
+      config_(config),
       checked_(config),
       estimator_(config.estimator),
       examples_(examples),
-      steps_per_epoch_(count_steps(config, examples)),
+      steps_per_epoch_(checked_steps(backend, model, config, examples)),
       vae_(backend, model, config.seed),
       activations_(uses_log_densities(estimator_) ? vae_.allocate_with_log_densities(config.batch, config.samples)
                                                   : vae_.allocate(config.batch, config.samples)),

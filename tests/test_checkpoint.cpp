@@ -209,5 +209,32 @@ TEST_P(Checkpoint, WithoutAnEstimatorIsPathwise) {
   EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
 }
 
+// Two files as a version wrote them that had no checksum, and no width for weights of a single output.
+TEST_P(Checkpoint, ReadsFilesOfOlderVersions) {
+  struct Frozen {
+    const char* file;
+    std::vector<float> z, decoded;
+    std::uint32_t step;
+  };
+  const Frozen all[] = {{"bernoulli", {0.5f, -1}, {0.47808462f, 0.5206746f, 0.68491113f, 0.6146736f}, 6},
+                        {"gaussian_learned", {0.5f}, {-0.083096735f, 0.02558246f, 0.02181421f, 0.13338874f}, 6}};
+  for (const Frozen& f : all) {
+    const std::filesystem::path path =
+        std::filesystem::path(CUVAE_SOURCE_DIR) / "tests/frozen" / (std::string(f.file) + ".safetensors");
+    EXPECT_FALSE(SafetensorsFile::open(path).metadata().contains("crc32"));
+    EXPECT_EQ(read_checkpoint_info(path).examples, 12);
+    const std::vector<float> decoded = load_vae(backend_, path).decode(f.z);
+    ASSERT_EQ(decoded.size(), f.decoded.size());
+    for (std::size_t i = 0; i < decoded.size(); ++i) EXPECT_NEAR(decoded[i], f.decoded[i], 1e-6f) << f.file << i;
+    Trainer trainer = Trainer::resume(backend_, path);
+    EXPECT_EQ(trainer.state().step, f.step);
+    trainer.step(Matrix(backend_, 4, 4, random_vector(16, 1, 0, 1)));
+    EXPECT_EQ(trainer.state().updates, f.step + 1);
+    trainer.save(path_);
+    EXPECT_TRUE(SafetensorsFile::open(path_).metadata().contains("crc32"));
+    EXPECT_EQ(Trainer::resume(backend_, path_).state().step, f.step + 1);
+  }
+}
+
 }  // namespace
 }  // namespace cuvae

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "checkpoint_test.h"
+#include "run_checks.h"
 
 namespace cuvae {
 namespace {
@@ -70,6 +71,99 @@ TEST_P(CheckpointErrors, RefusesAbsurdSettingsWithoutAllocatingForThem) {
   });
   expect_refused_by_resume("samples");
   EXPECT_LT(peak_kilobytes() - before, 200'000);
+}
+
+// Integers must be written as integers within their range.
+TEST_P(CheckpointErrors, RefusesNumbersOfAnotherType) {
+  for (const auto& [text, key, value] :
+       std::initializer_list<std::tuple<const char*, const char*, json>>{{"progress", "data_crc32", 7.9e20},
+                                                                         {"progress", "data_crc32", -1},
+                                                                         {"progress", "examples", 1e30},
+                                                                         {"progress", "examples", true},
+                                                                         {"progress", "epochs_without_gain", -1},
+                                                                         {"progress", "best_elbo", "0"},
+                                                                         {"model", "latent", 4.7},
+                                                                         {"model", "latent", 2.0},
+                                                                         {"model", "scale", 1e39},
+                                                                         {"training", "batch", 4.5},
+                                                                         {"training", "seed", -1},
+                                                                         {"training", "antithetic", 1},
+                                                                         {"training", "pieces", {1}},
+                                                                         {"training", "beta", "1"}}) {
+    save_changed(text, key, value);
+    expect_refused_by_info(key);
+    expect_refused_by_resume(key);
+  }
+}
+
+TEST_P(CheckpointErrors, RefusesRunsThatCannotBe) {
+  save_changed("progress", "examples", 4);
+  expect_refused_by_info("batch is 5 but there are only 4 training examples");
+  save_changed("progress", "examples", std::numeric_limits<Index>::max());
+  expect_refused_by_info("more than 4294967294 steps");
+  expect_refused_by_resume("more than 4294967294 steps");
+}
+
+TEST(RunChecks, RefusesBatchesThatTheDataDoNotHave) {
+  expect_error([] { check_run_data(small_data(), small_model(), small_training(), 1 << 29); },
+               "training examples but the trainer was made for 536870912");
+  EXPECT_NO_THROW(check_run_data(small_data(), small_model(), small_training(), kSmallRows));
+}
+
+TEST(RunChecks, RefusesMoreMemoryThanThereIs) {
+  EXPECT_NO_THROW(check_memory("training", 1000));
+  expect_error([] { check_memory("training", 0x1p70); }, "training: needs about 1.1e+12 GiB of memory, but at most ");
+}
+
+TEST(RunChecks, CountsTheBytesOfTraining) {
+  VaeConfig model;
+  model.data_dim = 784, model.latent = 20, model.encoder_hidden = {400}, model.decoder_hidden = {300};
+  TrainConfig config;
+  config.batch = 10, config.samples = 3;
+  const double floats = training_bytes(model, config) / 4,
+               parameters = 4 * static_cast<double>(parameter_layout(model).size());
+  EXPECT_EQ(floats - parameters, 10 * (784 + 400 + 80) + 30 * (784 + 300 + 40));
+  config.ema_decay = 0.9f;
+  EXPECT_EQ(training_bytes(model, config) / 4 - floats, parameters / 4);
+}
+
+TEST_P(CheckpointErrors, RefusesDamageByTheChecksum) {
+  save_example();
+  const std::string good = file_bytes(path_);
+  const auto expect_damaged = [&](const std::string& bytes, const std::string& reason) {
+    std::ofstream(path_, std::ios::binary) << bytes;
+    expect_refused(reason);
+  };
+  std::mt19937 random(4);
+  const std::size_t data = good.find("encoder.0.weight") + 6000;
+  ASSERT_LT(data, good.size());
+  for (int i = 0; i < 50; ++i) {
+    std::string bytes = good;
+    bytes[data + random() % (bytes.size() - data)] ^= static_cast<char>(1 << random() % 8);
+    expect_damaged(bytes, "damaged: the CRC-32 of its content is ");
+  }
+  std::string zeroed = good;
+  std::fill(zeroed.begin() + static_cast<std::ptrdiff_t>(data), zeroed.end(), '\0');
+  expect_damaged(zeroed, "damaged: the CRC-32 of its content is ");
+  std::string other_seed = good;
+  const std::size_t seed = good.find("seed\\\":") + 7;
+  other_seed[seed] = other_seed[seed] == '1' ? '2' : '1';
+  expect_damaged(other_seed, "damaged: the CRC-32 of its content is ");
+}
+
+TEST_P(CheckpointErrors, RefusesWeightsThatAreNotFinite) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()})
+    for (const std::string name : {"encoder.1.bias", "ema.encoder.1.bias"}) {
+      std::vector<float> values(4);
+      values[2] = bad;
+      save_changed([&](Metadata&, Tensors& tensors) {
+        for (Tensor& t : tensors)
+          if (t.name == name) t.data = values.data();
+      });
+      expect_refused_by_resume("tensor \"" + name + "\" has the value " + (std::isnan(bad) ? "nan" : "-inf") +
+                               " at place 2");
+      if (name.starts_with("ema")) expect_refused_by_load("tensor \"" + name + "\" has the value ");
+    }
 }
 
 TEST_P(CheckpointErrors, RefusesMetadataThatAreNotACheckpoints) {

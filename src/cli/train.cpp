@@ -5,6 +5,7 @@
 #include "cli/config_file.h"
 #include "cli/training_run.h"
 #include "data/stream.h"
+#include "run_checks.h"
 
 namespace cuvae::cli {
 namespace {
@@ -72,6 +73,12 @@ struct ResumeArguments : DeviceArguments {
   bool quiet = false;
 };
 
+// A checkpoint whose batch or examples the data do not have takes no memory.
+void check_claims(const std::filesystem::path& checkpoint, const Dataset& data) {
+  const CheckpointInfo info = read_checkpoint_info(checkpoint);
+  check_run_data(data, info.model, info.training, info.examples);
+}
+
 int resume(const CLI::App& app, const ResumeArguments& arguments) {
   RunFolder folder(arguments.run);
   folder.reopen();
@@ -86,6 +93,7 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
 
   // A run that was killed before its first checkpoint starts from the beginning.
   const bool started = std::filesystem::exists(folder.last());
+  if (started) check_claims(folder.last(), data);
   Trainer trainer = started ? Trainer::resume(*backend, folder.last()) : new_trainer(*backend, settings, data);
   if (trainer.state().step > trainer.steps_per_epoch() * settings.training.epochs)
     throw CLI::ValidationError("--epochs",
