@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test. With --sanitize the tests also run under AddressSanitizer with
-# UndefinedBehaviorSanitizer, and under ThreadSanitizer, first. With --full the compiled kernels are interpreted in every
-# test of an op, which takes longer than all the rest. Safe to run again.
+# UndefinedBehaviorSanitizer, and under ThreadSanitizer, first, and each fuzz target for 20 seconds. With --full the
+# compiled kernels are interpreted in every test of an op, which takes longer than all the rest. Safe to run again.
 . "$(dirname "$0")/setup.sh"
 
 sanitize=no full=OFF
@@ -20,6 +20,7 @@ if [ "$sanitize" = yes ]; then
   build asan
   say "Tests under AddressSanitizer and UndefinedBehaviorSanitizer"
   ctest --preset asan -j "$jobs" --progress
+  scripts/fuzz.sh 1.4  # 20 seconds of each target
   build tsan -DCMAKE_CXX_COMPILER=clang++  # so that both compilers build everything
   say "Tests under ThreadSanitizer"
   ctest --preset tsan -j "$jobs" --progress

@@ -3,7 +3,9 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -11,9 +13,20 @@
 #include "cuvae/error.h"
 #include "input_file.h"
 
+namespace {
+
+// stb's writer would end the program by an assertion.
+void* or_throw(void* memory) {
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
 // The functions are static, so that a program which links cuvae can hold its own copy of stb.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wold-style-cast"  // of the macros below
 #define STBI_MAX_DIMENSIONS 16384
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
@@ -21,6 +34,9 @@
 #define STB_IMAGE_IMPLEMENTATION
 #include <stb/stb_image.h>
 #define STBI_WRITE_NO_STDIO
+#define STBIW_MALLOC(bytes) or_throw(std::malloc(bytes))
+#define STBIW_REALLOC(memory, bytes) or_throw(std::realloc(memory, bytes))
+#define STBIW_FREE(memory) std::free(memory)
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>

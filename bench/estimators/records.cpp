@@ -154,6 +154,7 @@ void Records::open_folder() {
 void Records::read() {
   constexpr std::size_t most_bytes = std::size_t{1} << 32;
   std::istringstream text(read_file(cells(), most_bytes));
+  text.exceptions(std::ios::badbit);  // too little memory is no end of the file
   int number = 0;
   off_t whole = 0;
   for (std::string line; std::getline(text, line) && !text.eof();) {

@@ -1,30 +1,21 @@
 // The program: finds the command, runs it, and turns every failure into one line.
+#include <unistd.h>
+
+#include <exception>
 #include <iostream>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
-#include "cli/command.h"
 #include "cli/mapped_files.h"
 #include "cli/process.h"
+#include "cli/program.h"
 #include "text.h"
 
 namespace {
 
 constexpr int kFailure = 1, kWrongUsage = 2;
-
-// CLI11's layout, with one blank line where it leaves two.
-class HelpFormatter : public CLI::Formatter {
- public:
-  HelpFormatter() {
-    label("SUBCOMMAND", "COMMAND");
-    label("OPTIONS", "options");
-    label("Positionals", "Arguments");
-    column_width(34);
-  }
-  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
-    return CLI::detail::find_and_replace(CLI::Formatter::make_help(app, name, mode), "\n\n\n", "\n\n");
-  }
-};
 
 // Names in a text come from files and from other people.
 int fail(int code, const std::string& text) {
@@ -32,50 +23,63 @@ int fail(int code, const std::string& text) {
   return code;
 }
 
-int run(CLI::App& program, const std::vector<cuvae::cli::Command>& commands) {
-  for (const auto& command : commands) {
+int run(cuvae::cli::Program& program) {
+  for (const auto& command : program.commands) {
     if (!command.app->parsed()) continue;
     const int code = command.run();
     if (!std::cout.flush()) return fail(kFailure, "cannot write to standard output");
     return code;
   }
-  std::cout << program.help();
+  std::cout << program.app.help();
   return 0;
+}
+
+// Needs no memory.
+void tell(std::string_view line) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+int report(const char* text) noexcept {
+  try {
+    return fail(kFailure, text);
+  } catch (const std::exception&) {
+    tell("cuvae: not enough memory\n");
+    return kFailure;
+  }
+}
+
+// An exception where none may leave, as in a library's threads: almost always an allocation that failed.
+[[noreturn]] void on_terminate() {
+  tell("cuvae: ended for want of memory, or by a defect of the program\n");
+  ::_exit(kFailure);
+}
+
+int parse_and_run(int argc, char** argv) {
+  namespace cli = cuvae::cli;
+  cli::Program program;
+  try {
+    program.app.parse(argc, argv);
+    return run(program);
+  } catch (const CLI::Success& help_or_version) {
+    return program.app.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    return fail(kWrongUsage, cli::usage_text(program.app, error));
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  namespace cli = cuvae::cli;
-  cli::prepare_process();
-  CLI::App program("Trains variational autoencoders, and shows what they learned.", "cuvae");
-  program.set_version_flag("--version", "cuvae " CUVAE_VERSION, "Print the version and exit");
-  program.formatter(std::make_shared<HelpFormatter>());
-  program.footer(
-      "Help for one command: cuvae train --help\n\n"
-      "Example:\n"
-      "  cuvae train --data data/mnist-10k --out runs/first --epochs 5\n"
-      "  cuvae eval runs/first --data data/mnist-10k");
-  const std::vector<cli::Command> commands = {
-      cli::add_train(program),    cli::add_resume(program),      cli::add_eval(program),
-      cli::add_sample(program),   cli::add_reconstruct(program), cli::add_interpolate(program),
-      cli::add_traverse(program), cli::add_manifold(program),    cli::add_encode(program),
-      cli::add_decode(program),   cli::add_info(program),        cli::add_estimators(program),
-      cli::add_devices(program)};
-  for (const cli::Command& command : commands) command.app->group("Commands");
-  cli::report_cut_files();
+  std::set_terminate(on_terminate);
   try {
-    program.parse(argc, argv);
-    return run(program, commands);
-  } catch (const CLI::Success& help_or_version) {
-    return program.exit(help_or_version);
-  } catch (const CLI::ParseError& error) {
-    const auto chosen = program.get_subcommands();
-    const std::string name = chosen.empty() ? "" : " " + chosen.front()->get_name();
-    return fail(kWrongUsage, std::string(error.what()) + " (try 'cuvae" + name + " --help')");
+    cuvae::cli::prepare_process();
+    cuvae::cli::report_cut_files();
+    return parse_and_run(argc, argv);
   } catch (const std::bad_alloc&) {
-    return fail(kFailure, "not enough memory");
+    return report("not enough memory");
+  } catch (const std::length_error&) {  // of a container that cannot be so long
+    return report("not enough memory");
   } catch (const std::exception& error) {
-    return fail(kFailure, error.what());
+    return report(error.what());
   }
 }

@@ -30,6 +30,7 @@ bool is_up_to(const std::string& line, std::uint64_t step) {
 void cut_after(const std::filesystem::path& path, std::uint64_t step) {
   constexpr std::size_t most_bytes = std::size_t{1} << 32;
   std::istringstream lines(read_file(path, most_bytes));
+  lines.exceptions(std::ios::badbit);  // too little memory is no end of the file
   write_file_atomically(path, [&](std::ostream& out) {
     for (std::string line; std::getline(lines, line) && is_up_to(line, step);) out << line << '\n';
   });

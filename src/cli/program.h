@@ -1,0 +1,19 @@
+// All commands of the program, ready to parse.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "cli/command.h"
+
+namespace cuvae::cli {
+
+struct Program {
+  Program();
+  CLI::App app;
+  std::vector<Command> commands;
+};
+
+/// What a user is told of wrong usage.
+std::string usage_text(const CLI::App& program, const CLI::ParseError& error);
+
+}  // namespace cuvae::cli

@@ -1,0 +1,32 @@
+// JSON: parsed, and taken as configurations of a checkpoint; what is taken is written and read again.
+#include <string_view>
+
+#include "config_json.h"
+#include "cuvae/error.h"
+#include "fuzz.h"
+#include "json_text.h"
+
+namespace {
+
+template <class Read>
+void read_as(const nlohmann::json& json, Read read) {
+  try {
+    const auto config = read(json);
+    if (cuvae::to_json(read(cuvae::to_json(config))) != cuvae::to_json(config)) __builtin_trap();
+  } catch (const cuvae::Error&) {  // most texts are no configuration
+  }
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace cuvae;
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  fuzz::run([&] {
+    const nlohmann::json json = parse_json(text);
+    if (parse_json(json.dump()) != json) __builtin_trap();
+    read_as(json, [](const auto& j) { return vae_config_from_json(j); });
+    read_as(json, [](const auto& j) { return train_config_from_json(j); });
+  });
+  return 0;
+}
