@@ -5,10 +5,14 @@
 #include <chrono>
 #include <vector>
 
+#include "cli/number_flags.h"
 #include "cuvae/cuvae.h"
 #include "estimators/command.h"
 
 namespace cuvae::bench {
+
+/// Of --seconds.
+inline constexpr cli::Range kSeconds{1e-3, 1e6};
 
 void add_step(CLI::App& app);
 void add_memory(CLI::App& app);

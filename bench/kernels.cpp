@@ -221,11 +221,10 @@ void add_kernels(CLI::App& app) {
   auto o = std::make_shared<Options>();
   c->add_option("--device", o->device, "cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
-  c->add_option("--batch", o->batches, "Batch sizes")->check(CLI::Range(1, 59999))->capture_default_str();
-  c->add_option("--elements", o->elements, "Elements of the large arrays, rows of 1024, latents of 64")
-      ->check(CLI::Range(Index{1024}, Index{1} << 32))
-      ->capture_default_str();
-  c->add_option("--seconds", o->seconds, "Time for each operation")->check(CLI::PositiveNumber)->capture_default_str();
+  cli::add_numbers(*c, "--batch", o->batches, "Batch sizes", {1, 59999});
+  cli::add_number(*c, "--elements", o->elements, "Elements of the large arrays, rows of 1024, latents of 64",
+                  {1024, 4294967296.0});
+  cli::add_number(*c, "--seconds", o->seconds, "Time for each operation", kSeconds);
   c->add_flag("--json", o->json, "One JSON object a line");
   c->callback([o] { KernelBench(*o).run(); });
 }

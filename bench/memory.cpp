@@ -49,8 +49,8 @@ void add_memory(CLI::App& app) {
   auto* c = app.add_subcommand("memory", "Peak memory of a training process against its budget");
   auto o = std::make_shared<Options>();
   c->add_option("--data", o->data, "Folder or file of training data")->capture_default_str();
-  c->add_option("--batch", o->batch, "Batch size")->check(CLI::PositiveNumber)->capture_default_str();
-  c->add_option("--epochs", o->epochs, "Passes")->check(CLI::PositiveNumber)->capture_default_str();
+  cli::add_number(*c, "--batch", o->batch, "Batch size", cli::kCount);
+  cli::add_number(*c, "--epochs", o->epochs, "Passes", cli::kCount);
   c->callback([o] { run(o->data, o->batch, o->epochs); });
 }
 

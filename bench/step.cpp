@@ -89,9 +89,9 @@ void add_step(CLI::App& app) {
   auto o = std::make_shared<Options>();
   c->add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
-  c->add_option("--batch", o->batches, "Batch sizes")->check(CLI::Range(1, 60000))->capture_default_str();
-  c->add_option("--seconds", o->seconds, "Time for each batch size")->check(CLI::PositiveNumber)->capture_default_str();
-  c->add_option("--threads", o->threads, "CPU threads")->check(CLI::Range(1, 1024))->capture_default_str();
+  cli::add_numbers(*c, "--batch", o->batches, "Batch sizes", {1, 60000});
+  cli::add_number(*c, "--seconds", o->seconds, "Time for each batch size", kSeconds);
+  cli::add_number(*c, "--threads", o->threads, "CPU threads", {1, 1024});
   c->add_flag("--json", o->json, "One JSON object a line");
   c->add_flag("--serve", o->serve, "Answer requests 'batch seconds' on standard input");
   c->callback([o] { run(*o); });

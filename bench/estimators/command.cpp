@@ -5,12 +5,30 @@
 #include <memory>
 #include <string>
 
+#include "cli/number_flags.h"
 #include "estimators/suite.h"
 
 namespace cuvae::bench {
 namespace {
 
 const std::vector<std::string> kSuites = {"toy", "vae", "curves", "snr", "cost"}, kOfModels = {"vae", "curves", "cost"};
+
+// Wrong usage where a flag does nothing with the suites and the device that were chosen.
+void refuse_idle_flags(const CLI::App& app, const EstimatorOptions& o) {
+  const auto refuse = [&](const char* flag, bool effective, const char* why) {
+    cli::refuse_idle(app, flag, cli::unless(effective, why));
+  };
+  refuse("--threads", !o.device.starts_with("cuda"), "on a GPU: it is for the CPU");
+  for (const char* flag : {"--suite", "--estimators", "--data", "--checkpoint", "--draws", "--out"})
+    refuse(flag, !o.toy_only, "with --toy, which needs none");
+  refuse("--budget", !o.toy_only || !o.quick, "with --toy and --quick");
+  const auto any_of = [&](const std::vector<std::string>& suites) {
+    return std::find_first_of(o.suites.begin(), o.suites.end(), suites.begin(), suites.end()) != o.suites.end();
+  };
+  refuse("--data", any_of(kOfModels), "without one of the suites vae, curves and cost");
+  refuse("--checkpoint", any_of({"vae", "cost"}), "without one of the suites vae and cost");
+  refuse("--draws", any_of({"vae"}), "without the suite vae");
+}
 
 void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::string>& names) {
   try {
@@ -24,6 +42,7 @@ void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::st
     if (bf16 && std::count(o.suites.begin(), o.suites.end(), suite) > 0)
       throw CLI::ValidationError("--precision", "the suite " + std::string(suite) + " is in fp32 or tf32, not in bf16");
   if (bf16 && o.toy_only) throw CLI::ValidationError("--precision", "--toy is in fp32 or tf32, not in bf16");
+  refuse_idle_flags(app, o);
   if (o.out.empty() && !o.toy_only) throw CLI::RequiredError("--out, or --toy");
   if (o.quick && app.count("--budget") == 0) o.budget = 0.04;
   if (o.quick && app.count("--draws") == 0) o.draws = 100;
@@ -64,21 +83,13 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
       ->type_name("PATH");
   app.add_option("--checkpoint", o->checkpoint, "Measure at this model, in place of those trained here")
       ->type_name("FILE");
-  app.add_option("--draws", o->draws, "Most gradients drawn in a cell of the suite vae")
-      ->type_name("N")
-      ->check(CLI::Range(Index{10}, Index{100000000}).description(""))
-      ->default_str("2000");
-  app.add_option("--budget", o->budget, "Seconds of a cell's draws, beyond the least number of them")
-      ->type_name("S")
-      ->check(CLI::Range(1e-3, 1e6).description(""))
-      ->default_str("0.5");
-  app.add_option("--seed", o->seed, "Names all random numbers")->type_name("N")->default_str("0");
+  cli::add_number(app, "--draws", o->draws, "Most gradients drawn in a cell of the suite vae", {10, 1e8});
+  cli::add_number(app, "--budget", o->budget, "Seconds of a cell's draws, beyond the least number of them", {1e-3, 1e6})
+      ->type_name("S");
+  cli::add_number(app, "--seed", o->seed, "Names all random numbers", cli::kAnySeed);
   app.add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->default_str(o->device);
   add_precision(app, o->precision);
-  app.add_option("--threads", o->threads, "CPU threads")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024).description(""))
-      ->default_str("2");
+  cli::add_number(app, "--threads", o->threads, "CPU threads", {1, 1024});
   app.add_flag("--quick", o->quick, "Everything in miniature, within a minute");
   app.add_flag("--toy", o->toy_only, "Only three variances known exactly, beside measured ones; needs no data");
   app.footer(
