@@ -82,6 +82,7 @@ void visit_train(const Visit& v, Config& c) {
   v("decay", c.schedule.decay);
   v("every_epochs", c.schedule.every_epochs);
   v("pieces", c.schedule.pieces);
+  v("schedule_epochs", c.schedule.epochs, false);  // older: that of the run
   v("beta1", c.beta1);
   v("beta2", c.beta2);
   v("epsilon", c.epsilon);

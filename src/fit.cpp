@@ -45,7 +45,11 @@ class UseAveraged {
 }  // namespace
 
 Index training_examples(const TrainConfig& config, Index rows) {
-  return rows - static_cast<Index>(std::floor(config.validation * static_cast<double>(rows)));
+  const auto held_out = static_cast<Index>(std::floor(config.validation * static_cast<double>(rows)));
+  if (config.validation > 0 && held_out == 0)
+    throw Error("training: validation is " + number(config.validation) + ", which of " + std::to_string(rows) +
+                " examples holds out none: it must be 0 or at least 1/" + std::to_string(rows));
+  return rows - held_out;
 }
 
 void Trainer::check_divergence(const char* op) {
@@ -56,15 +60,22 @@ void Trainer::check_divergence(const char* op) {
                 "; no such step changed the parameters");
 }
 
-Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
-  check_config("fit");
+std::uint32_t Trainer::check(const Dataset& data) const {
   check_run_data(data, vae_.config(), config_, examples_);
   if (data.rows() > 0xffffffff) throw Error("fit: more than 4294967295 examples");
-  const Index train_count = examples_;
   const std::uint32_t crc = data.crc32();
   if (data_crc32_ != 0 && data_crc32_ != crc)
     throw Error(data.name() + ": is not the data that this run was trained on");
+  return crc;
+}
+
+Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
+  check_config("fit");
+  check_durations(config_, steps_per_epoch_);
+  const auto total = static_cast<std::uint64_t>(total_steps());
+  const std::uint32_t crc = check(data);
   data_crc32_ = crc;
+  const Index train_count = examples_;
 
   Rows train(static_cast<std::size_t>(data.rows()));
   std::iota(train.begin(), train.end(), 0u);
@@ -93,7 +104,6 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   double mark = start;
   std::uint64_t step = state().step, marked_step = step;
   const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
-  const std::uint64_t total = per_epoch * static_cast<std::uint64_t>(config_.epochs);
   if (config_.standardize && !vae_.standardization()) {
     if (step != 0) throw Error("fit: the run has begun without a standardization");
     vae_.set_standardization(Standardization::of(data, train));

@@ -39,10 +39,9 @@ std::string gibibytes(double bytes) { return number(bytes / (1 << 30), 3) + " Gi
 Index count_steps(const TrainConfig& config, Index examples) {
   if (examples < config.batch)
     throw Error("training: batch is " + std::to_string(config.batch) + " but there are only " +
-                std::to_string(examples) + " training examples");
-  const Index steps = examples / config.batch;
-  if (steps > 0xfffffffe / config.epochs) throw Error("training: more than 4294967294 steps");
-  return steps;
+                std::to_string(examples) + " training examples" +
+                (config.validation > 0 ? ", validation holding out " + number(config.validation) + " of all" : ""));
+  return examples / config.batch;
 }
 
 void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConfig& config, Index examples) {

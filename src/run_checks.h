@@ -5,7 +5,7 @@
 
 namespace cuvae {
 
-/// Steps in an epoch. Throws Error when there are fewer examples than a batch has, or too many steps for the counter.
+/// Steps in an epoch. Throws Error when there are fewer examples than a batch has.
 Index count_steps(const TrainConfig& config, Index examples);
 
 /// check_training_data(), and throws unless the data are divided as the run says and have as many training examples.

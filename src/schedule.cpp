@@ -11,11 +11,17 @@ void Schedule::validate() const {
   const auto check = [](bool ok, const char* name, double value, const char* rule) {
     if (!ok) throw Error(std::string("schedule: ") + name + " is " + number(value) + " but must be " + rule);
   };
-  check(rate > 0 && std::isfinite(rate), "the rate", rate, "positive");
-  check(final_rate >= 0 && std::isfinite(final_rate), "the final rate", final_rate, "at least 0");
+  // Devices take rates as float32, which holds less than a double.
+  const auto positive = [](double x) {
+    return x > 0 && static_cast<float>(x) > 0 && std::isfinite(static_cast<float>(x));
+  };
+  constexpr const char* kPositive = "positive, in float32 too";
+  check(positive(rate), "the rate", rate, kPositive);
+  check(final_rate == 0 || positive(final_rate), "the final rate", final_rate, "0 or positive, in float32 too");
   check(warmup_epochs >= 0 && std::isfinite(warmup_epochs), "the warm-up", warmup_epochs, "at least 0 epochs");
+  check(epochs >= 0 && std::isfinite(epochs), "the length", epochs, "at least 0 epochs");
   if (kind == LearningRate::Kind::step) {
-    check(decay > 0 && std::isfinite(decay), "the decay", decay, "positive");
+    check(positive(decay), "the decay", decay, kPositive);
     check(every_epochs > 0 && std::isfinite(every_epochs), "the interval", every_epochs, "a positive number of epochs");
   }
   if (kind != LearningRate::Kind::pieces) return;
@@ -24,7 +30,7 @@ void Schedule::validate() const {
                 std::to_string(LearningRate::kMaxPieces) + " are needed");
   for (const auto& [passes, piece_rate] : pieces) {
     check(passes > 0 && std::isfinite(passes), "a number of passes", passes, "positive");
-    check(piece_rate > 0 && std::isfinite(piece_rate), "a rate", piece_rate, "positive");
+    check(positive(piece_rate), "a rate", piece_rate, kPositive);
   }
 }
 
@@ -47,7 +53,7 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
   lr.final_rate = static_cast<float>(s.final_rate);
   lr.decay = static_cast<float>(s.decay);
   lr.warmup_steps = steps(s.warmup_epochs, steps_per_epoch);
-  lr.total_steps = steps(static_cast<double>(config.epochs), steps_per_epoch);
+  lr.total_steps = steps(s.epochs > 0 ? s.epochs : static_cast<double>(config.epochs), steps_per_epoch);
   lr.every_steps = std::max(1u, steps(s.every_epochs, steps_per_epoch));
   double passes = 0;
   for (const auto& [more, rate] : s.pieces) {
@@ -64,6 +70,27 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
           config.clip_norm,
           config.ema_decay,
           static_cast<std::uint32_t>(config.max_skipped)};
+}
+
+void check_durations(const TrainConfig& config, Index steps_per_epoch) {
+  const auto check = [&](const std::string& name, double from, double to) {
+    if (to > from && steps(from, steps_per_epoch) == steps(to, steps_per_epoch))
+      throw Error("training: " + name + " of " + number(to - from) + " epochs rounds to no step: an epoch has " +
+                  std::to_string(steps_per_epoch));
+  };
+  const Schedule& s = config.schedule;
+  check("a KL warm-up", 0, config.kl_warmup_epochs);
+  if (s.kind == LearningRate::Kind::cosine) {
+    check("a warm-up of the rate", 0, s.warmup_epochs);
+    check("a cosine", 0, s.epochs);
+  }
+  if (s.kind == LearningRate::Kind::step) check("an interval between rates", 0, s.every_epochs);
+  if (s.kind != LearningRate::Kind::pieces) return;
+  double passes = 0;
+  for (const auto& [more, rate] : s.pieces) {
+    check("a piece of the schedule", passes, passes + more);
+    passes += more;
+  }
 }
 
 }  // namespace cuvae

@@ -65,14 +65,25 @@ void TrainConfig::validate() const {
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
   }
   schedule.validate();
+  const bool ends = schedule.kind == LearningRate::Kind::cosine && schedule.epochs > 0 && schedule.final_rate == 0;
+  check(!ends || static_cast<double>(epochs) <= schedule.epochs, "epochs", std::to_string(epochs),
+        "at most " + number(schedule.epochs) + ", where the cosine's rate comes to 0, or its final rate positive");
 }
 
 namespace {
+// The length of a schedule stays when the run is made longer.
+TrainConfig with_schedule_length(TrainConfig config) {
+  if (config.schedule.kind == LearningRate::Kind::cosine && config.schedule.epochs == 0)
+    config.schedule.epochs = static_cast<double>(config.epochs);
+  return config;
+}
+
 // Steps in an epoch, once all is known to fit; a GPU says itself what memory it has.
 Index checked_steps(const Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples) {
   model.validate();
   config.validate();
   const Index steps = count_steps(config, examples);
+  check_durations(config, steps);
   if (backend.reads_host_memory()) check_memory("training", training_bytes(model, config));
   return steps;
 }
@@ -85,8 +96,8 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
 
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
     : backend_(backend),
-      config_(config),
-      checked_(config),
+      config_(with_schedule_length(config)),
+      checked_(config_),
       estimator_(config.estimator),
       examples_(examples),
       steps_per_epoch_(checked_steps(backend, model, config, examples)),
@@ -97,6 +108,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
       x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
                           size_of(backend.activation_type()))) {
   validate(model, config);
+  total_steps();
   const std::size_t arena = static_cast<std::size_t>(vae_.layout().size()) * sizeof(float);
   const std::size_t latent = static_cast<std::size_t>(model.latent);
   grads_ = backend.allocate(arena);
@@ -122,6 +134,13 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
   if (is_nvil(estimator_))
     baseline_ = std::make_unique<InputBaseline>(backend, config.batch, model.data_dim, config.seed);
+}
+
+Index Trainer::total_steps() const {
+  constexpr Index most = 0xfffffffe;
+  if (steps_per_epoch_ <= most / config_.epochs) return steps_per_epoch_ * config_.epochs;
+  throw Error("training: " + std::to_string(config_.epochs) + " epochs of " + std::to_string(steps_per_epoch_) +
+              " steps are more than " + std::to_string(most) + " steps");
 }
 
 Trainer::Trainer(Trainer&&) noexcept = default;

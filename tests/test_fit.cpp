@@ -204,6 +204,27 @@ TEST_P(Fit, ReportsItsProgress) {
   EXPECT_EQ(at, (std::vector<std::uint64_t>{8, 16, 24}));
 }
 
+// Made longer, a cosine neither stretches nor, at a final rate of 0, trains on in vain.
+TEST_P(Fit, ACosineKeepsItsLength) {
+  TrainConfig config = small_training();
+  config.schedule.kind = LearningRate::Kind::cosine;
+  config.schedule.final_rate = 0.001;
+  const Dataset data = small_data();
+  Trainer longer(backend_, small_model(), config, data);
+  longer.fit(data);
+  longer.mutable_config().epochs = 5;
+  EXPECT_EQ(longer.config().schedule.epochs, 3);
+  longer.fit(data);
+  config.epochs = 5;
+  config.schedule.epochs = 3;
+  Trainer whole(backend_, small_model(), config, data);
+  whole.fit(data);
+  expect_same_bits(parameters(longer.vae()), parameters(whole.vae()), "epochs at the final rate");
+
+  longer.mutable_config().schedule.final_rate = 0;
+  expect_error([&] { longer.fit(data); }, "epochs is 5 but must be at most 3, where the cosine's rate comes to 0");
+}
+
 TEST_P(Fit, WarmsUpTheKl) {
   TrainConfig config = small_training();
   config.epochs = 1;

@@ -132,8 +132,12 @@ TEST_P(TrainErrors, WhatAnEstimatorDoesNotAllowIsNamed) {
 TEST_P(TrainErrors, EveryPartOfAScheduleOutOfRangeIsNamed) {
   using Kind = LearningRate::Kind;
   expect_refused(&Schedule::rate, {0.0, -1.0, kNaN, kInfinity}, "schedule: the rate");
-  expect_refused(&Schedule::final_rate, {-1.0, kNaN, kInfinity}, "the final rate");
+  expect_refused(&Schedule::rate, {1e-50, 1e39}, "schedule: the rate");  // 0 and infinite as float32
+  expect_refused(&Schedule::final_rate, {-1.0, kNaN, kInfinity, 1e-50, 1e39}, "the final rate");
+  expect_refused(&Schedule::epochs, {-1.0, kNaN, kInfinity}, "the length");
   expect_refused(&Schedule::warmup_epochs, {-1.0, kNaN, kInfinity}, "the warm-up");
+  expect_refused(Schedule{Kind::step, 1, 0, 0, 1e-50, 10, {}}, "the decay");
+  expect_refused(Schedule{Kind::pieces, 1, 0, 0, 0.5, 10, {{1, 1}, {1, 1e-50}}}, "schedule: a rate");
   for (const double bad : {0.0, -1.0, kNaN, kInfinity}) {
     expect_refused(Schedule{Kind::step, 1, 0, 0, bad, 10, {}}, "the decay");
     expect_refused(Schedule{Kind::step, 1, 0, 0, 0.5, bad, {}}, "the interval");
@@ -146,6 +150,39 @@ TEST_P(TrainErrors, EveryPartOfAScheduleOutOfRangeIsNamed) {
     config.schedule.pieces.assign(count, {1, 1});
     expect_error([&] { config.validate(); }, "schedule: " + std::to_string(count) + " (passes, rate) pairs");
   }
+}
+
+// An epoch of 43 examples has 8 steps of 5.
+TEST_P(TrainErrors, WhatRoundsToNothingIsRefused) {
+  using Kind = LearningRate::Kind;
+  const auto expect = [&](const TrainConfig& config, const std::string& name) {
+    expect_error([&] { Trainer(backend_, small_model(), config, kSmallRows); },
+                 "training: " + name + " epochs rounds to no step: an epoch has 8");
+  };
+  TrainConfig config = small_training();
+  config.kl_warmup_epochs = 0.06;
+  expect(config, "a KL warm-up of 0.06");
+  config.kl_warmup_epochs = 0.07;  // 0.56 steps round to one
+  EXPECT_NO_THROW(Trainer(backend_, small_model(), config, kSmallRows));
+  Trainer trainer(backend_, small_model(), config, kSmallRows);
+  trainer.mutable_config().kl_warmup_epochs = 0.001;
+  expect_error([&] { trainer.fit(small_data()); }, "a KL warm-up of 0.001 epochs rounds to no step");
+  config = small_training();
+  config.schedule = {Kind::cosine, 1, 0, 0.01, 0.5, 10, {}};
+  expect(config, "a warm-up of the rate of 0.01");
+  config.schedule = {Kind::cosine, 1, 0.1, 0, 0.5, 10, {}, 0.01};
+  expect(config, "a cosine of 0.01");
+  config.schedule = {Kind::step, 1, 0, 0, 0.5, 0.01, {}};
+  expect(config, "an interval between rates of 0.01");
+  config.schedule = {Kind::pieces, 1, 0, 0, 0.5, 10, {{1, 1}, {0.01, 0.5}}};
+  expect(config, "a piece of the schedule of 0.01");
+
+  config = small_training();
+  config.validation = 0.02;
+  expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
+               "validation is 0.02, which of 43 examples holds out none: it must be 0 or at least 1/43");
+  config.validation = 0.024;
+  EXPECT_EQ(training_examples(config, 43), 42);
 }
 
 TEST_P(TrainErrors, EveryPartOfAModelOutOfRangeIsNamed) {
@@ -184,6 +221,9 @@ TEST_P(TrainErrors, SizesThatMultiplyBeyondReasonAreRefused) {
   config = small_training();
   config.epochs = 0x7fffffff;
   expect_error([&] { Trainer(backend_, small_model(), config, Index{1} << 40); }, "more than 4294967294 steps");
+  Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
+  trainer.mutable_config().epochs = 0x7fffffff;
+  expect_error([&] { trainer.fit(small_data()); }, "2147483647 epochs of 8 steps are more than 4294967294 steps");
 }
 
 TEST_P(TrainErrors, DataThatDoNotFit) {
@@ -194,7 +234,7 @@ TEST_P(TrainErrors, DataThatDoNotFit) {
   config.batch = 40;
   config.validation = 0.5;
   expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
-               "batch is 40 but there are only 22 training examples");
+               "batch is 40 but there are only 22 training examples, validation holding out 0.5 of all");
 
   Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
   expect_error([&] { trainer.fit(small_data(42)); },

@@ -199,6 +199,8 @@ TEST(Schedules, EpochsBecomeSteps) {
   EXPECT_EQ(rate.piece_rate[2], 0.001f);
   config.kl_warmup_epochs = 1e300;
   EXPECT_EQ(kl_weight(config, 7).warmup_steps, 0xffffffffu);
+  config.schedule.epochs = 2.5;  // of its own
+  EXPECT_EQ(optimizer_step(config, 7).learning_rate.total_steps, 18u);
 }
 
 TEST_P(TrainerTest, OutputBiasIsTheLogitOrTheMeanItself) {

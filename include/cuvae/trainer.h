@@ -27,6 +27,7 @@ struct Schedule {
   double warmup_epochs = 0.0;                     ///< cosine
   double decay = 0.5, every_epochs = 10.0;        ///< step
   std::vector<std::pair<double, double>> pieces;  ///< (passes, rate), at most LearningRate::kMaxPieces
+  double epochs = 0.0;  ///< cosine: its length; 0: TrainConfig::epochs, fixed when the trainer is made
 
   void validate() const;  ///< throws Error naming the first value that is out of range
   bool operator==(const Schedule&) const = default;
@@ -112,7 +113,8 @@ struct FitOptions {
   std::function<void()> before_checkpoint = {};
 };
 
-/// How many of `rows` examples are trained on when config.validation of them are held out.
+/// How many of `rows` examples are trained on when config.validation of them are held out. Throws Error when a share
+/// above 0 holds out none.
 Index training_examples(const TrainConfig& config, Index rows);
 
 class Trainer {
@@ -130,8 +132,8 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; seed, batch, samples, estimator, cost, antithetic and
-  /// validation must stay for resumed runs to repeat.
+  /// For resuming with more epochs or another rate; a cosine keeps its length, schedule.epochs. Seed, batch, samples,
+  /// estimator, cost, antithetic and validation must stay for resumed runs to repeat.
   TrainConfig& mutable_config() { return config_; }
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured. What is to
@@ -162,6 +164,9 @@ class Trainer {
   void reset_metrics();  ///< starts new means
   StepState state();     ///< waits for the device
   Index steps_per_epoch() const { return steps_per_epoch_; }
+  Index total_steps() const;  ///< of config().epochs; throws Error when they are more than can be counted
+  /// Throws Error unless `data` fit this run and are those of its checkpoint; returns their checksum. fit() begins so.
+  std::uint32_t check(const Dataset& data) const;
 
   /// Writes parameters, optimizer state, counters, configuration: everything that resume() needs.
   void save(const std::filesystem::path& path);
