@@ -190,7 +190,7 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
     info.averaged = file.find("ema.decoder.0.bias") != nullptr;
     info.training = train_config_from_json(metadata_json(file, "training"));
     const Standing p = read_standing(file);
-    count_steps(info.training, p.examples);
+    total_steps(info.training, count_steps(info.training, p.examples));
     info.examples = p.examples;
     info.data_crc32 = p.data_crc32;
     info.standardization = read_standardization(file, info.model.data_dim);

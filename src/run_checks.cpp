@@ -44,6 +44,13 @@ Index count_steps(const TrainConfig& config, Index examples) {
   return examples / config.batch;
 }
 
+Index total_steps(const TrainConfig& config, Index steps_per_epoch) {
+  constexpr Index most = 0xfffffffe;
+  if (steps_per_epoch <= most / config.epochs) return steps_per_epoch * config.epochs;
+  throw Error("training: " + std::to_string(config.epochs) + " epochs of " + std::to_string(steps_per_epoch) +
+              " steps are more than " + std::to_string(most) + " steps");
+}
+
 void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConfig& config, Index examples) {
   check_training_data(data, model, config.binarize);
   if (data.pixel_scale() != config.pixel_scale)

@@ -8,6 +8,9 @@ namespace cuvae {
 /// Steps in an epoch. Throws Error when there are fewer examples than a batch has.
 Index count_steps(const TrainConfig& config, Index examples);
 
+/// Steps in all epochs. Throws Error when they are more than the counter holds.
+Index total_steps(const TrainConfig& config, Index steps_per_epoch);
+
 /// check_training_data(), and throws unless the data are divided as the run says and have as many training examples.
 void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConfig& config, Index examples);
 

@@ -136,12 +136,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
     baseline_ = std::make_unique<InputBaseline>(backend, config.batch, model.data_dim, config.seed);
 }
 
-Index Trainer::total_steps() const {
-  constexpr Index most = 0xfffffffe;
-  if (steps_per_epoch_ <= most / config_.epochs) return steps_per_epoch_ * config_.epochs;
-  throw Error("training: " + std::to_string(config_.epochs) + " epochs of " + std::to_string(steps_per_epoch_) +
-              " steps are more than " + std::to_string(most) + " steps");
-}
+Index Trainer::total_steps() const { return cuvae::total_steps(config_, steps_per_epoch_); }
 
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;

@@ -92,8 +92,10 @@ class CliTest : public ::testing::Test {
     Arguments arguments = {"train", "--quiet", "--out", path(out)};
     const std::pair<std::string, std::string> defaults[] = {{"--data", data()}, {"--epochs", "2"},  {"--batch", "50"},
                                                             {"--latent", "2"},  {"--hidden", "16"}, {"--threads", "1"}};
+    const auto given = [&](const std::string& flag) { return std::find(more.begin(), more.end(), flag) != more.end(); };
     for (const auto& [flag, value] : defaults)
-      if (std::find(more.begin(), more.end(), flag) == more.end()) arguments = arguments + Arguments{flag, value};
+      if (!given(flag) && !(flag == "--hidden" && given("--encoder-hidden")))
+        arguments = arguments + Arguments{flag, value};
     return arguments + more;
   }
   std::string train(const std::string& out, const Arguments& more = {}) const {

@@ -24,7 +24,7 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   t.pixel_scale = 2;
   t.beta = 0.1f, t.kl_warmup_epochs = 1.0 / 3, t.free_bits = 0.2f;
   t.optimizer = Optimizer::adamw;
-  t.schedule = {LearningRate::Kind::pieces, 0.1, 0.01, 0.7, 0.3, 2.5, {{1, 0.1}, {1.0 / 3, 1e-7}}};
+  t.schedule = {LearningRate::Kind::pieces, 0.1, 0.01, 0.7, 0.3, 2.5, {{1, 0.1}, {1.0 / 3, 1e-7}}, 4.5};
   t.beta1 = 0.8f, t.beta2 = 0.97f, t.epsilon = 1e-7f;
   t.weight_decay = 0.03f, t.clip_norm = 1.1f, t.ema_decay = 0.7f;
   t.output_bias_from_data = true;

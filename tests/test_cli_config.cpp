@@ -15,7 +15,7 @@ TEST_F(CliConfigTest, HoldsEveryFlag) {
   train("run", {"--activation", "tanh", "--samples", "2", "--schedule", "pieces", "--lr-pieces", "1:1e-3,3:7e-4",
                 "--beta2", "0.99", "--output-bias-from-data"});
   const Json c = config("run");
-  EXPECT_EQ(c["data"], data());
+  EXPECT_EQ(c["data"], "../data");
   EXPECT_EQ(c["encoder-hidden"], Json({16}));
   EXPECT_EQ(c["activation"], "tanh");
   EXPECT_EQ(c["samples"], 2);
@@ -95,12 +95,56 @@ TEST_F(CliConfigTest, DataComesFromFlagThenFileThenEnvironment) {
   const ProgramOptions environment{{{"CUVAE_DATA", data()}}, {}, {}}, wrong{{{"CUVAE_DATA", path("nowhere")}}, {}, {}};
   const Arguments small = {"--quiet", "--epochs", "1", "--batch", "50", "--latent", "2", "--hidden", "8"};
   succeed(Arguments{"train", "--out", path("run")} + small, environment);
-  EXPECT_EQ(config("run")["data"], data());
+  EXPECT_EQ(config("run")["data"], "../data");
   succeed({"train", "--out", path("again"), "--config", path("run/config.json"), "--quiet"}, wrong);
   succeed(Arguments{"train", "--out", path("flag"), "--data", data()} + small, wrong);
   succeed({"eval", path("run")}, environment);
   expect_failure(run({"eval", path("run")}, wrong), 1, "nowhere");
   expect_failure(run({"eval", path("run")}), 2, "CUVAE_DATA");
+}
+
+// Data near the run are named from its folder, others by their whole path, which older runs have for all.
+TEST_F(CliConfigTest, DataAreFoundFromTheFilesFolder) {
+  const Arguments again = {"--config", path("a/b/c/run/config.json"), "--quiet", "--out"};
+  train("a/b/c/run");
+  EXPECT_EQ(config("a/b/c/run")["data"], data());
+  succeed(Arguments{"train"} + again + Arguments{path("a/again")});
+  EXPECT_EQ(config("a/again")["data"], "../../data");
+
+  fs::create_directory(path("moved"));
+  for (const char* name : {"a", "data"}) fs::rename(path(name), path("moved") + "/" + name);
+  succeed({"train", "--config", path("moved/a/again/config.json"), "--quiet", "--out", path("third")});
+  EXPECT_EQ(config("third")["data"], "../moved/data");
+  succeed({"resume", path("moved/a/again"), "--epochs", "3", "--quiet"});
+  EXPECT_EQ(config("moved/a/again")["data"], "../../data");
+  expect_failure(run(Arguments{"train", "--config", path("moved/a/b/c/run/config.json"), "--out", path("x")}), 1,
+                 path("data"));
+}
+
+TEST_F(CliConfigTest, HostileFilesEndInOneLine) {
+  train("good");
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    write(path("c.json"), text);
+    expect_failure(run(train_arguments("run", {"--config", path("c.json")})), 2, path("c.json") + ": " + part);
+    write(path("good/config.json"), text);
+    expect_failure(run({"resume", path("good")}), 1, path("good/config.json") + ": " + part);
+  };
+  std::string many = "{";
+  for (int i = 0; i < 80'000; ++i) many += "\"k" + std::to_string(i) + "\": 1, ";
+  expect(many + "\"k\": 1}", "");
+  expect("{\"lr\": " + std::string(60'000, '[') + std::string(60'000, ']') + "}", "nests deeper than");
+  expect(std::string(60'000, '['), "nests deeper than");
+  expect("{\"lr\": 1, \"lr\": 2}", "has the key \"lr\" twice");
+  expect("{\"lr\": 1e999}", "has a number that is too large");
+  expect("{\"\": 1}", "unknown key \"\"");
+  expect("{\"l\\nr\": 1}", "unknown key \"l\\nr\"");
+  expect("{\"l\xff\": 1}", "is not JSON");
+  expect("{\"activation\": \"" + std::string(500'000, 'x') + "\"}", "--activation: activation 'xxx");
+  std::string widths = "{\"hidden\": [1";
+  for (int i = 0; i < 100'000; ++i) widths += ",1";
+  write(path("c.json"), widths + "]}");
+  expect_failure(run({"train", "--data", data(), "--out", path("run"), "--config", path("c.json")}), 2,
+                 "more than 64 hidden layers");
 }
 
 TEST_F(CliConfigTest, BadFilesAreNamed) {
@@ -109,16 +153,16 @@ TEST_F(CliConfigTest, BadFilesAreNamed) {
     expect_failure(run(train_arguments("run", {"--config", path("c.json")})), 2, path("c.json") + ": " + part);
     EXPECT_FALSE(fs::exists(path("run")));
   };
-  expect("{\"epoch\": 1}", "unknown key 'epoch'");
-  expect("{\"out\": \"x\"}", "unknown key 'out'");
-  expect("{\"help\": true}", "unknown key 'help'");
-  expect("{\"lr\": \"fast\"}", "--lr: 'fast' is not a number");
-  expect("{\"lr\": -1}", "--lr: -1 is not at least 0");
-  expect("{\"lr\": null}", "'lr' must be a value or a list");
-  expect("{\"lr\": {}}", "'lr' must be a value or a list");
+  expect("{\"epoch\": 1}", "unknown key \"epoch\"");
+  expect("{\"out\": \"x\"}", "unknown key \"out\"");
+  expect("{\"help\": true}", "unknown key \"help\"");
+  expect("{\"lr\": \"fast\"}", "'lr' must be a number, not a string");
+  expect("{\"lr\": -1}", "--lr: must be a finite number of at least 0, not \"-1\"");
+  expect("{\"lr\": null}", "'lr' must be a number, not null");
+  expect("{\"lr\": {}}", "'lr' must be a number, not a list or an object");
   expect("{\"checkpoint-every\": 1.5}", "");
   expect("{\"activation\": \"sigmoid\"}", "--activation: ");
-  expect("{\"lr\": [1, 2]}", "--lr");
+  expect("{\"lr\": [1, 2]}", "'lr' must be one value");
   expect("[1]", "is not a JSON object");
   expect("{\"lr\": 1", "is not JSON at byte 8");
   expect_failure(run(train_arguments("run", {"--config", path("none.json")})), 2, path("none.json") + ": cannot read");

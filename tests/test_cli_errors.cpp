@@ -36,22 +36,22 @@ TEST_F(CliErrorTest, WrongUsage) {
 TEST_F(CliErrorTest, ValuesOutOfRange) {
   const std::pair<Arguments, const char*> cases[] = {
       {{"--bogus", "1"}, "--bogus"},
-      {{"--epochs", "0"}, "--epochs: 0 is not at least 1"},
-      {{"--batch", "-3"}, "--batch: -3 is not at least 1"},
-      {{"--batch", "12x"}, "--batch: '12x' is not a number"},
-      {{"--batch", "1.5"}, "--batch"},
-      {{"--batch", "99999999999"}, "--batch"},
-      {{"--seed", "-1"}, "--seed: -1 is not at least 0"},
-      {{"--lr", "nan"}, "--lr: nan is not at least 0"},
-      {{"--lr", "inf"}, "--lr: inf is not at least 0"},
+      {{"--epochs", "0"}, "--epochs: must be 1 to 2147483647, not \"0\""},
+      {{"--batch", "-3"}, "--batch: must be 1 to 2147483647, not \"-3\""},
+      {{"--batch", "12x"}, "--batch: must be a whole number in decimal digits, not \"12x\""},
+      {{"--batch", "1.5"}, "--batch: must be a whole number"},
+      {{"--batch", "99999999999"}, "--batch: must be 1 to 2147483647"},
+      {{"--seed", "-1"}, "--seed: must be 0 to 18446744073709551615, not \"-1\""},
+      {{"--lr", "nan"}, "--lr: must be a finite number of at least 0, not \"nan\""},
+      {{"--lr", "inf"}, "--lr: must be a finite number of at least 0, not \"inf\""},
       {{"--lr", "0"}, "rate is 0"},
-      {{"--beta", "1e39"}, "beta is inf"},
+      {{"--beta", "1e39"}, "--beta: must be a finite number of at least 0, not \"1e39\""},
       {{"--beta1", "1"}, "beta1 is 1"},
-      {{"--validation", "1.5"}, "--validation: 1.5 is not within 0 to 1"},
+      {{"--validation", "1.5"}, "--validation: must be 0 to 1, not \"1.5\""},
       {{"--validation", "1"}, "validation is 1"},
-      {{"--latent", "0"}, "--latent: 0 is not at least 1"},
+      {{"--latent", "0"}, "--latent: must be 1 to 2147483647, not \"0\""},
       {{"--hidden", "16", "0"}, "hidden width"},
-      {{"--scale", "0"}, "--scale: 0 is not within 1e-18 to 1e+18"},
+      {{"--scale", "0", "--likelihood", "gaussian"}, "--scale: must be 1e-18 to 1e+18, not \"0\""},
       {{"--likelihood", "gaussian-learned", "--scale", "5000"},
        "scale is 5000 but a learned one must start within 0.000911882 to 1096.63"},
       {{"--patience", "3"}, "patience is 3"},
@@ -141,7 +141,7 @@ TEST_F(CliErrorTest, ExamplesThatDoNotFitTheModel) {
   expect_failure(run({"traverse", model, "--data", data(), "--out", path("p.png"), "--index", "99"}), 1, "99 of 50");
   expect_failure(run({"traverse", model, "--out", path("p.png"), "--dims", "2"}), 2,
                  "--dims: 2 is not one of the model's dimensions, 0 to 1");
-  expect_failure(run({"sample", model, "--out", path("p.png"), "--count", "2000000000"}), 2, "not within 1 to 1000000");
+  expect_failure(run({"sample", model, "--out", path("p.png"), "--count", "2000000000"}), 2, "must be 1 to 1000000");
   EXPECT_EQ(names_in(dir_.path()), (std::set<std::string>{"data", "run", "x.npy"}));
 }
 

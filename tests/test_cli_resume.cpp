@@ -111,6 +111,65 @@ TEST_F(CliResumeTest, GoesOnForMoreEpochs) {
   expect_same_run(path("run"), path("long"));
 }
 
+TEST_F(CliResumeTest, ACosineIsStretchedOnlyWhereToldSo) {
+  const Arguments cosine = {"--schedule", "cosine"}, final = {"--lr-final", "1e-4"};
+  succeed(train_arguments("run", cosine));
+  const std::string last = read_bytes(path("run/last.safetensors")), config = read_bytes(path("run/config.json"));
+  expect_failure(
+      run({"resume", path("run"), "--epochs", "4"}), 2,
+      "--epochs: this run's cosine ends at epoch 2 with a rate of 0: give --schedule-epochs 4 to stretch it, "
+      "which changes the rate from here on and makes another run than one of 4 epochs");
+  expect_failure(run({"resume", path("run"), "--epochs", "4", "--schedule-epochs", "2"}), 2,
+                 "epochs is 4 but must be at most 2, where the cosine's rate comes to 0");
+  EXPECT_TRUE(read_bytes(path("run/config.json")) == config);
+  EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == last);
+  succeed({"resume", path("run"), "--epochs", "4", "--schedule-epochs", "4", "--quiet"});
+  const std::vector<Json> stretched = metrics_without_times(path("run"));
+  EXPECT_LT(stretched[1]["learning_rate"], stretched[2]["learning_rate"]);
+
+  // Kept, or set at the start, it makes the run that was never interrupted.
+  succeed(train_arguments("kept", cosine + final));
+  expect_failure(run({"resume", path("kept"), "--epochs", "4"}), 2, "give --schedule-epochs 2 to go on at that rate");
+  succeed({"resume", path("kept"), "--epochs", "4", "--schedule-epochs", "2", "--quiet"});
+  succeed(train_arguments("kept-whole", cosine + final + Arguments{"--epochs", "4", "--schedule-epochs", "2"}));
+  expect_same_run(path("kept"), path("kept-whole"));
+  succeed(train_arguments("first", cosine + Arguments{"--schedule-epochs", "4"}));
+  succeed({"resume", path("first"), "--epochs", "4", "--quiet"});
+  succeed(train_arguments("whole", cosine + Arguments{"--epochs", "4", "--schedule-epochs", "4"}));
+  expect_same_run(path("first"), path("whole"));
+  succeed(train_arguments("constant"));
+  expect_failure(run({"resume", path("constant"), "--schedule-epochs", "4"}), 2, "--schedule-epochs: has no effect on");
+}
+
+TEST_F(CliResumeTest, StoresNothingThatCannotBeContinued) {
+  succeed(train_arguments("run", {"--batch", "5"}));
+  const std::string config = read_bytes(path("run/config.json"));
+  expect_failure(run({"resume", path("run"), "--epochs", "300000000"}), 2,
+                 "300000000 epochs of 40 steps are more than 4294967294 steps");
+  fs::create_directory(path("other"));
+  std::string bytes = read_bytes(data() + "/train-images-idx3-ubyte");
+  bytes.back() = '\1';
+  write(path("other/train-images-idx3-ubyte"), bytes);
+  expect_failure(run({"resume", path("run"), "--epochs", "3", "--data", path("other")}), 1,
+                 "not the data that this run was trained on");
+  EXPECT_TRUE(read_bytes(path("run/config.json")) == config);
+  succeed({"resume", path("run"), "--quiet"});
+}
+
+TEST_F(CliResumeTest, FindsDataThatMoved) {
+  succeed(train_arguments("run"));
+  succeed(train_arguments("reference", {"--epochs", "4"}));
+  fs::rename(data(), path("elsewhere"));
+  expect_failure(run({"resume", path("run"), "--epochs", "3"}), 1,
+                 data() + ": is not there: where the data moved, say so by --data PATH or CUVAE_DATA");
+  expect_failure(run({"resume", path("run"), "--data", path("nowhere")}), 1, path("nowhere"));
+  succeed({"resume", path("run"), "--epochs", "3", "--quiet"}, {{{"CUVAE_DATA", path("elsewhere")}}, {}, {}});
+  fs::rename(path("elsewhere"), path("again"));
+  succeed({"resume", path("run"), "--epochs", "4", "--quiet", "--data", path("again")});
+  EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == read_bytes(path("reference/last.safetensors")));
+  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("nothing left to train"));  // the new place is stored
+}
+
 TEST_F(CliResumeTest, StopsEarlyForGood) {
   const Arguments arguments = {"--epochs", "50",         "--batch", "50",   "--validation",
                                "0.2",      "--patience", "1",       "--lr", "0.1"};

@@ -3,24 +3,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <limits>
 
 #include "check_data.h"
 #include "cli/run_folder.h"
+#include "data/stream.h"
 #include "text.h"
 
 namespace cuvae::cli {
-
-CLI::Validator within(double low, double high) {
-  return {[=](std::string& text) {
-            double value = 0;
-            if (!CLI::detail::lexical_cast(text, value)) return "'" + text + "' is not a number";
-            if (value >= low && value <= high) return std::string();
-            return text + " is not " +
-                   (high < kMaxCount ? "within " + number(low) + " to " + number(high, 9) : "at least " + number(low));
-          },
-          ""};
-}
 
 CLI::Validator with_extension(std::vector<std::string> extensions) {
   return {[=](std::string& text) {
@@ -39,23 +28,15 @@ void DeviceArguments::add_to(CLI::App& app) {
       ->type_name("NAME")
       ->default_str(device)
       ->group("Device");
-  app.add_option("--threads", threads, "Threads on the CPU; 0: one per core that this process may use")
-      ->type_name("N")
-      ->default_str("0")
-      ->check(within(0, 4096))
+  add_number(app, "--threads", threads, "Threads on the CPU; 0: one per core that this process may use", {0, 4096})
       ->group("Device");
-  const auto set_precision = [this](const std::string& name) {
-    try {
-      precision = parse<Precision>(name);
-    } catch (const Error& error) {
-      throw CLI::ValidationError("--precision", error.what());
-    }
-  };
-  app.add_option_function<std::string>("--precision", set_precision,
-                                       "fp32; tf32: products faster on a GPU; bf16: activations and weights too")
-      ->type_name("NAME")
-      ->default_str("fp32")
+  add_name(app, "--precision", precision, "fp32; tf32: products faster on a GPU; bf16: activations and weights too")
       ->group("Device");
+}
+
+void DeviceArguments::refuse_idle_device(const CLI::App& app) const {
+  refuse_idle(app, "--threads", idle_threads());
+  refuse_idle(app, "--precision", idle_precision());
 }
 
 std::unique_ptr<Backend> DeviceArguments::make() const { return make_backend(device, threads, precision); }
@@ -71,13 +52,14 @@ std::string DeviceArguments::describe(const Backend& backend) const {
   return text;
 }
 
-void ModelArguments::add_model_to(CLI::App& app) {
-  app.add_option("model", model, "A run folder, or a .safetensors checkpoint")->type_name("")->required();
+void ModelArguments::add_model_to(CLI::App& command) {
+  command.add_option("model", model, "A run folder, or a .safetensors checkpoint")->type_name("")->required();
 }
 
-void ModelArguments::add_to(CLI::App& app) {
-  add_model_to(app);
-  DeviceArguments::add_to(app);
+void ModelArguments::add_to(CLI::App& command) {
+  app = &command;
+  add_model_to(command);
+  DeviceArguments::add_to(command);
 }
 
 std::filesystem::path ModelArguments::checkpoint() const {
@@ -86,6 +68,7 @@ std::filesystem::path ModelArguments::checkpoint() const {
 }
 
 LoadedModel ModelArguments::load() const {
+  refuse_idle_device(*app);
   const std::filesystem::path path = checkpoint();
   std::unique_ptr<Backend> backend = make();
   CheckpointInfo info = read_checkpoint_info(path);
@@ -93,21 +76,20 @@ LoadedModel ModelArguments::load() const {
   return {std::move(backend), std::move(info), std::move(vae)};
 }
 
-void DataArguments::add_to(CLI::App& app, const char* seed_of) {
-  app.add_option("--data", data, kDataHelp)->type_name("PATH");
-  app.add_option("--split", split, "Which images of a folder: train or test")
+void DataArguments::add_to(CLI::App& command, const char* seed_of) {
+  app = &command;
+  command.add_option("--data", data, kDataHelp)->type_name("PATH");
+  command.add_option("--split", split, "Which images of a folder: train or test")
       ->type_name("NAME")
       ->default_str(split)
       ->check(CLI::IsMember({"train", "test"}).description(""));
-  pixel_scale_given_ =
-      app.add_option("--pixel-scale", pixel_scale_,
-                     "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)")
-          ->type_name("X")
-          ->check(within(0, std::numeric_limits<float>::max()));
-  app.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
+  add_number(command, "--pixel-scale", pixel_scale_,
+             "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)", {})
+      ->default_str("");
+  command.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
-  app.add_option("--seed", seed, seed_of)->type_name("N")->default_str("0");
+  add_number(command, "--seed", seed, seed_of, kAnySeed);
 }
 
 Binarize DataArguments::binarize(const LoadedModel& model) const {
@@ -116,19 +98,36 @@ Binarize DataArguments::binarize(const LoadedModel& model) const {
 
 Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
 
-Dataset DataArguments::open(const LoadedModel& model) const {
+Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
+  const std::string path = data_path(data);
+  std::error_code ignored;  // what cannot be examined is opened, which tells why not
+  const bool one_file = is_standard_input(path) ||
+                        (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored));
+  refuse_idle(*app, "--split", unless(!one_file, "on one file: it chooses among those of a folder"));
+  refuse_idle(*app, "--seed", unless(draws || binarize(model) == Binarize::stochastic, "here: nothing is drawn"));
   const Split part = split == "train" ? Split::train : Split::test;
-  const bool given = pixel_scale_given_->count() > 0;
-  const Dataset divided = scaled(Dataset::open(data_path(data), part, {model.config().data_dim}),
+  const bool given = app->count("--pixel-scale") > 0;
+  const Dataset divided = scaled(Dataset::open(path, part, {model.config().data_dim}),
                                  given ? pixel_scale_ : model.info.training.pixel_scale);
   check_data_fits(divided, model.config(), binarize(model));
   return divided;
 }
 
+std::optional<std::string> data_in_environment() {
+  const char* const path = std::getenv("CUVAE_DATA");
+  if (path == nullptr || *path == '\0') return std::nullopt;
+  return path;
+}
+
+std::string absolute_path(const std::string& path) {
+  if (is_standard_input(path)) return path;
+  return std::filesystem::absolute(path).lexically_normal();
+}
+
 std::string data_path(const std::string& given) {
   if (!given.empty()) return given;
-  const char* const fallback = std::getenv("CUVAE_DATA");
-  if (fallback != nullptr && *fallback != '\0') return fallback;
+  const std::optional<std::string> fallback = data_in_environment();
+  if (fallback) return *fallback;
   throw CLI::RequiredError("--data, or CUVAE_DATA in the environment,");
 }
 

@@ -1,13 +1,16 @@
 // Settings as a flat JSON object whose keys are the flags of train without their dashes.
 #pragma once
 #include <filesystem>
+#include <set>
+#include <string>
 
 #include "cli/settings.h"
 
 namespace cuvae::cli {
 
-/// Sets the flags that were not given from a flat JSON object with their names as keys. Throws Error.
-void apply_config_file(CLI::App& app, const std::filesystem::path& path);
+/// Sets the flags that were not given from a flat JSON object with their names as keys, and returns those. Throws
+/// Error.
+std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::path& path);
 
 /// Whether the file is one that write_config wrote: other programs have files of that name too. Throws Error where it
 /// cannot be read.

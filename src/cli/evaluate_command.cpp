@@ -47,7 +47,7 @@ void print_text(const Evaluation& e, const TrainConfig& training, Index samples)
 
 int evaluate_model(const EvalArguments& arguments) {
   const LoadedModel model = arguments.load();
-  const Dataset data = arguments.data.open(model);
+  const Dataset data = arguments.data.open(model, true);
   EvaluateOptions options = arguments.options;
   options.binarize = arguments.data.binarize(model);
   options.seed = arguments.data.seed;
@@ -65,14 +65,8 @@ Command add_eval(CLI::App& program) {
   arguments->add_to(*app);
   arguments->data.add_to(*app, "Of the latent samples and the binarization");
   EvaluateOptions& options = arguments->options;
-  app->add_option("--samples", options.samples, "Latent samples per example")
-      ->type_name("N")
-      ->default_str("1")
-      ->check(within(1, kMaxCount));
-  app->add_option("--batch", options.batch, "Examples at once; changes speed and memory only")
-      ->type_name("N")
-      ->default_str(std::to_string(options.batch))
-      ->check(within(1, kMaxCount));
+  add_number(*app, "--samples", options.samples, "Latent samples per example", kCount);
+  add_number(*app, "--batch", options.batch, "Examples at once; changes speed and memory only", kCount);
   app->add_flag("--json", arguments->json, "Print one JSON object");
   app->footer("Example:\n  cuvae eval runs/first --data data/mnist-10k --samples 10");
   return {app, [arguments] { return evaluate_model(*arguments); }};

@@ -17,9 +17,9 @@ namespace {
 struct PictureArguments : ModelArguments {
   std::string out;
 
-  void add_to(CLI::App& app) {
-    ModelArguments::add_to(app);
-    app.add_option("--out", out, "The picture, .png, or the values as an array, .npy; -: the array to stdout")
+  void add_to(CLI::App& command) {
+    ModelArguments::add_to(command);
+    command.add_option("--out", out, "The picture, .png, or the values as an array, .npy; -: the array to stdout")
         ->type_name("FILE")
         ->required()
         ->check(with_extension({".png", ".npy"}));
@@ -36,18 +36,7 @@ struct PictureArguments : ModelArguments {
 };
 
 // Bounded so that a slip of the finger does not fill the memory.
-constexpr double kMostExamples = 1e6, kLongestSide = 1000;
-
-CLI::Option* add_count(CLI::App& app, const char* flag, Index& value, const char* help, double low, double high) {
-  return app.add_option(flag, value, help)
-      ->type_name("N")
-      ->default_str(std::to_string(value))
-      ->check(within(low, high));
-}
-
-CLI::Option* add_dims(CLI::App& app, std::vector<Index>& dims, const char* help) {
-  return app.add_option("--dims", dims, help)->type_name("N")->check(within(0, kMaxCount));
-}
+constexpr Range kExamples{1, 1e6}, kSteps{2, 1000}, kSide{1, 1000}, kWidth{0, 1000};
 
 void check_dims(const std::vector<Index>& dims, Index latent) {
   for (const Index dim : dims)
@@ -64,6 +53,8 @@ struct SampleArguments : PictureArguments {
 };
 
 int sample(const SampleArguments& a) {
+  refuse_idle(*a.app, "--seed",
+              unless(a.temperature > 0 || !a.mean, "with --temperature 0 and --mean: nothing is drawn"));
   const LoadedModel model = a.load();
   if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for draws, but --mean for means");
   if (a.binary && model.config().likelihood != Likelihood::bernoulli)
@@ -82,6 +73,9 @@ struct ReconstructArguments : PictureArguments {
 int reconstruct(const ReconstructArguments& a) {
   const LoadedModel model = a.load();
   const Dataset data = a.data.open(model);
+  if (a.app->count("--count") > 0 && a.count > data.rows())
+    throw CLI::ValidationError("--count", std::to_string(a.count) + " examples are asked for, but there are only " +
+                                              std::to_string(data.rows()));
   const Index count = std::min(a.count, data.rows());
   // An array holds all examples first, a picture alternates rows of both.
   const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
@@ -108,8 +102,10 @@ std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Ind
 }
 
 int interpolate(const InterpolateArguments& a) {
+  for (const char* flag : {"--from", "--to"})
+    refuse_idle(*a.app, flag, unless(a.rows == 0, "with --rows, which draws the pairs"));
   const LoadedModel model = a.load();
-  const Dataset data = a.data.open(model);
+  const Dataset data = a.data.open(model, a.rows > 0);
   std::vector<float> z;
   for (const auto& [from, to] : pairs_of(a, data.rows())) {
     const std::vector<float> first = posterior_means(model.vae, a.data.input(model, data, from, 1)),
@@ -129,6 +125,8 @@ struct TraverseArguments : PictureArguments {
 };
 
 int traverse(const TraverseArguments& a) {
+  for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
+    refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is looked up"));
   const LoadedModel model = a.load();
   std::vector<Index> dims = a.dims;
   if (dims.empty()) {
@@ -170,12 +168,9 @@ std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, cons
 Command add_sample(CLI::App& program) {
   const auto [app, a] =
       declare<SampleArguments>(program, "sample", "Draw new examples: z from the prior, then x from p(x|z)");
-  add_count(*app, "--count", a->count, "How many", 1, kMostExamples);
-  app->add_option("--seed", a->seed, "Of the draws")->type_name("N")->default_str("0");
-  app->add_option("--temperature", a->temperature, "Standard deviation of the draws of z")
-      ->type_name("X")
-      ->default_str("1")
-      ->check(within(0, 1000));
+  add_number(*app, "--count", a->count, "How many", kExamples);
+  add_number(*app, "--seed", a->seed, "Of the draws", kAnySeed);
+  add_number(*app, "--temperature", a->temperature, "Standard deviation of the draws of z", kWidth);
   app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
   app->add_flag("--binary", a->binary)->group("");  // the default, as it was once asked for
   app->footer(
@@ -189,7 +184,7 @@ Command add_reconstruct(CLI::App& program) {
   const auto [app, a] =
       declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions, means of p(x|z)");
   a->data.add_to(*app);
-  add_count(*app, "--count", a->count, "How many, from the first", 1, kMostExamples);
+  add_number(*app, "--count", a->count, "How many, from the first", kExamples);
   app->footer(
       "Examples are binarized as in training unless --binarize says otherwise.\n"
       "Under each row of examples stands the row of what the decoder makes of their posterior means.\n"
@@ -202,11 +197,10 @@ Command add_interpolate(CLI::App& program) {
   const auto [app, a] =
       declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another, in means of p(x|z)");
   a->data.add_to(*app, "Of the random pairs and the binarization");
-  add_count(*app, "--from", a->from, "The example to start from", 0, kMaxCount);
-  add_count(*app, "--to", a->to, "The example to end at", 0, kMaxCount);
-  add_count(*app, "--steps", a->steps, "Points on the way, ends included", 2, kLongestSide);
-  add_count(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", 0,
-            kLongestSide);
+  add_number(*app, "--from", a->from, "The example to start from", kCountOrZero);
+  add_number(*app, "--to", a->to, "The example to end at", kCountOrZero);
+  add_number(*app, "--steps", a->steps, "Points on the way, ends included", kSteps);
+  add_number(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", kWidth);
   app->footer(
       "The way is straight between the posterior means.\n\n"
       "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");
@@ -217,15 +211,11 @@ Command add_traverse(CLI::App& program) {
   const auto [app, a] =
       declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row of means for each");
   a->data.add_to(*app);
-  app->add_option("--index", a->index, "Start from this example's posterior mean (default: from 0)")
-      ->type_name("N")
-      ->check(within(0, kMaxCount));
-  app->add_option("--range", a->range, "Vary from minus to plus this")
-      ->type_name("X")
-      ->default_str("3")
-      ->check(within(0, 1000));
-  add_count(*app, "--steps", a->steps, "Points in a row", 2, kLongestSide);
-  add_dims(*app, a->dims, "The dimensions (default: all)");
+  add_number(*app, "--index", a->index, "Start from this example's posterior mean (default: from 0)", kCountOrZero)
+      ->default_str("");
+  add_number(*app, "--range", a->range, "Vary from minus to plus this", kWidth);
+  add_number(*app, "--steps", a->steps, "Points in a row", kSteps);
+  add_numbers(*app, "--dims", a->dims, "The dimensions (default: all)", kCountOrZero);
   app->footer("Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
   return {app, [a = a] { return traverse(*a); }};
 }
@@ -233,8 +223,8 @@ Command add_traverse(CLI::App& program) {
 Command add_manifold(CLI::App& program) {
   const auto [app, a] =
       declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space, in means of p(x|z)");
-  add_count(*app, "--size", a->size, "Examples along each side", 1, kLongestSide);
-  add_dims(*app, a->dims, "The two dimensions; the others are 0")->expected(2)->default_str("0 1");
+  add_number(*app, "--size", a->size, "Examples along each side", kSide);
+  add_numbers(*app, "--dims", a->dims, "The two dimensions; the others are 0", kCountOrZero)->expected(2);
   app->footer(
       "The points are equally spaced in the prior's quantiles.\n\n"
       "Example:\n  cuvae manifold runs/plane --out manifold.png");

@@ -2,6 +2,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,10 @@ void add_settings(CLI::App& app, Settings& settings);
 /// Fills in what depends on other flags, and checks all values. Throws Error.
 void resolve(const CLI::App& app, Settings& settings);
 
-/// As config.json holds them.
+/// Refuses, as wrong usage, what was given but does nothing given the rest; `from_file` names what a config file set.
+void refuse_idle_settings(const CLI::App& app, const Settings& settings, const std::set<std::string>& from_file);
+
+/// As config.json holds them: all that have an effect.
 nlohmann::ordered_json settings_json(const Settings& settings);
 nlohmann::ordered_json settings_json(const VaeConfig& model);
 nlohmann::ordered_json settings_json(const TrainConfig& training);
