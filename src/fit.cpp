@@ -9,6 +9,7 @@
 #include "math/formulas.h"
 #include "run_checks.h"
 #include "schedule.h"
+#include "text.h"
 
 namespace cuvae {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "check_data.h"
 #include "cli/run_folder.h"
+#include "data/npz.h"
 #include "data/stream.h"
 #include "text.h"
 
@@ -101,8 +102,9 @@ Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 
 Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
   const std::string path = data_path(data);
   std::error_code ignored;  // what cannot be examined is opened, which tells why not
+  const std::filesystem::path file = split_member(path).first;
   const bool one_file = is_standard_input(path) ||
-                        (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored));
+                        (std::filesystem::exists(file, ignored) && !std::filesystem::is_directory(file, ignored));
   refuse_idle(*app, "--split", unless(!one_file, "on one file: it chooses among those of a folder"));
   refuse_idle(*app, "--seed", unless(draws || binarize(model) == Binarize::stochastic, "here: nothing is drawn"));
   const Split part = split == "train" ? Split::train : Split::test;

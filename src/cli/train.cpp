@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/training_run.h"
+#include "data/npz.h"
 #include "data/stream.h"
 #include "run_checks.h"
 #include "text.h"
@@ -89,7 +90,8 @@ void check_claims(const std::filesystem::path& checkpoint, const Dataset& data) 
 std::string find_data(const ResumeArguments& arguments, const Settings& settings) {
   if (!arguments.data.empty()) return absolute_path(arguments.data);
   std::error_code ignored;  // what cannot be examined is opened, which tells why not
-  const bool gone = std::filesystem::status(settings.data, ignored).type() == std::filesystem::file_type::not_found;
+  const std::filesystem::path file = split_member(settings.data).first;
+  const bool gone = std::filesystem::status(file, ignored).type() == std::filesystem::file_type::not_found;
   if (!gone || is_standard_input(settings.data)) return settings.data;
   const std::optional<std::string> elsewhere = data_in_environment();
   if (elsewhere) return absolute_path(*elsewhere);
