@@ -170,6 +170,16 @@ TEST_F(CliResumeTest, FindsDataThatMoved) {
   EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("nothing left to train"));  // the new place is stored
 }
 
+// The name of an array in an archive is part of no file's name.
+TEST_F(CliResumeTest, FindsAnArrayOfAnArchive) {
+  write(path("x.npy"), npy(1, npy_dict("|u1", "(50, 4)"), count_up(200)));
+  const std::string zip = "cd '" + dir_.path().string() + "' && python3 -m zipfile -c x.npz x.npy";
+  if (run_program({"/bin/sh", "-c", zip}).code != 0) GTEST_SKIP() << "no python3 to make an archive";
+  succeed(train_arguments("run", {"--data", path("x.npz") + ":x", "--batch", "10"}));
+  succeed({"resume", path("run"), "--epochs", "3", "--quiet"});
+  expect_failure(run({"eval", path("run"), "--data", path("x.npz") + ":x", "--split", "test"}), 2, "--split: has no");
+}
+
 TEST_F(CliResumeTest, StopsEarlyForGood) {
   const Arguments arguments = {"--epochs", "50",         "--batch", "50",   "--validation",
                                "0.2",      "--patience", "1",       "--lr", "0.1"};
