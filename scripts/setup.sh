@@ -7,7 +7,7 @@ say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 BUILD_PACKAGES=(g++ cmake ninja-build libdnnl-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev)
-TEST_PACKAGES=(libgtest-dev libbenchmark-dev clang libomp-dev)
+TEST_PACKAGES=(ccache libgtest-dev libbenchmark-dev clang libomp-dev)
 
 # Installs those of the packages that are missing, and says which; quiet when there are none.
 install_packages() {
@@ -43,10 +43,17 @@ get_toolkit() {
   scripts/toolkit.sh || say "Going on without a CUDA toolkit: the CUDA backend and its emulated tests are left out"
 }
 
+# Where there is a compiler cache, builds of any folder share it.
+use_cache() {
+  command -v ccache >/dev/null || return 0
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+}
+
 # build PRESET [cmake options]: configures quietly, then builds.
 build() {
   local preset=$1
   shift
+  use_cache
   say "Building ($preset)"
   mkdir -p build
   local log="build/$preset.configure.log"
