@@ -14,7 +14,9 @@ CUVAE_ON_EVERY_BACKEND(Checkpoint);
 
 // Every setting has a value that is not its default, so that a forgotten one shows.
 TEST_P(Checkpoint, KeepsEverySetting) {
-  VaeConfig model{12, 3, {4, 5}, {6}, Activation::gelu, Likelihood::gaussian_learned, 0.3f, Initialization::he, 3, 4};
+  VaeConfig model{12, 3, {4, 5}, {6}, Activation::gelu, Likelihood::gaussian_learned, 0.3f, Initialization::he, 2, 2};
+  model.image_channels = 3, model.image_channels_first = true;
+  model.image_black = -1, model.image_white = 2;
   TrainConfig t;
   t.seed = 0xfedcba9876543210;
   t.batch = 7, t.samples = 4, t.epochs = 11;

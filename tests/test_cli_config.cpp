@@ -175,7 +175,7 @@ TEST_F(CliConfigTest, OverwriteRemovesTheRunAndNothingElse) {
   EXPECT_TRUE(read_bytes(folder + "/last.safetensors") == old);
 
   write(folder + "/notes.txt", "mine");
-  write(folder + "/.last.safetensors.tmp.1.0", "left by a killed run");
+  write(folder + "/.cuvae.1.0.tmp", "left by a killed run");
   train("run", {"--overwrite", "--seed", "1", "--latent", "3"});
   EXPECT_EQ(names_in(folder), (std::set<std::string>{"config.json", "metrics.jsonl", "last.safetensors", "samples.png",
                                                      "reconstructions.png", "notes.txt"}));
@@ -190,7 +190,7 @@ TEST_F(CliConfigTest, OverwriteRefusesAFolderThatIsNoRun) {
   expect_failure(run(train_arguments("mine")), 1, "not a run");
   EXPECT_EQ(read_bytes(path("mine/samples.png")), "mine");
   fs::create_directory(path("killed"));
-  write(path("killed/.config.json.tmp.1.0"), "{");  // left by a run that was killed at its very start
+  write(path("killed/.cuvae.1.0.tmp"), "{");  // left by a run that was killed at its very start
   train("killed");
 }
 

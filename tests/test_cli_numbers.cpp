@@ -116,7 +116,7 @@ TEST_F(CliNumbersTest, SettingsWithoutEffectAreRefused) {
   expect(Arguments{"sample", model, "--temperature", "0", "--mean", "--seed", "1"} + out,
          "--seed: has no effect with --temperature 0");
   expect(Arguments{"interpolate", model, "--rows", "2", "--to", "1"} + from + out, "--to: has no effect with --rows");
-  expect(Arguments{"interpolate", model, "--seed", "2"} + from + out, "--seed: has no effect without --rows");
+  expect(Arguments{"interpolate", model, "--seed", "2"} + from + out, "--seed: has no effect here: nothing is drawn");
   expect(Arguments{"traverse", model} + from + out, "--data: has no effect without --index");
   expect(Arguments{"traverse", model, "--split", "test"} + out, "--split: has no effect without --index");
   expect({"eval", model, "--data", path("x.npy"), "--split", "test"}, "--split: has no effect on one file");

@@ -87,7 +87,7 @@ class EstimatorGradient : public OpTest {
     };
     Vector hidden = reference::affine(x, values("0.weight", {100, kDim}), values("0.bias", {100}), kDim, 100);
     for (double& h : hidden) h = reference::activate(Activation::tanh, h);
-    return reference::affine(hidden, values("1.weight", {100}), values("1.bias", {1}), 100, 1);
+    return reference::affine(hidden, values("1.weight", {1, 100}), values("1.bias", {1}), 100, 1);
   }
   static double loss(const TrainConfig& training, const reference::Elbo& e) {
     if (!is_importance_weighted(training.estimator)) return reference::elbo_loss(e.log_p, e.kl, e.kl_dims, {}, 0).loss;
