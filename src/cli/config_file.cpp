@@ -128,10 +128,10 @@ Settings read_config(const std::filesystem::path& path) {
   return settings;
 }
 
-void write_config(const std::filesystem::path& path, const Settings& settings) {
+void write_config(const std::filesystem::path& path, const Settings& settings, const std::filesystem::path& run) {
   write_file_atomically(path, [&](std::ostream& out) {
     nlohmann::ordered_json object = settings_json(settings);
-    object["data"] = path_to_json(near_folder(path.parent_path(), settings.data));
+    object["data"] = path_to_json(near_folder(run, settings.data));
     out << object.dump(2) << '\n';
   });
 }

@@ -17,6 +17,7 @@ std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::pa
 bool is_config(const std::filesystem::path& path);
 /// A run's config.json, as it was written.
 Settings read_config(const std::filesystem::path& path);
-void write_config(const std::filesystem::path& path, const Settings& settings);
+/// The paths of data near `run`, the folder that the file is to lie in, are stored relative to it.
+void write_config(const std::filesystem::path& path, const Settings& settings, const std::filesystem::path& run);
 
 }  // namespace cuvae::cli

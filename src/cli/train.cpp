@@ -63,7 +63,7 @@ int train(CLI::App& app, TrainArguments& arguments) {
     trainer.emplace(new_trainer(*backend, settings, *data));
     check_training_data(*data, settings.model, settings.training.binarize);
     folder.begin([&](const RunFolder& run) {
-      write_config(run.config(), settings);
+      write_config(run.config(), settings, folder.path());
       trainer->save(run.last());
     });
   } catch (...) {
@@ -146,7 +146,7 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   trainer.check(data);
   // Stored once nothing speaks against it.
   if (app.count("--epochs") + app.count("--schedule-epochs") > 0 || settings.data != stored_data)
-    write_config(folder.config(), settings);
+    write_config(folder.config(), settings, folder.path());
   return run_training(folder, settings, trainer, data, arguments.quiet);
 }
 
