@@ -260,7 +260,8 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
 TEST_F(EstimatorCommand, RefusesInOneLine) {
   expect_failure(run(estimators("toy", {"--estimators", "best"})), 2, "not one of pathwise, total");
   expect_failure(run(estimators("toy", {"--draws", "0"})), 2, "--draws");
-  expect_failure(run(estimators("toy", {"--estimators", "iwae"})), 1, "none of them is in the suites");
+  expect_failure(run({"estimators", "--suite", "toy", "--out", path("out"), "--device", "cpu", "--estimators", "iwae"}),
+                 1, "none of them is in the suites");
   expect_failure(run(estimators("toy", {"--precision", "half"})), 2, "--precision");
   expect_failure(run(estimators("all")), 2, "--suite");
   expect_failure(run({"estimators"}), 2, "--out");
@@ -291,7 +292,8 @@ TEST_F(EstimatorCommand, MeasuresTheRestWhereSomethingFails) {
   diverged.save(path("diverged"));
   const ProgramResult result = run(estimators("toy,vae", {"--estimators", "stl", "--checkpoint", path("diverged")}));
   EXPECT_EQ(result.code, 1);
-  EXPECT_NE(result.err.find("diverged: has parameters that are not finite"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("diverged: tensor \"encoder.0.weight\" has the value nan"), std::string::npos)
+      << result.err;
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   EXPECT_NE(result.out.find("toy: variance"), std::string::npos);
   EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
@@ -323,7 +325,7 @@ TEST_F(EstimatorCommand, MeasuresAtACheckpointOnItsOwnKindOfData) {
   training.binarize = Binarize::stochastic;
   Trainer(*backend, model, training, 128).save(path("binary"));
   expect_failure(run(estimators("vae", {"--data", path("ramp.npy"), "--checkpoint", path("binary")})), 1,
-                 "values lie outside [0, 1]");
+                 "stochastic binarization needs values in [0, 1]");
 }
 
 }  // namespace

@@ -180,8 +180,6 @@ const Model& Models::at(const Point& point) {
   model_.config = vae.config();
   model_.params.resize(static_cast<std::size_t>(vae.layout().size()));
   context_.backend.download(model_.params.data(), vae.params(), model_.params.size() * sizeof(float));
-  for (const float p : model_.params)
-    if (!std::isfinite(p)) throw Error(path.string() + ": has parameters that are not finite");
   path_ = path;
   return model_;
 }

@@ -131,7 +131,9 @@ Settings read_config(const std::filesystem::path& path) {
 void write_config(const std::filesystem::path& path, const Settings& settings, const std::filesystem::path& run) {
   write_file_atomically(path, [&](std::ostream& out) {
     nlohmann::ordered_json object = settings_json(settings);
-    object["data"] = path_to_json(near_folder(run, settings.data));
+    const std::string near = near_folder(run, settings.data);
+    // A name that is no text becomes a URI, which is absolute.
+    object["data"] = path_to_json(near) == near ? near : path_to_json(settings.data);
     out << object.dump(2) << '\n';
   });
 }
