@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint8_t kLargestDark = 31;
 
 template <class Value>
-bool is_constant(const void* data, Index count) {
+bool all_equal(const void* data, Index count) {
   const auto* const values = static_cast<const Value*>(data);
   return std::all_of(values, values + count, [first = *values](Value value) { return value == first; });
 }
@@ -67,12 +67,9 @@ void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binar
   }
 }
 
-void check_training_data(const Dataset& data, const VaeConfig& model, Binarize binarize) {
+bool is_constant(const Dataset& data) {
   const Index count = data.rows() * data.cols();
-  if (data.dtype() == DType::u8 ? is_constant<std::uint8_t>(data.data(), count)
-                                : is_constant<float>(data.data(), count))
-    throw Error(data.name() + ": every value is " + number(data.row(0)[0]) + ": constant data have nothing to learn");
-  check_data_fits(data, model, binarize);
+  return data.dtype() == DType::u8 ? all_equal<std::uint8_t>(data.data(), count) : all_equal<float>(data.data(), count);
 }
 
 }  // namespace cuvae

@@ -14,7 +14,7 @@ inline bool needs_unit_interval(const VaeConfig& model, Binarize binarize) {
 /// Bernoulli likelihood or binarization, and use the range of uint8 that they are divided by.
 void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize);
 
-/// The same, and throws where all values are equal.
-void check_training_data(const Dataset& data, const VaeConfig& model, Binarize binarize);
+/// Whether all values are equal, so that there is nothing to learn.
+bool is_constant(const Dataset& data);
 
 }  // namespace cuvae

@@ -52,7 +52,7 @@ Index total_steps(const TrainConfig& config, Index steps_per_epoch) {
 }
 
 void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConfig& config, Index examples) {
-  check_training_data(data, model, config.binarize);
+  check_data_fits(data, model, config.binarize);
   if (data.pixel_scale() != config.pixel_scale)
     throw Error(data.name() + ": the data are divided by " + number(data.pixel_scale()) +
                 " but config.pixel_scale is " + number(config.pixel_scale) +

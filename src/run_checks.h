@@ -11,7 +11,7 @@ Index count_steps(const TrainConfig& config, Index examples);
 /// Steps in all epochs. Throws Error when they are more than the counter holds.
 Index total_steps(const TrainConfig& config, Index steps_per_epoch);
 
-/// check_training_data(), and throws unless the data are divided as the run says and have as many training examples.
+/// check_data_fits(), and throws unless the data are divided as the run says and have as many training examples.
 void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConfig& config, Index examples);
 
 /// Bytes that training takes, rounded down: parameters, optimizer, and all layers' results for a batch.

@@ -8,10 +8,9 @@ namespace {
 
 class CliNotFinite : public CliTest {
  protected:
-  /// An array [rows, 12] of one value but for the first, which is half of it; 1e30 squared is beyond float32, so that a Gaussian's log density is infinite.
+  /// An array [rows, 12] of one value; 1e30 squared is beyond float32, so that a Gaussian's log density is infinite.
   std::string array_of(float value, std::uint32_t rows, const std::string& name = "data.npy") const {
-    std::vector<float> values(rows * 12, value);
-    values[0] /= 2;  // constant data are refused for training
+    const std::vector<float> values(rows * 12, value);
     write(path(name),
           npy(1, npy_dict("<f4", "(" + std::to_string(rows) + ", 12)"), float_bytes(values, std::endian::little)));
     return path(name);

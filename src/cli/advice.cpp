@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "check_data.h"
 #include "text.h"
 
 namespace cuvae::cli {
@@ -24,6 +25,11 @@ double distance_from_start(const Dataset& data, bool from_means) {
 }
 
 }  // namespace
+
+std::vector<std::string> data_advice(const Dataset& data) {
+  if (!is_constant(data)) return {};
+  return {"warning: every value is " + number(data.row(0)[0]) + ": there is nothing to learn from constant data"};
+}
 
 std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data) {
   if (settings.model.likelihood == Likelihood::bernoulli || settings.training.standardize) return {};

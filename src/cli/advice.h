@@ -8,6 +8,9 @@
 
 namespace cuvae::cli {
 
+/// A line for data that are constant.
+std::vector<std::string> data_advice(const Dataset& data);
+
 /// Lines for a Gaussian likelihood where the data's distance from the decoder's first output (0, or the columns' means
 /// with --output-bias-from-data) has a root mean square u outside of 0.02 to 50 scales. log p(x|z) can then gain u^2/2
 /// per value: below 2e-4 nats, where no latent pays for its KL, or above 1250, where steps are far too small or large.

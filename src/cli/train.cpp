@@ -61,7 +61,7 @@ int train(CLI::App& app, TrainArguments& arguments) {
     data.emplace(open_training_data(settings));
     backend = settings.make();
     trainer.emplace(new_trainer(*backend, settings, *data));
-    check_training_data(*data, settings.model, settings.training.binarize);
+    check_data_fits(*data, settings.model, settings.training.binarize);
     folder.begin([&](const RunFolder& run) {
       write_config(run.config(), settings, folder.path());
       trainer->save(run.last());

@@ -115,7 +115,10 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   std::optional<Progress> last;
   Outcome outcome;
   int stop_code = 0;
-  if (!quiet && trainer.state().step == 0) print_lines(scale_advice(settings, data));
+  if (!quiet && trainer.state().step == 0) {
+    print_lines(data_advice(data));
+    print_lines(scale_advice(settings, data));
+  }
   {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
     const StopSignals signals;
     const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
