@@ -1,6 +1,8 @@
 // One allocation fails, wherever it is: each command ends with success or with one line, and leaves no damaged file.
 // CUVAE_FAIL_EVERY=7 lets every seventh fail in turn, 1 each one; without it, 24 of each command.
+#include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "cli_test.h"
 #include "cuvae/checkpoint.h"
@@ -50,7 +52,8 @@ class LittleMemory : public CliTest {
   }
 
   void expect_whole(const fs::path& checkpoint) const {
-    if (fs::exists(checkpoint)) EXPECT_NO_THROW(read_checkpoint_info(checkpoint)) << checkpoint;
+    if (!fs::exists(checkpoint)) return;
+    EXPECT_NO_THROW(read_checkpoint_info(checkpoint)) << checkpoint;
   }
 };
 
@@ -59,7 +62,8 @@ TEST_F(LittleMemory, Train) {
       small_train("run"), [&] { fs::remove_all(path("run")); },
       [&] {
         expect_whole(path("run/last.safetensors"));
-        if (fs::exists(path("run/config.json"))) EXPECT_TRUE(Json::accept(read_bytes(path("run/config.json"))));
+        if (!fs::exists(path("run/config.json"))) return;
+        EXPECT_TRUE(nlohmann::json::accept(read_bytes(path("run/config.json"))));
       });
 }
 
