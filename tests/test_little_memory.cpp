@@ -40,7 +40,8 @@ class LittleMemory : public CliTest {
     for (long n = 1 + step / 2; n <= count; n += step) {
       if (prepare) prepare();
       const ProgramResult result = run(arguments, {{preload, {"CUVAE_FAIL_ALLOCATION", std::to_string(n)}}, {}, {}});
-      EXPECT_TRUE(result.code == 0 || result.code == 1) << "allocation " << n << ": " << result.code << result.err;
+      EXPECT_TRUE(result.code == 0 || result.code == 1)
+          << arguments[0] << ", allocation " << n << ": " << result.code << result.err;
       if (result.code != 0) {
         EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1)
             << "allocation " << n << ": " << result.err;
