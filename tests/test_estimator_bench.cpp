@@ -254,7 +254,7 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
       timed.insert(row["estimator"]);
     }
   EXPECT_TRUE(timed.contains("stl") && timed.contains("rloo"));
-  expect_failure(run(estimators("toy", {"--seed", "3"})), 1, "made with seed 0, not 3");
+  expect_failure(run(estimators("toy,vae", {"--seed", "3"})), 1, "made with seed 0, not 3");
 }
 
 TEST_F(EstimatorCommand, RefusesInOneLine) {
