@@ -108,7 +108,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  const double log_volume = vae.standardization().log_volume();       // to log-densities in the data's units
   double log_p_sum = 0, kl_sum = 0, elbo_mean = 0, elbo_squares = 0;  // squared deviations: Welford 1962
   std::vector<double> kl_dims(static_cast<std::size_t>(latent));
   std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), kl(static_cast<std::size_t>(batch)),

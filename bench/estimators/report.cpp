@@ -254,7 +254,8 @@ void report(const Records& records, const std::vector<Cell>& cells) {
   write_csv(records.folder() / "results.csv", rows);
   write_file_atomically(records.folder() / "results.json",
                         [&](std::ostream& out) { out << Json(rows).dump(1) << '\n'; });
-  std::printf("\n%zu rows in %s and results.json\n", rows.size(), printable((records.folder() / "results.csv").string()).c_str());
+  std::printf("\n%zu rows in %s and results.json\n", rows.size(),
+              printable((records.folder() / "results.csv").string()).c_str());
 }
 
 }  // namespace cuvae::bench

@@ -27,8 +27,8 @@ class MemoryFile {
 /// Calls f, which may throw cuvae::Error of one line. Anything else ends the process.
 void run(const std::function<void()>& f);
 
-/// The same. For one input in four calls f again while an allocation fails, which one the bytes decide; then it may also
-/// throw std::bad_alloc. Not for what holds nlohmann's JSON, whose destructor allocates and may not throw.
+/// The same. For one input in four calls f again while an allocation fails, which one the bytes decide; then it may
+/// also throw std::bad_alloc. Not for what holds nlohmann's JSON, whose destructor allocates and may not throw.
 void run_with_failures(const std::uint8_t* data, std::size_t size, const std::function<void()>& f);
 
 }  // namespace cuvae::fuzz
