@@ -5,9 +5,9 @@
 #include <chrono>
 #include <vector>
 
-#include "cli/number_flags.h"
+#include "cli/arguments/number_flags.h"
 #include "cuvae/cuvae.h"
-#include "estimators/command.h"
+#include "study/command.h"
 
 namespace cuvae::bench {
 

@@ -3,8 +3,8 @@
 #include <map>
 
 #include "bench.h"
-#include "estimators/command.h"
 #include "math/philox.h"
+#include "study/command.h"
 
 namespace cuvae::bench {
 

@@ -8,10 +8,10 @@
 #include <string>
 #include <string_view>
 
-#include "cli/mapped_files.h"
-#include "cli/process.h"
 #include "cli/program.h"
-#include "text.h"
+#include "io/text.h"
+#include "process/mapped_files.h"
+#include "process/process.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "cli/command.h"
+#include "cli/commands/command.h"
 
 namespace cuvae::cli {
 

@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "cuvae/error.h"
-#include "data/folder.h"
-#include "data/mapped_file.h"
-#include "data/read_matrix.h"
+#include "data/bytes/mapped_file.h"
+#include "data/formats/folder.h"
+#include "data/formats/read_matrix.h"
 
 namespace cuvae {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "cuvae/dataset.h"
 #include "cuvae/error.h"
-#include "text.h"
+#include "io/text.h"
 
 namespace cuvae {
 namespace {

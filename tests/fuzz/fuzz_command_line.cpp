@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "cli/config_file.h"
+#include "cli/arguments/config_file.h"
 #include "cli/program.h"
 #include "cuvae/error.h"
 #include "fuzz.h"

@@ -1,10 +1,10 @@
 // JSON: parsed, and taken as configurations of a checkpoint; what is taken is written and read again.
 #include <string_view>
 
-#include "config_json.h"
 #include "cuvae/error.h"
 #include "fuzz.h"
-#include "json_text.h"
+#include "io/json_text.h"
+#include "train/config_json.h"
 
 namespace {
 

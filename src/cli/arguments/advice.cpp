@@ -1,0 +1,60 @@
+#include "cli/arguments/advice.h"
+
+#include <cmath>
+
+#include "data/check_data.h"
+#include "io/text.h"
+
+namespace cuvae::cli {
+namespace {
+
+constexpr double kLeastScales = 0.02, kMostScales = 50;
+
+double distance_from_start(const Dataset& data, bool from_means) {
+  std::vector<float> start(static_cast<std::size_t>(data.cols()));
+  if (from_means) start = data.column_means();
+  double squares = 0;
+  for (Index i = 0; i < data.rows(); ++i) {
+    const std::vector<float> x = data.row(i);
+    for (std::size_t d = 0; d < x.size(); ++d) {
+      const double difference = static_cast<double>(x[d]) - static_cast<double>(start[d]);
+      squares += difference * difference;
+    }
+  }
+  return std::sqrt(squares / static_cast<double>(data.rows() * data.cols()));
+}
+
+}  // namespace
+
+std::vector<std::string> data_advice(const Dataset& data) {
+  if (!is_constant(data)) return {};
+  return {"warning: every value is " + number(data.row(0)[0]) + ": there is nothing to learn from constant data"};
+}
+
+std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data) {
+  if (settings.model.likelihood == Likelihood::bernoulli || settings.training.standardize) return {};
+  const double distance = distance_from_start(data, settings.training.output_bias_from_data),
+               scale = static_cast<double>(settings.model.scale);
+  if (distance == 0 || (distance >= kLeastScales * scale && distance <= kMostScales * scale)) return {};
+  return {"warning: the data lie " + number(distance, 3) + " (root mean square) from where the decoder starts, " +
+          number(distance / scale, 3) + " times --scale " + number(scale) +
+          ", so that little or nothing will be learned: try --standardize"};
+}
+
+std::vector<std::string> clamp_advice(const Settings& settings, const Vae& vae, const Metrics& metrics) {
+  std::vector<std::string> lines;
+  const std::string remedy = settings.training.standardize ? "" : ": try --standardize";
+  if (const Index held = vae.scales_at_clamp(); held > 0)
+    lines.push_back(
+        "warning: " + std::to_string(held) + " of " + std::to_string(vae.layout().parameters().back().size()) +
+        " learned scales ended at the bounds that hold them, " + number(std::exp(static_cast<double>(kLogScaleMin))) +
+        " and " + number(std::exp(static_cast<double>(kLogScaleMax))) + remedy);
+  if (metrics.clamped_units > 0)
+    lines.push_back("warning: the log variances of " + std::to_string(metrics.clamped_units) + " of " +
+                    std::to_string(metrics.kl_dims.size()) + " latent dimensions ended at the bounds that hold them, " +
+                    number(static_cast<double>(kLogVarMin)) + " and " + number(static_cast<double>(kLogVarMax)) +
+                    remedy);
+  return lines;
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,136 @@
+#include "cli/arguments/arguments.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/run/run_folder.h"
+#include "data/bytes/stream.h"
+#include "data/check_data.h"
+#include "data/formats/npz.h"
+#include "io/text.h"
+
+namespace cuvae::cli {
+
+CLI::Validator with_extension(std::vector<std::string> extensions) {
+  return {[=](std::string& text) {
+            const std::string extension = std::filesystem::path(text).extension();
+            const auto allowed = [&](const std::string& wanted) {
+              return std::find(extensions.begin(), extensions.end(), wanted) != extensions.end();
+            };
+            if (allowed(extension) || (text == kStandardOutput && allowed(".npy"))) return std::string();
+            return "'" + text + "' must end in " + CLI::detail::join(extensions, " or ");
+          },
+          ""};
+}
+
+void DeviceArguments::add_to(CLI::App& app) {
+  app.add_option("--device", device, "Where to compute: auto, or a name that 'cuvae devices' lists")
+      ->type_name("NAME")
+      ->default_str(device)
+      ->group("Device");
+  add_number(app, "--threads", threads, "Threads on the CPU; 0: one per core that this process may use", {0, 4096})
+      ->group("Device");
+  add_name(app, "--precision", precision, "fp32; tf32: products faster on a GPU; bf16: activations and weights too")
+      ->group("Device");
+}
+
+void DeviceArguments::refuse_idle_device(const CLI::App& app) const {
+  refuse_idle(app, "--threads", idle_threads());
+  refuse_idle(app, "--precision", idle_precision());
+}
+
+std::unique_ptr<Backend> DeviceArguments::make() const { return make_backend(device, threads, precision); }
+
+std::string DeviceArguments::describe(const Backend& backend) const {
+  const std::string text = backend.name() + ": " + backend.description();
+  if (device != "auto" || backend.name() != "cpu") return text;
+  try {
+    make_backend("cuda");
+  } catch (const Error& error) {
+    return text + " (" + error.what() + ")";
+  }
+  return text;
+}
+
+void ModelArguments::add_model_to(CLI::App& command) {
+  command.add_option("model", model, "A run folder, or a .safetensors checkpoint")->type_name("")->required();
+}
+
+void ModelArguments::add_to(CLI::App& command) {
+  app = &command;
+  add_model_to(command);
+  DeviceArguments::add_to(command);
+}
+
+std::filesystem::path ModelArguments::checkpoint() const {
+  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  return std::filesystem::is_directory(model, ignored) ? RunFolder(model).model() : std::filesystem::path(model);
+}
+
+LoadedModel ModelArguments::load() const {
+  refuse_idle_device(*app);
+  const std::filesystem::path path = checkpoint();
+  std::unique_ptr<Backend> backend = make();
+  CheckpointInfo info = read_checkpoint_info(path);
+  Vae vae = load_vae(*backend, path);
+  return {std::move(backend), std::move(info), std::move(vae)};
+}
+
+void DataArguments::add_to(CLI::App& command, const char* seed_of) {
+  app = &command;
+  command.add_option("--data", data, kDataHelp)->type_name("PATH");
+  command.add_option("--split", split, "Which images of a folder: train or test")
+      ->type_name("NAME")
+      ->default_str(split)
+      ->check(CLI::IsMember({"train", "test"}).description(""));
+  add_number(command, "--pixel-scale", pixel_scale_,
+             "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)", {})
+      ->default_str("");
+  command.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
+  add_number(command, "--seed", seed, seed_of, kAnySeed);
+}
+
+Binarize DataArguments::binarize(const LoadedModel& model) const {
+  return binarize_.empty() ? model.info.training.binarize : parse<Binarize>(binarize_);
+}
+
+Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
+
+Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
+  const std::string path = data_path(data);
+  std::error_code ignored;  // what cannot be examined is opened, which tells why not
+  const std::filesystem::path file = split_member(path).first;
+  const bool one_file = is_standard_input(path) ||
+                        (std::filesystem::exists(file, ignored) && !std::filesystem::is_directory(file, ignored));
+  refuse_idle(*app, "--split", unless(!one_file, "on one file: it chooses among those of a folder"));
+  refuse_idle(*app, "--seed", unless(draws || binarize(model) == Binarize::stochastic, "here: nothing is drawn"));
+  const Split part = split == "train" ? Split::train : Split::test;
+  const bool given = app->count("--pixel-scale") > 0;
+  const Dataset divided = scaled(Dataset::open(path, part, {model.config().data_dim}),
+                                 given ? pixel_scale_ : model.info.training.pixel_scale);
+  check_data_fits(divided, model.config(), binarize(model));
+  return divided;
+}
+
+std::optional<std::string> data_in_environment() {
+  const char* const path = std::getenv("CUVAE_DATA");
+  if (path == nullptr || *path == '\0') return std::nullopt;
+  return path;
+}
+
+std::string absolute_path(const std::string& path) {
+  if (is_standard_input(path)) return path;
+  return std::filesystem::absolute(path).lexically_normal();
+}
+
+std::string data_path(const std::string& given) {
+  if (!given.empty()) return given;
+  const std::optional<std::string> fallback = data_in_environment();
+  if (fallback) return *fallback;
+  throw CLI::RequiredError("--data, or CUVAE_DATA in the environment,");
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,95 @@
+// cuvae encode, cuvae decode: between examples and latents, as arrays.
+#include "cli/arguments/arguments.h"
+#include "cli/commands/command.h"
+#include "cli/run/pictures.h"
+#include "cli/run/quantities.h"
+#include "cli/run/run_folder.h"
+
+namespace cuvae::cli {
+namespace {
+
+struct EncodeArguments : ModelArguments {
+  DataArguments data;
+  std::string out;
+};
+
+int encode(const EncodeArguments& arguments) {
+  constexpr Index batch = 1024;
+  check_writable(arguments.out);
+  const LoadedModel model = arguments.load();
+  const Dataset data = arguments.data.open(model);
+  std::vector<float> stats;
+  for (Index first = 0; first < data.rows(); first += batch) {
+    const std::vector<float> part =
+        model.vae.encode(arguments.data.input(model, data, first, std::min(batch, data.rows() - first)));
+    stats.insert(stats.end(), part.begin(), part.end());
+  }
+  require_finite(stats, 2 * model.config().latent, "encode: the posteriors");
+  write_array(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
+  return 0;
+}
+
+struct DecodeArguments : ModelArguments {
+  std::string in, out;
+};
+
+// The points themselves, or what encode writes, whose means are taken. Integers count as they are.
+std::vector<float> read_points(const Dataset& latents, Index latent) {
+  const auto value = [&](Index i) {
+    return latents.dtype() == DType::f32 ? static_cast<const float*>(latents.data())[i]
+                                         : static_cast<float>(static_cast<const std::uint8_t*>(latents.data())[i]);
+  };
+  std::vector<float> points;
+  for (Index i = 0; i < latents.rows(); ++i)
+    for (Index j = 0; j < latent; ++j) points.push_back(value(i * latents.cols() + j));
+  return points;
+}
+
+int decode(const DecodeArguments& arguments) {
+  check_writable(arguments.out);
+  const LoadedModel model = arguments.load();
+  const Index latent = model.config().latent;
+  const Dataset latents = Dataset::open(arguments.in, Split::train, {latent, 2 * latent});
+  write_examples(arguments.out, model.vae.decode(read_points(latents, latent)), model.config(),
+                 square_columns(latents.rows()));
+  return 0;
+}
+
+}  // namespace
+
+Command add_encode(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("encode", "Write the posteriors of examples as an array");
+  const auto arguments = std::make_shared<EncodeArguments>();
+  arguments->add_to(*app);
+  arguments->data.add_to(*app);
+  app->add_option("--out", arguments->out, "The array, .npy; -: to stdout")
+      ->type_name("FILE")
+      ->required()
+      ->check(with_extension({".npy"}));
+  app->footer(
+      "The array is float32 [N, 2L]: in each row the L means, then the L log variances.\n"
+      "Examples are binarized as in training unless --binarize says otherwise.\n"
+      "decode takes it as it is, and decodes the means.\n"
+      "In Python: mean, logvar = numpy.split(numpy.load('latents.npy'), 2, axis=1)\n\n"
+      "Example:\n  cuvae encode runs/first --data data/mnist-10k --split train --out latents.npy");
+  return {app, [arguments] { return encode(*arguments); }};
+}
+
+Command add_decode(CLI::App& program) {
+  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents to means of p(x|z)");
+  const auto arguments = std::make_shared<DecodeArguments>();
+  arguments->add_to(*app);
+  app->add_option("--in", arguments->in,
+                  "The latents [N, L], or [N, 2L] as encode writes them: NPY, NPZ, CSV or IDX; -: stdin")
+      ->type_name("FILE")
+      ->required();
+  app->add_option("--out", arguments->out,
+                  "The examples as a picture, .png, or as an array [N, D], .npy; -: the array to stdout")
+      ->type_name("FILE")
+      ->required()
+      ->check(with_extension({".png", ".npy"}));
+  app->footer("Example:\n  cuvae decode runs/first --in z.npy --out decoded.png");
+  return {app, [arguments] { return decode(*arguments); }};
+}
+
+}  // namespace cuvae::cli

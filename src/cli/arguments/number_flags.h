@@ -1,0 +1,67 @@
+// Flags that take numbers: one way of reading them for every command.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "io/parse_number.h"
+
+namespace cuvae::cli {
+
+/// What a flag's numbers must lie in, both ends included.
+struct Range {
+  double low = 0, high = std::numeric_limits<double>::max();
+};
+
+inline constexpr double kMaxCount = 2147483647;
+inline constexpr Range kCount{1, kMaxCount}, kCountOrZero{0, kMaxCount}, kAnySeed{};
+
+/// The number that is given to `flag`; what is none is wrong usage that names the flag and the range.
+template <class Number>
+Number flag_number(const std::string& flag, const std::string& text, Range range) {
+  try {
+    return parse_number<Number>(text, range.low, range.high);
+  } catch (const Error& error) {
+    throw CLI::ValidationError(flag, error.what());
+  }
+}
+
+/// The names that help shows for whole numbers and for others; config files are checked by them.
+template <class Number>
+constexpr const char* kNumberName = std::is_integral_v<Number> ? "N" : "X";
+
+/// An option for one number, whose default is the value that it has.
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& flag, Number& value, const std::string& help, Range range) {
+  const auto set = [&value, flag, range](const std::string& text) { value = flag_number<Number>(flag, text, range); };
+  return app.add_option_function<std::string>(flag, set, help)
+      ->type_name(kNumberName<Number>)
+      ->default_str(detail::shortest(value));
+}
+
+/// An option for one or more numbers.
+template <class Number>
+CLI::Option* add_numbers(CLI::App& app, const std::string& flag, std::vector<Number>& values, const std::string& help,
+                         Range range) {
+  const auto set = [&values, flag, range](const std::vector<std::string>& texts) {
+    values.clear();
+    for (const std::string& text : texts) values.push_back(flag_number<Number>(flag, text, range));
+  };
+  std::string defaults;
+  for (const Number& value : values) defaults += (defaults.empty() ? "" : " ") + detail::shortest(value);
+  return app.add_option_function<std::vector<std::string>>(flag, set, help)
+      ->type_name(kNumberName<Number>)
+      ->default_str(defaults);
+}
+
+/// Wrong usage where `flag` is given although it does nothing: `idle` says why ("without --rows"), or is null.
+inline void refuse_idle(const CLI::App& app, const std::string& flag, const char* idle) {
+  if (idle != nullptr && app.count(flag) > 0) throw CLI::ValidationError(flag, std::string("has no effect ") + idle);
+}
+
+/// Why a flag does nothing, for refuse_idle: `why` unless it has an effect.
+constexpr const char* unless(bool effective, const char* why) { return effective ? nullptr : why; }
+
+}  // namespace cuvae::cli

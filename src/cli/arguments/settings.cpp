@@ -1,0 +1,275 @@
+#include "cli/arguments/settings.h"
+
+#include <concepts>
+#include <type_traits>
+
+#include "cuvae/estimator.h"
+#include "io/text.h"
+
+namespace cuvae::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Pieces = std::vector<std::pair<double, double>>;
+using Kind = LearningRate::Kind;
+
+constexpr Range kReal{}, kShare{0, 1};
+
+// Why a weight of the KL does nothing, and what acts through one.
+const char* idle_weight(const TrainConfig& t) {
+  return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, whose KL is of samples");
+}
+const char* idle_weighting(const TrainConfig& t) {
+  return idle_weight(t) != nullptr ? idle_weight(t) : unless(t.beta > 0, "with --beta 0");
+}
+
+// The one list. A visitor gets each setting's flag, value, help, the range of its numbers, and why it does nothing
+// given the others, or null.
+template <class Model, class Visitor>
+void visit_model(Model& m, Visitor&& visit) {
+  const bool hidden = !m.encoder_hidden.empty() || !m.decoder_hidden.empty();
+  visit.group("Model");
+  visit("latent", m.latent, "Width of z", kCount);
+  visit("encoder-hidden", m.encoder_hidden, "Widths from x to z; 0: none", kCountOrZero);
+  visit("decoder-hidden", m.decoder_hidden, "Widths from z to x; 0: none", kCountOrZero);
+  visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity", {},
+        unless(hidden, "without hidden layers"));
+  visit("likelihood", m.likelihood, "bernoulli, gaussian, gaussian-learned or gaussian-learned-per-dim");
+  visit("scale", m.scale, "Standard deviation of a Gaussian, or where a learned one starts", {kScaleMin, kScaleMax},
+        unless(m.likelihood != Likelihood::bernoulli, "with --likelihood bernoulli"));
+  visit("init", m.initialization, "glorot or he");
+}
+
+template <class Training, class Visitor>
+void visit_training(Training& t, Visitor&& visit) {
+  const char* const not_cosine = unless(t.schedule.kind == Kind::cosine, "without --schedule cosine");
+  const char* const not_step = unless(t.schedule.kind == Kind::step, "without --schedule step");
+  const char* const sgd = unless(t.optimizer != Optimizer::sgd, "with --optimizer sgd");
+  visit.group("Objective");
+  visit("samples", t.samples, "Latent samples per example", kCount);
+  visit("estimator", t.estimator,
+        "Of the encoder's gradient. Of the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
+        "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; of a bound over the "
+        "samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
+  visit("cost", t.cost, "Of score functions: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)", {},
+        unless(takes_cost(t.estimator, Cost::joint), "with this --estimator, which takes no other than elbo"));
+  visit("antithetic", t.antithetic,
+        "Samples in pairs at eps and -eps: pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
+  visit("binarize", t.binarize, "none, threshold or stochastic (default: stochastic for bernoulli, else none)");
+  visit("pixel-scale", t.pixel_scale, "Divide the data by this, 0/1 masks by 1; 0: uint8 by 255, floats by nothing",
+        kReal);
+  visit("beta", t.beta, "Weight of the KL", kReal, idle_weight(t));
+  visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which that weight grows from 0", kReal, idle_weighting(t));
+  visit("free-bits", t.free_bits, "Nats per latent dimension that cost nothing", kReal, idle_weighting(t));
+  visit("output-bias-from-data", t.output_bias_from_data, "Start the decoder's last bias at the data's mean");
+  visit("standardize", t.standardize,
+        "Gaussian likelihoods: bring each column to mean 0 and deviation 1; results stay in the data's units");
+  visit.group("Optimizer");
+  visit("optimizer", t.optimizer, "adam, adamw or sgd");
+  visit("lr", t.schedule.rate, "Learning rate", kReal,
+        unless(t.schedule.kind != Kind::pieces, "with --schedule pieces: its rates are in --lr-pieces"));
+  visit("schedule", t.schedule.kind, "constant, cosine, step or pieces");
+  visit("lr-final", t.schedule.final_rate, "cosine: the rate at the end", kReal, not_cosine);
+  visit("lr-warmup", t.schedule.warmup_epochs, "cosine: epochs over which the rate grows from 0", kReal, not_cosine);
+  visit("schedule-epochs", t.schedule.epochs, "cosine: the epochs to its end; 0: all of the run", kReal, not_cosine);
+  visit("lr-decay", t.schedule.decay, "step: the factor", kReal, not_step);
+  visit("lr-every", t.schedule.every_epochs, "step: the epochs between factors", kReal, not_step);
+  visit("lr-pieces", t.schedule.pieces, "pieces: epochs at a rate, like 1:1e-3,3:7e-4", {},
+        unless(t.schedule.kind == Kind::pieces, "without --schedule pieces"));
+  visit("beta1", t.beta1, "Adam's decay of the mean, or SGD's momentum", kShare);
+  visit("beta2", t.beta2, "Adam's decay of the square", kShare, sgd);
+  visit("epsilon", t.epsilon, "Adam's epsilon", kReal, sgd);
+  visit("weight-decay", t.weight_decay, "Decoupled with adamw, else an L2 penalty", kReal);
+  visit("clip-norm", t.clip_norm, "Largest norm of the gradient; 0: any", kReal);
+  visit("ema", t.ema_decay, "Decay of averaged weights, used for evaluation; 0: none", kShare);
+  visit.group("Run");
+  visit("seed", t.seed, "Names all random numbers of the run", kAnySeed);
+  visit("epochs", t.epochs, "Passes over the data", kCount);
+  visit("batch", t.batch, "Examples per step", kCount);
+  visit("validation", t.validation, "Share of the examples held out, in [0, 1)", kShare);
+  visit("patience", t.patience, "Stop after this many epochs without a better validation ELBO, of bounds too; 0: never",
+        kCountOrZero, unless(t.validation > 0, "without --validation"));
+  visit("log-every", t.log_every, "Steps between reports; each epoch's end reports too; 0: that alone", kCountOrZero);
+  visit("checkpoint-every", t.checkpoint_every, "Epochs between checkpoints; the last epoch has one too", kCount);
+  visit("max-skipped", t.max_skipped, "Steps in a row without a finite loss that end the run", kCount);
+}
+
+// What DeviceArguments and add_settings declare.
+template <class Visitor>
+void visit_device(const Settings& s, Visitor&& visit) {
+  visit("device", s.device, "");
+  visit("threads", s.threads, "", {}, s.idle_threads());
+  visit("precision", s.precision, "", {}, s.idle_precision());
+  visit("data-memory", s.data_memory, "", {}, unless(s.device != "cpu", "with --device cpu"));
+}
+
+template <class Number>
+requires std::is_arithmetic_v<Number> std::string text_of(Number value) { return detail::shortest(value); }
+
+template <class Enum>
+requires std::is_enum_v<Enum> std::string text_of(Enum value) { return std::string(to_string(value)); }
+
+// No hidden layers are written as a width of 0, since a flag needs a value.
+std::vector<Index> widths_or_zero(const std::vector<Index>& widths) {
+  return widths.empty() ? std::vector<Index>{0} : widths;
+}
+
+Json json_of(bool value) { return value; }
+Json json_of(const std::string& value) { return value; }
+Json json_of(std::integral auto value) { return value; }
+Json json_of(double value) { return value; }
+Json json_of(float value) { return Json::parse(text_of(value)); }  // 0.9, not 0.8999999761581421
+Json json_of(const std::vector<Index>& widths) { return widths_or_zero(widths); }
+template <class Enum>
+requires std::is_enum_v<Enum> Json json_of(Enum value) { return text_of(value); }
+Json json_of(const Pieces& pieces) {
+  Json list = Json::array();
+  for (const auto& [epochs, rate] : pieces) list.push_back(text_of(epochs) + ":" + text_of(rate));
+  return list;
+}
+
+// What has an effect, and with `all` the rest too.
+struct JsonWriter {
+  Json& object;
+  bool all = false;
+  void group(const char*) {}
+  template <class Value>
+  void operator()(const char* name, const Value& value, const char*, Range = {}, const char* idle = nullptr) {
+    if (all || idle == nullptr) object[name] = json_of(value);
+  }
+};
+
+class FlagAdder {
+ public:
+  explicit FlagAdder(CLI::App& app) : app_(app) {}
+  void group(const char* name) { group_ = name; }
+
+  template <class Number>
+  requires std::is_arithmetic_v<Number>
+  void operator()(const char* name, Number& value, const char* help, Range range, const char* = nullptr) {
+    add_number(app_, flag(name), value, help, range)->group(group_);
+  }
+  void operator()(const char* name, bool& value, const char* help) {
+    app_.add_flag(flag(name), value, help)->group(group_);
+  }
+  void operator()(const char* name, std::vector<Index>& widths, const char* help, Range range) {
+    add_numbers(app_, flag(name), widths, help, range)->group(group_);
+  }
+  template <class Enum>
+  requires std::is_enum_v<Enum>
+  void operator()(const char* name, Enum& value, const char* help, Range = {}, const char* = nullptr) {
+    add_name(app_, flag(name), value, help)->group(group_);
+  }
+  void operator()(const char* name, Pieces& pieces, const char* help, Range, const char*) {
+    const auto set = [&pieces, option = flag(name)](const std::vector<std::string>& texts) {
+      pieces.clear();
+      for (const std::string& text : texts) pieces.push_back(parse_piece(option, text));
+    };
+    app_.add_option_function<std::vector<std::string>>(flag(name), set, help)
+        ->type_name("EPOCHS:RATE")
+        ->delimiter(',')
+        ->group(group_);
+  }
+
+ private:
+  static std::string flag(const char* name) { return std::string("--") + name; }
+  static Pieces::value_type parse_piece(const std::string& option, const std::string& text) {
+    const std::size_t colon = text.find(':');
+    if (colon == text.npos) throw CLI::ValidationError(option, "'" + text + "' is not EPOCHS:RATE");
+    const auto part = [&](const char* what, const std::string& number) {
+      try {
+        return parse_number<double>(number, kReal.low, kReal.high);
+      } catch (const Error& error) {
+        throw CLI::ValidationError(option, "'" + text + "' is not EPOCHS:RATE: " + what + " " + error.what());
+      }
+    };
+    const double epochs = part("EPOCHS", text.substr(0, colon));
+    return {epochs, part("RATE", text.substr(colon + 1))};
+  }
+
+  CLI::App& app_;
+  std::string group_;
+};
+
+// Refuses what is given but has no effect. A file's key may have its default, as older files spell out all.
+struct IdleFinder {
+  const CLI::App& app;
+  const std::set<std::string>& from_file;
+  const Json& defaults;
+  void group(const char*) {}
+  template <class Value>
+  void operator()(const char* name, const Value& value, const char*, Range = {}, const char* idle = nullptr) {
+    if (!from_file.contains(name)) return refuse_idle(app, std::string("--") + name, idle);
+    if (idle != nullptr && json_of(value) != defaults[name])
+      throw CLI::ValidationError("--config", std::string("'") + name + "' has no effect " + idle);
+  }
+};
+
+template <class Visitor>
+void visit_all(const Settings& s, Visitor visit) {
+  visit_device(s, visit);
+  visit_model(s.model, visit);
+  visit_training(s.training, visit);
+}
+
+Json all_defaults() {
+  Json object;
+  visit_all({}, JsonWriter{object, true});
+  return object;
+}
+
+}  // namespace
+
+void add_settings(CLI::App& app, Settings& s) {
+  app.add_option("--data", s.data, kDataHelp)->type_name("PATH");
+  add_numbers(app, "--hidden", s.hidden, "Hidden widths of the encoder, and in reverse of the decoder", kCountOrZero)
+      ->group("Model");
+  FlagAdder add(app);
+  visit_model(s.model, add);
+  visit_training(s.training, add);
+  app.get_option("--binarize")->default_str("");
+  s.DeviceArguments::add_to(app);
+  add_number(app, "--data-memory", s.data_memory,
+             "MiB of a GPU's memory for the data; larger data is streamed; 0: what is free", kCountOrZero)
+      ->group("Device");
+}
+
+void resolve(const CLI::App& app, Settings& s) {
+  if (app.count("--hidden") > 0 && app.count("--encoder-hidden") == 0) s.model.encoder_hidden = s.hidden;
+  if (app.count("--hidden") > 0 && app.count("--decoder-hidden") == 0)
+    s.model.decoder_hidden.assign(s.hidden.rbegin(), s.hidden.rend());
+  for (auto* widths : {&s.model.encoder_hidden, &s.model.decoder_hidden})
+    if (*widths == std::vector<Index>{0}) widths->clear();
+  if (app.count("--binarize") == 0)
+    s.training.binarize = s.model.likelihood == Likelihood::bernoulli ? Binarize::stochastic : Binarize::none;
+  s.model.validate();
+  s.training.validate();
+  validate(s.model, s.training);
+}
+
+void refuse_idle_settings(const CLI::App& app, const Settings& s, const std::set<std::string>& from_file) {
+  const bool both = app.count("--encoder-hidden") > 0 && app.count("--decoder-hidden") > 0;
+  refuse_idle(app, "--hidden", unless(!both, "with --encoder-hidden and --decoder-hidden"));
+  const Json defaults = all_defaults();
+  visit_all(s, IdleFinder{app, from_file, defaults});
+}
+
+Json settings_json(const VaeConfig& model) {
+  Json object;
+  visit_model(model, JsonWriter{object});
+  return object;
+}
+
+Json settings_json(const TrainConfig& training) {
+  Json object;
+  visit_training(training, JsonWriter{object});
+  return object;
+}
+
+Json settings_json(const Settings& s) {
+  Json object = {{"data", path_to_json(s.data)}};
+  visit_all(s, JsonWriter{object});
+  return object;
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,234 @@
+// cuvae sample, reconstruct, interpolate, traverse, manifold: pictures of what a model knows.
+#include <cmath>
+#include <iostream>
+#include <numeric>
+#include <random>
+
+#include "cli/arguments/arguments.h"
+#include "cli/arguments/latents.h"
+#include "cli/commands/command.h"
+#include "cli/run/pictures.h"
+#include "cli/run/run_folder.h"
+
+namespace cuvae::cli {
+namespace {
+
+/// MODEL and --out, which every command here has.
+struct PictureArguments : ModelArguments {
+  std::string out;
+
+  void add_to(CLI::App& command) {
+    ModelArguments::add_to(command);
+    command.add_option("--out", out, "The picture, .png, or the values as an array, .npy; -: the array to stdout")
+        ->type_name("FILE")
+        ->required()
+        ->check(with_extension({".png", ".npy"}));
+  }
+  LoadedModel load() const {
+    check_writable(out);
+    return ModelArguments::load();
+  }
+  void write(const std::vector<float>& examples, const VaeConfig& config, Index columns) const {
+    write_examples(out, examples, config, columns);
+    if (std::filesystem::path(out).extension() == ".png" && !(config.image_black == 0 && config.image_white == 1))
+      std::cout << out << ": " << colors_of(config) << '\n';
+  }
+};
+
+// Bounded so that a slip of the finger does not fill the memory.
+constexpr Range kExamples{1, 1e6}, kSteps{2, 1000}, kSide{1, 1000}, kWidth{0, 1000};
+
+void check_dims(const std::vector<Index>& dims, Index latent) {
+  for (const Index dim : dims)
+    if (dim >= latent)
+      throw CLI::ValidationError(
+          "--dims", std::to_string(dim) + " is not one of the model's dimensions, 0 to " + std::to_string(latent - 1));
+}
+
+struct SampleArguments : PictureArguments {
+  Index count = 64;
+  std::uint64_t seed = 0;
+  float temperature = 1.0F;
+  bool mean = false, binary = false;
+};
+
+int sample(const SampleArguments& a) {
+  refuse_idle(*a.app, "--seed",
+              unless(a.temperature > 0 || !a.mean, "with --temperature 0 and --mean: nothing is drawn"));
+  const LoadedModel model = a.load();
+  if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for draws, but --mean for means");
+  if (a.binary && model.config().likelihood != Likelihood::bernoulli)
+    throw CLI::ValidationError("--binary", "the model's likelihood is " +
+                                               std::string(to_string(model.config().likelihood)) + ", not bernoulli");
+  const std::vector<float> z = prior_points(a.count, model.config().latent, a.seed, a.temperature);
+  a.write(a.mean ? model.vae.decode(z) : model.vae.sample(z, a.seed), model.config(), square_columns(a.count));
+  return 0;
+}
+
+struct ReconstructArguments : PictureArguments {
+  DataArguments data;
+  Index count = 32;
+};
+
+int reconstruct(const ReconstructArguments& a) {
+  const LoadedModel model = a.load();
+  const Dataset data = a.data.open(model);
+  if (a.app->count("--count") > 0 && a.count > data.rows())
+    throw CLI::ValidationError("--count", std::to_string(a.count) + " examples are asked for, but there are only " +
+                                              std::to_string(data.rows()));
+  const Index count = std::min(a.count, data.rows());
+  // An array holds all examples first, a picture alternates rows of both.
+  const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
+  a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), columns), model.config(), columns);
+  return 0;
+}
+
+struct InterpolateArguments : PictureArguments {
+  DataArguments data;
+  Index from = 0, to = 1, steps = 10, rows = 0;
+};
+
+// The examples at the ends of each row.
+std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Index count) {
+  if (a.rows == 0) return {{a.from, a.to}};
+  std::mt19937_64 random(a.data.seed);
+  const auto draw = [&] { return static_cast<Index>(random() % static_cast<std::uint64_t>(count)); };
+  std::vector<std::pair<Index, Index>> pairs;
+  while (static_cast<Index>(pairs.size()) < a.rows) {
+    const Index first = draw();
+    pairs.emplace_back(first, draw());
+  }
+  return pairs;
+}
+
+int interpolate(const InterpolateArguments& a) {
+  for (const char* flag : {"--from", "--to"})
+    refuse_idle(*a.app, flag, unless(a.rows == 0, "with --rows, which draws the pairs"));
+  const LoadedModel model = a.load();
+  const Dataset data = a.data.open(model, a.rows > 0);
+  std::vector<float> z;
+  for (const auto& [from, to] : pairs_of(a, data.rows())) {
+    const std::vector<float> first = posterior_means(model.vae, a.data.input(model, data, from, 1)),
+                             last = posterior_means(model.vae, a.data.input(model, data, to, 1));
+    const std::vector<float> line = line_points(first.data(), last.data(), model.config().latent, a.steps);
+    z.insert(z.end(), line.begin(), line.end());
+  }
+  a.write(model.vae.decode(z), model.config(), a.steps);
+  return 0;
+}
+
+struct TraverseArguments : PictureArguments {
+  DataArguments data;
+  Index index = -1, steps = 11;
+  float range = 3.0F;
+  std::vector<Index> dims;
+};
+
+int traverse(const TraverseArguments& a) {
+  for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
+    refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is looked up"));
+  const LoadedModel model = a.load();
+  std::vector<Index> dims = a.dims;
+  if (dims.empty()) {
+    dims.resize(static_cast<std::size_t>(model.config().latent));
+    std::iota(dims.begin(), dims.end(), 0);
+  }
+  check_dims(dims, model.config().latent);
+  std::vector<float> center(static_cast<std::size_t>(model.config().latent));
+  if (a.index >= 0) center = posterior_means(model.vae, a.data.input(model, a.data.open(model), a.index, 1));
+  a.write(model.vae.decode(axis_points(center, dims, a.range, a.steps)), model.config(), a.steps);
+  return 0;
+}
+
+struct ManifoldArguments : PictureArguments {
+  Index size = 20;
+  std::vector<Index> dims{0, 1};
+};
+
+int manifold(const ManifoldArguments& a) {
+  const LoadedModel model = a.load();
+  const Index latent = model.config().latent;
+  if (latent < 2) throw Error("manifold: the model has one latent dimension, but a plane needs two: use traverse");
+  check_dims(a.dims, latent);
+  a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
+  return 0;
+}
+
+// A command whose arguments are an Arguments, run by `run`.
+template <class Arguments>
+std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, const char* name, const char* help) {
+  CLI::App* const app = program.add_subcommand(name, help);
+  const auto arguments = std::make_shared<Arguments>();
+  arguments->add_to(*app);
+  return {app, arguments};
+}
+
+}  // namespace
+
+Command add_sample(CLI::App& program) {
+  const auto [app, a] =
+      declare<SampleArguments>(program, "sample", "Draw new examples: z from the prior, then x from p(x|z)");
+  add_number(*app, "--count", a->count, "How many", kExamples);
+  add_number(*app, "--seed", a->seed, "Of the draws", kAnySeed);
+  add_number(*app, "--temperature", a->temperature, "Standard deviation of the draws of z", kWidth);
+  app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
+  app->add_flag("--binary", a->binary)->group("");  // the default, as it was once asked for
+  app->footer(
+      "A draw of a Bernoulli model is of pixels 0 and 1, one of a Gaussian model has the noise of its scale.\n"
+      "Pictures of a Bernoulli model are easier on the eye with --mean: the probabilities as grey.\n\n"
+      "Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean");
+  return {app, [a = a] { return sample(*a); }};
+}
+
+Command add_reconstruct(CLI::App& program) {
+  const auto [app, a] =
+      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions, means of p(x|z)");
+  a->data.add_to(*app);
+  add_number(*app, "--count", a->count, "How many, from the first", kExamples);
+  app->footer(
+      "Examples are binarized as in training unless --binarize says otherwise.\n"
+      "Under each row of examples stands the row of what the decoder makes of their posterior means.\n"
+      "An array holds all examples, then all reconstructions.\n\n"
+      "Example:\n  cuvae reconstruct runs/first --data data/mnist-10k --out reconstructions.png");
+  return {app, [a = a] { return reconstruct(*a); }};
+}
+
+Command add_interpolate(CLI::App& program) {
+  const auto [app, a] =
+      declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another, in means of p(x|z)");
+  a->data.add_to(*app, "Of the random pairs and the binarization");
+  add_number(*app, "--from", a->from, "The example to start from", kCountOrZero);
+  add_number(*app, "--to", a->to, "The example to end at", kCountOrZero);
+  add_number(*app, "--steps", a->steps, "Points on the way, ends included", kSteps);
+  add_number(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", kWidth);
+  app->footer(
+      "The way is straight between the posterior means.\n\n"
+      "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");
+  return {app, [a = a] { return interpolate(*a); }};
+}
+
+Command add_traverse(CLI::App& program) {
+  const auto [app, a] =
+      declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row of means for each");
+  a->data.add_to(*app);
+  add_number(*app, "--index", a->index, "Start from this example's posterior mean (default: from 0)", kCountOrZero)
+      ->default_str("");
+  add_number(*app, "--range", a->range, "Vary from minus to plus this", kWidth);
+  add_number(*app, "--steps", a->steps, "Points in a row", kSteps);
+  add_numbers(*app, "--dims", a->dims, "The dimensions (default: all)", kCountOrZero);
+  app->footer("Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
+  return {app, [a = a] { return traverse(*a); }};
+}
+
+Command add_manifold(CLI::App& program) {
+  const auto [app, a] =
+      declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space, in means of p(x|z)");
+  add_number(*app, "--size", a->size, "Examples along each side", kSide);
+  add_numbers(*app, "--dims", a->dims, "The two dimensions; the others are 0", kCountOrZero)->expected(2);
+  app->footer(
+      "The points are equally spaced in the prior's quantiles.\n\n"
+      "Example:\n  cuvae manifold runs/plane --out manifold.png");
+  return {app, [a = a] { return manifold(*a); }};
+}
+
+}  // namespace cuvae::cli

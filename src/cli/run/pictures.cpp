@@ -1,0 +1,96 @@
+#include "cli/run/pictures.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+
+#include "cli/run/quantities.h"
+#include "cli/run/run_folder.h"
+#include "data/formats/npy.h"
+#include "io/image.h"
+#include "io/text.h"
+
+namespace cuvae::cli {
+namespace {
+
+constexpr Index kPadding = 1;
+
+// Small pictures are magnified, as long as the whole stays small enough to look at.
+Index magnification(Index rows, Index columns, const VaeConfig& model) {
+  constexpr Index wanted_side = 56, widest = 4096;
+  const Index side = std::max(model.image_height, model.image_width);
+  const Index longest = std::max(rows * model.image_height, columns * model.image_width);
+  return std::max<Index>(1, std::min(wanted_side / side, widest / longest));
+}
+
+}  // namespace
+
+std::string colors_of(const VaeConfig& model) {
+  return std::string(model.image_channels == 3 ? "RGB, " : "gray, ") + number(model.image_black) + " is black and " +
+         number(model.image_white) + " is white";
+}
+
+GridSize largest_grid(const VaeConfig& model) {
+  constexpr Index good_side = 4096;
+  const auto fit = [](Index side, Index most) { return (most - kPadding) / (side + kPadding); };
+  const auto count = [&](Index side, Index wanted) {
+    return std::max(fit(side, good_side), std::min(wanted, fit(side, kLongestImageSide)));
+  };
+  const GridSize size = {count(model.image_height, 2), count(model.image_width, 1)};
+  return model.image_height == 1 || size.rows < 2 || size.columns < 1 ? GridSize{} : size;
+}
+
+void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                    Index columns) {
+  require_finite(examples, model.data_dim, path.string());
+  const Index count = static_cast<Index>(examples.size()) / model.data_dim;
+  if (is_array(path)) return write_array(path, examples.data(), count, model.data_dim);
+  if (model.image_height == 1)
+    throw Error(path.string() + ": this model's examples are not pictures: write an array instead, to a file in .npy");
+  columns = std::min(columns, count);
+  const Index rows = (count + columns - 1) / columns;
+  if (rows * (model.image_height + kPadding) + kPadding > kLongestImageSide ||
+      columns * (model.image_width + kPadding) + kPadding > kLongestImageSide)
+    throw Error(path.string() + ": " + std::to_string(rows) + " rows of " + std::to_string(columns) + " examples of " +
+                std::to_string(model.image_height) + " x " + std::to_string(model.image_width) + " are more than the " +
+                std::to_string(kLongestImageSide) +
+                " pixels of a picture's side: ask for fewer, or write an array instead, to a file in .npy");
+  const PictureLayout layout{model.image_height,         model.image_width, model.image_channels,
+                             model.image_channels_first, model.image_black, model.image_white};
+  Image image = image_grid(examples.data(), count, layout, columns, kPadding, magnification(rows, columns, model));
+  image.description = "cuvae: " + colors_of(model);
+  write_png(path, image);
+}
+
+void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
+  if (path != kStandardOutput) return write_npy(path, data, rows, cols);
+  write_npy(std::cout, data, rows, cols);
+}
+
+bool is_array(const std::filesystem::path& path) { return path == kStandardOutput || path.extension() == ".npy"; }
+
+Index square_columns(Index count) { return static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(count)))); }
+
+std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples) {
+  const Index latent = vae.config().latent;
+  const std::vector<float> stats = vae.encode(examples);
+  std::vector<float> means;
+  for (auto row = stats.begin(); row != stats.end(); row += 2 * latent) means.insert(means.end(), row, row + latent);
+  return means;
+}
+
+std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples, Index columns) {
+  const std::vector<float> decoded = vae.decode(posterior_means(vae, examples));
+  const std::size_t row = static_cast<std::size_t>(columns * vae.config().data_dim);
+  std::vector<float> grid;
+  for (std::size_t first = 0; first < examples.size(); first += row) {
+    for (const auto* part : {&examples, &decoded}) {
+      const std::size_t end = std::min(first + row, part->size());
+      grid.insert(grid.end(), part->begin() + static_cast<Index>(first), part->begin() + static_cast<Index>(end));
+      grid.resize(grid.size() + first + row - end, vae.config().image_black);
+    }
+  }
+  return grid;
+}
+
+}  // namespace cuvae::cli

@@ -1,0 +1,42 @@
+#include "cli/run/quantities.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuvae/error.h"
+#include "cuvae/estimator.h"
+#include "io/text.h"
+
+namespace cuvae::cli {
+
+std::string objective_name(const TrainConfig& t) {
+  if (is_importance_weighted(t.estimator)) return "IWAE bound over K = " + std::to_string(t.samples) + " samples";
+  const bool plain = t.beta == 1 && t.kl_warmup_epochs == 0 && t.free_bits == 0;
+  return plain ? "ELBO" : "reconstruction - beta KL";
+}
+
+std::string loss_name(const TrainConfig& training) {
+  const std::string objective = objective_name(training);
+  return objective.find(' ') == objective.npos ? "-" + objective : "-(" + objective + ")";
+}
+
+std::string with_error(const std::string& value, double error) {
+  return value + " +- " + (std::isfinite(error) ? number(error, 2) : "n/a");
+}
+
+void require_finite(const Evaluation& e, const std::string& what) {
+  const std::pair<const char*, double> parts[] = {{"ELBO", e.elbo}, {"reconstruction", e.reconstruction}, {"KL", e.kl}};
+  for (const auto& [name, value] : parts)
+    if (!std::isfinite(value))
+      throw Error(what + ": the " + name + " over " + std::to_string(e.examples) + " examples is not finite");
+}
+
+void require_finite(const std::vector<float>& values, Index cols, const std::string& what) {
+  const auto at = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  if (at == values.end()) return;
+  const Index place = at - values.begin();
+  throw Error(what + ": the value in row " + std::to_string(place / cols) + ", column " + std::to_string(place % cols) +
+              " is not finite");
+}
+
+}  // namespace cuvae::cli

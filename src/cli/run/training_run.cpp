@@ -1,0 +1,163 @@
+#include "cli/run/training_run.h"
+
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include "cli/arguments/advice.h"
+#include "cli/arguments/arguments.h"
+#include "cli/arguments/latents.h"
+#include "cli/run/metrics_log.h"
+#include "cli/run/pictures.h"
+#include "cli/run/progress.h"
+#include "cli/run/quantities.h"
+#include "cuvae/estimator.h"
+#include "data/bytes/stream.h"
+#include "io/text.h"
+#include "process/stop_signals.h"
+
+namespace cuvae::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The test images of the folder, where there are any that the model takes.
+std::optional<Dataset> test_images(const Dataset& training, const std::string& path, float pixel_scale) {
+  if (!fs::is_directory(path)) return {};
+  try {
+    Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
+    if (test.cols() == training.cols()) return test;
+  } catch (const Error&) {
+    // There are none, or none that can be read: the run has no need of them.
+  }
+  return {};
+}
+
+// As many examples as a picture can show. Returns why there are no pictures, where there are none.
+std::string write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images,
+                           const TrainConfig& training) {
+  const VaeConfig& model = vae.config();
+  if (model.image_height == 1) return "the examples have no height and width";
+  const GridSize most = largest_grid(model);
+  if (most.rows == 0)
+    return "no picture holds two examples of " + std::to_string(model.image_height) + " x " +
+           std::to_string(model.image_width);
+  const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
+              reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
+              manifold_side = std::min({Index{20}, most.rows, most.columns});
+  write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, training.seed, 1.0F)), model,
+                 columns);
+  const std::vector<float> examples = model_input(images, 0, reconstructed, training.binarize);
+  write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
+  if (model.latent == 2)
+    write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
+  return {};
+}
+
+void print_metrics(const Progress& p, const TrainConfig& training) {
+  const std::string elbo = "ELBO " + fixed(p.train.reconstruction - p.train.kl, 2);
+  std::cout << "epoch " << p.epoch << " of " << p.epochs << ": ";
+  if (is_importance_weighted(training.estimator)) {
+    std::cout << objective_name(training) << ' ' << fixed(-p.train.loss, 2) << " nats per example (" << elbo << ", ";
+  } else {
+    std::cout << elbo << " nats per example (";
+  }
+  std::cout << "reconstruction " << fixed(p.train.reconstruction, 2) << ", KL " << fixed(p.train.kl, 2) << "), "
+            << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
+  if (p.train.skipped > 0)
+    std::cout << p.train.skipped
+              << " steps were skipped, since their loss or gradient was not finite: try a lower --lr\n";
+  if (p.validation)
+    std::cout << "validation ELBO " << with_error(fixed(p.validation->elbo, 2), p.validation->elbo_error) << '\n';
+}
+
+void print_files(const RunFolder& folder) {
+  const std::pair<fs::path, const char*> files[] = {
+      {folder.last(), "the model, and what resuming needs"},
+      {folder.best(), "the model with the best validation ELBO"},
+      {folder.metrics(), "a line of JSON for every report"},
+      {folder.config(), "the settings, to repeat the run: cuvae train --config"},
+      {folder.samples(), "means of new examples: z from the prior, decoded"},
+      {folder.reconstructions(), "examples, and below each row the means of its reconstructions"},
+      {folder.manifold(), "means on the latent plane"}};
+  std::cout << "in " << printable(folder.path().string()) << ":\n";
+  for (const auto& [file, what] : files) {
+    char line[128];
+    std::snprintf(line, sizeof line, "  %-20s  %s\n", file.filename().c_str(), what);
+    if (fs::exists(file)) std::cout << line;
+  }
+}
+
+// Commands to paste, for the data and the folder that there are.
+void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool picture) {
+  const std::string run = shell_word(folder.path().string());
+  std::cout << "next:\n  cuvae eval " << run << " --data " << (is_standard_input(data) ? data : shell_word(data))
+            << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
+            << (picture ? ".png" : ".npy") << '\n';
+}
+
+void print_lines(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) std::cerr << line + '\n';
+}
+
+// What ends without a finite result has failed, whatever it wrote.
+void require_result(const RunFolder& folder, const Metrics& train, const std::optional<Evaluation>& validation) {
+  if (train.updates == 0)
+    throw Error(folder.path().string() +
+                ": no step of the last epoch changed the model, since none had a finite loss and gradient");
+  if (validation) require_finite(*validation, folder.path().string() + ": validation");
+}
+
+}  // namespace
+
+int run_training(const RunFolder& folder, const Settings& settings, Trainer& trainer, const Dataset& data, bool quiet) {
+  MetricsLog log(folder.metrics(), trainer.state().step);
+  std::optional<Progress> last;
+  Outcome outcome;
+  int stop_code = 0;
+  if (!quiet && trainer.state().step == 0) {
+    print_lines(data_advice(data));
+    print_lines(scale_advice(settings, data));
+  }
+  {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
+    const StopSignals signals;
+    const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
+    ProgressDisplay display(quiet, settings.training.batch,
+                            "training on " + device + "; loss: " + loss_name(settings.training));
+    const auto report = [&](const Progress& progress) {
+      log.append(progress, settings.training);
+      display.show(progress);
+      last = progress;
+    };
+    const auto data_memory = static_cast<std::size_t>(settings.data_memory) << 20;
+    outcome = trainer.fit(data, {folder.path(), report, signals.flag(), data_memory, [&] { log.sync(); }});
+    stop_code = signals.exit_code();
+  }
+  if (outcome == Outcome::interrupted) {
+    const Index total = trainer.steps_per_epoch() * settings.training.epochs;
+    std::cerr << "stopped at step " << trainer.state().step << " of " << total << "; checkpoint in "
+              << printable(folder.last().string())
+              << "; continue with: cuvae resume " + shell_word(folder.path().string()) + "\n";
+    return stop_code;
+  }
+
+  const Vae best = load_vae(trainer.vae().backend(), folder.model());
+  const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
+  const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training);
+  if (!quiet) {
+    if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
+    if (outcome == Outcome::early_stopped)
+      std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
+    if (last) print_metrics(*last, settings.training);
+    if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
+    print_files(folder);
+    std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures)
+              << '\n';
+    print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
+               std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
+  }
+  require_result(folder, last ? last->train : trainer.metrics(), last ? last->validation : std::nullopt);
+  return 0;
+}
+
+}  // namespace cuvae::cli

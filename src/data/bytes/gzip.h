@@ -1,0 +1,28 @@
+// The content of a gzip file (RFC 1952).
+#pragma once
+#include <string>
+
+#include "data/bytes/byte_source.h"
+#include "data/bytes/inflate.h"
+
+namespace cuvae {
+
+inline bool is_gzip(std::span<const std::uint8_t> bytes) {
+  return bytes.size() >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
+}
+
+/// One or more gzip members, and zero bytes after them, as tapes leave them. Throws Error for a truncated or corrupt
+/// stream and for anything else behind the last member.
+class GzipSource : public ByteSource {
+ public:
+  GzipSource(std::unique_ptr<ByteSource> compressed, const std::string& file_name);
+  std::size_t read(std::span<std::uint8_t> out) override;
+
+ private:
+  void skip_padding();
+
+  Inflater inflater_;
+  bool at_end_ = false;
+};
+
+}  // namespace cuvae

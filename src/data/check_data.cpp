@@ -1,0 +1,75 @@
+#include "data/check_data.h"
+
+#include <algorithm>
+#include <string>
+
+#include "cuvae/error.h"
+#include "io/text.h"
+
+namespace cuvae {
+namespace {
+
+// 0/1 masks, palettes and images of up to five bits end here; a whole data set of photographs this dark is unlikely.
+constexpr std::uint8_t kLargestDark = 31;
+
+template <class Value>
+bool all_equal(const void* data, Index count) {
+  const auto* const values = static_cast<const Value*>(data);
+  return std::all_of(values, values + count, [first = *values](Value value) { return value == first; });
+}
+
+// uint8 values which, divided by 255, are all but black.
+void check_not_dark(const Dataset& data) {
+  if (data.dtype() != DType::u8 || data.pixel_scale() > 0) return;
+  const auto *const pixels = static_cast<const std::uint8_t*>(data.data()), *const end =
+                                                                                pixels + data.rows() * data.cols();
+  if (std::any_of(pixels, end, [](std::uint8_t pixel) { return pixel > kLargestDark; })) return;
+  const int largest = *std::max_element(pixels, end);
+  if (largest == 0) return;  // a picture may be black
+  const std::string scale = std::to_string(largest);
+  throw Error(data.name() + ": the largest of the uint8 values is " + scale + ", and they would be divided by 255: " +
+              (largest == 1 ? "are these 0/1 masks? Then" : "to divide by that instead,") + " give the pixel scale " +
+              scale + " (--pixel-scale " + scale + "); 255 takes them as they are");
+}
+
+// The way to values in [0, 1] from those between `least` and `most`.
+std::string remedy(float least, float most) {
+  if (least >= 0) {
+    const std::string scale = most > 128 && most <= 255 ? "255" : number(most, 9);
+    return "divide by " + scale + " (--pixel-scale " + scale + ")";
+  }
+  if (least >= -1 && most <= 1) return "map [-1, 1] to [0, 1] by (x + 1) / 2";
+  return "map the data to [0, 1]";
+}
+
+void check_unit_interval(const Dataset& data, const std::string& who, const std::string& otherwise) {
+  if (data.within_unit_interval()) return;
+  const auto *const values = static_cast<const float*>(data.data()), *const end = values + data.rows() * data.cols();
+  const Index first = std::find_if_not(values, end, [](float value) { return value >= 0 && value <= 1; }) - values;
+  const auto [least, most] = std::minmax_element(values, end);
+  const float unit = data.pixel_scale() > 0 ? data.pixel_scale() : 1;
+  throw Error(data.name() + ": row " + std::to_string(first / data.cols()) + ", column " +
+              std::to_string(first % data.cols()) + " is " + number(values[first], 7) + ", but " + who +
+              " needs values in [0, 1]: " + remedy(*least * unit, *most * unit) + ", or " + otherwise);
+}
+
+}  // namespace
+
+void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize) {
+  if (data.cols() != model.data_dim)
+    throw Error(data.name() + ": examples have " + std::to_string(data.cols()) +
+                " values but the model's data_dim is " + std::to_string(model.data_dim));
+  check_not_dark(data);
+  if (model.likelihood == Likelihood::bernoulli) {
+    check_unit_interval(data, "a Bernoulli likelihood", "train with another (--likelihood gaussian)");
+  } else if (binarize != Binarize::none) {
+    check_unit_interval(data, std::string(to_string(binarize)) + " binarization", "leave it out (--binarize none)");
+  }
+}
+
+bool is_constant(const Dataset& data) {
+  const Index count = data.rows() * data.cols();
+  return data.dtype() == DType::u8 ? all_equal<std::uint8_t>(data.data(), count) : all_equal<float>(data.data(), count);
+}
+
+}  // namespace cuvae

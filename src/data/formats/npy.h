@@ -1,0 +1,22 @@
+// NumPy's NPY format: magic, version, header length, a Python dict literal as text, the values.
+#pragma once
+#include <filesystem>
+#include <ostream>
+#include <string_view>
+
+#include "data/formats/array_header.h"
+
+namespace cuvae {
+
+inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
+
+/// Reads headers of versions 1, 2 and 3 of arrays of bool, integers, float16, float32 and float64, of either byte
+/// order, in C or Fortran order; sizes are not checked here.
+ArrayHeader read_npy_header(FileContent& content);
+
+/// Writes a float32 matrix, whole or not at all.
+void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols);
+/// The same bytes to a stream.
+void write_npy(std::ostream& out, const float* data, Index rows, Index cols);
+
+}  // namespace cuvae

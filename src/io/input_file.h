@@ -1,0 +1,31 @@
+// Files to read, untrusted: every length is checked before it is used.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "io/file_descriptor.h"
+
+namespace cuvae {
+
+/// A regular file, read from its beginning to its end. Throws Error, naming the file, for anything else.
+class InputFile {
+ public:
+  explicit InputFile(std::filesystem::path path);
+
+  std::uint64_t size() const { return size_; }
+  /// Reads the next `bytes` bytes. Throws Error, naming the byte offset, when the file ends before.
+  void read(void* to, std::size_t bytes);
+  [[noreturn]] void fail(const std::string& reason) const;  ///< throws Error "path: reason"
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  std::uint64_t size_ = 0, offset_ = 0;
+};
+
+/// A whole file; throws Error when it is larger than max_bytes.
+std::string read_file(const std::filesystem::path& path, std::size_t max_bytes);
+
+}  // namespace cuvae

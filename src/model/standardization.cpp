@@ -1,0 +1,75 @@
+#include "cuvae/standardization.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "cuvae/error.h"
+#include "io/text.h"
+
+namespace cuvae {
+
+Standardization Standardization::of(const Dataset& data, const std::vector<std::uint32_t>& rows) {
+  if (rows.empty()) throw Error(data.name() + ": no rows to standardize by");
+  const auto cols = static_cast<std::size_t>(data.cols());
+  const auto n = static_cast<double>(rows.size());
+  constexpr float kMost = std::numeric_limits<float>::max();
+  std::vector<double> mean(cols), square(cols);
+  std::vector<float> least(cols, kMost), largest(cols, -kMost);
+  for (const std::uint32_t row : rows) {
+    const std::vector<float> x = data.row(row);
+    for (std::size_t d = 0; d < cols; ++d) {
+      mean[d] += static_cast<double>(x[d]) / n;
+      least[d] = std::min(least[d], x[d]);
+      largest[d] = std::max(largest[d], x[d]);
+    }
+  }
+  for (const std::uint32_t row : rows) {
+    const std::vector<float> x = data.row(row);
+    for (std::size_t d = 0; d < cols; ++d) {
+      const double deviation = static_cast<double>(x[d]) - mean[d];
+      square[d] += deviation * deviation / n;
+    }
+  }
+  Standardization s{std::move(mean), std::move(square)};
+  for (std::size_t d = 0; d < cols; ++d) s.scale[d] = least[d] == largest[d] ? 1.0 : std::sqrt(s.scale[d]);
+  return s;
+}
+
+void Standardization::apply(std::vector<float>& x) const {
+  for (std::size_t i = 0; *this && i < x.size(); ++i) {
+    const std::size_t d = i % scale.size();
+    x[i] = static_cast<float>((static_cast<double>(x[i]) - mean[d]) / scale[d]);
+  }
+}
+
+void Standardization::undo(std::vector<float>& x) const {
+  for (std::size_t i = 0; *this && i < x.size(); ++i) {
+    const std::size_t d = i % scale.size();
+    x[i] = static_cast<float>(static_cast<double>(x[i]) * scale[d] + mean[d]);
+  }
+}
+
+Dataset Standardization::apply(const Dataset& data) const {
+  if (!*this) return data;
+  std::vector<float> all;
+  all.reserve(static_cast<std::size_t>(data.rows() * data.cols()));
+  for (Index i = 0; i < data.rows(); ++i) {
+    std::vector<float> row = data.row(i);
+    apply(row);
+    const auto bad = std::find_if_not(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
+    if (bad != row.end())
+      throw Error(data.name() + ": value " + std::to_string(bad - row.begin()) + " of example " + std::to_string(i) +
+                  " lies further from the training examples' mean than float32 holds in their deviations");
+    all.insert(all.end(), row.begin(), row.end());
+  }
+  return Dataset::from_memory(std::move(all), data.rows(), data.cols());
+}
+
+double Standardization::log_volume() const {
+  double sum = 0;
+  for (const double s : scale) sum += std::log(s);
+  return sum;
+}
+
+}  // namespace cuvae

@@ -1,0 +1,20 @@
+#include "process/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <initializer_list>
+
+namespace cuvae::cli {
+
+void prepare_process() {
+  // The lowest free descriptor is taken: in this order, each takes its own place. It is opened for the other direction,
+  // so that its use fails, as on a closed one.
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
+}
+
+}  // namespace cuvae::cli

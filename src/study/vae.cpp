@@ -1,0 +1,162 @@
+// The suite "vae": variance, bias and time of every estimator at points of a real model, one factor varied at a time.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "study/timing.h"
+#include "study/variance.h"
+
+namespace cuvae::bench {
+namespace {
+
+// What the cells of the suite share: models, and the mean gradients that biases are measured against.
+struct Bench {
+  Context& context;
+  Models models;
+  std::string reference_point;
+  std::map<std::string, GradientDraws> references;  // of that point, by estimator
+  std::string base;                                 // the point that others are compared with
+
+  explicit Bench(Context& c) : context(c), models(c), base(base_point(c).name()) {}
+
+  // The base point has four times the seconds.
+  DrawLimits limits(const Point& point) const {
+    const double share = point.name() == base && !context.options.quick ? 4 : 1;
+    return {context.options.draws, share * context.options.budget};
+  }
+
+  // Pathwise for the ELBO, doubly reparameterized for the bound, with noise of its own.
+  static Variant reference_of(const Variant& v) {
+    return {is_importance_weighted(v.estimator) ? Estimator::dreg : Estimator::pathwise, Cost::elbo};
+  }
+  DrawLimits reference_limits(const Point& point) const { return {2 * limits(point).most, 2 * limits(point).seconds}; }
+
+  const GradientDraws& reference_for(const Point& point, const Variant& v, ConstView x) {
+    const Variant by = reference_of(v);
+    if (point.name() != reference_point) references.clear(), reference_point = point.name();
+    if (!references.contains(by.name())) {
+      const auto trainer = models.trainer(point, by, context.seed(5));
+      references[by.name()] =
+          draw_gradients(context.backend, *trainer, x, encoder_of(trainer->vae().layout()), reference_limits(point));
+    }
+    return references[by.name()];
+  }
+
+  double reference_seconds(const Point& point, const Variant& v) const {
+    const Estimator by = reference_of(v).estimator;
+    return draw_seconds(by, gradient_seconds(context, point, by), reference_limits(point));
+  }
+
+  // Beside the gradients: a new trainer, moments from the device, inner products.
+  double seconds(const Point& point, const Variant& v) const {
+    const double gradient = gradient_seconds(context, point, v.estimator);
+    return draw_seconds(v.estimator, gradient, limits(point)) + models.fit_seconds(point, v.estimator) + overhead();
+  }
+  double overhead() const { return context.options.quick ? 0.03 : 0.15; }
+
+  Json measure(const Point& point, const Variant& v) {
+    const ConstView x = models.batch(point.batch);
+    const GradientDraws& ref = reference_for(point, v, x);
+    const auto trainer = models.trainer(point, v, context.seed(6));
+    models.fit_baseline(*trainer);
+    const GradientDraws g =
+        draw_gradients(context.backend, *trainer, x, encoder_of(trainer->vae().layout()), limits(point));
+    const std::vector<std::vector<double>> cross = products(g.means, ref.means);
+    const Interval norm = g.norm(), ref_norm = ref.norm(), distance = squared_distance(g.gram, ref.gram, cross);
+    Json row = {{"estimator", v.name()}};
+    row.update(point.json());
+    row["draws"] = g.draws;
+    row["groups"] = g.means.size();
+    add_variance(row, g.trace);
+    add_snr(row, norm, g.trace);
+    if (ref_norm.low() > 0) {                     // else there is nothing to measure a bias or a scale by
+      if (v.estimator != Estimator::nvil_scaled)  // whose mean is shorter by intent
+        row["bias"] = distance.mean / ref_norm.mean, row["bias_error"] = distance.error / ref_norm.mean;
+      const Interval scale = projection(ref.gram, cross);
+      row["scale"] = scale.mean, row["scale_error"] = scale.error;
+    }
+    Json arrays = Json::object();
+    for (const auto& [name, trace] : g.layers) arrays[name] = {{"variance", trace.mean}, {"half_width", trace.half}};
+    row["arrays"] = std::move(arrays);
+    return row;
+  }
+};
+
+// A point, and whether it is there for antithetic pairs alone, beside what they pair.
+struct Place {
+  Point point;
+  bool pairs = false;
+};
+
+std::vector<Place> places_of(const Context& c) {
+  const Point base = base_point(c);
+  std::vector<Place> places;
+  // Where K is odd, pairs are measured with one sample less.
+  const auto add = [&](const Point& point, bool paired) {
+    if (point.batch > c.train->rows()) return;
+    places.push_back({point});
+    if (!paired || point.samples % 2 == 0 || point.samples == 1) return;
+    places.push_back({point, true});
+    --places.back().point.samples;
+  };
+  add(base, true);
+  const auto vary = [&](auto member, auto values, auto few, bool paired) {
+    for (const auto& value : c.options.quick ? few : values) {
+      Point p = base;
+      p.*member = value;
+      add(p, paired);
+    }
+  };
+  using Names = std::vector<std::string>;
+  using Counts = std::vector<Index>;
+  if (c.options.checkpoint.empty()) {
+    vary(&Point::stage, Names{"init", "end"}, Names{"init"}, true);
+    vary(&Point::layers, Counts{2}, Counts{}, true);
+    vary(&Point::latent, Counts{2, 10, 50}, Counts{}, true);
+  }
+  vary(&Point::samples, Counts{1, 2, 10, 50}, Counts{1}, false);
+  vary(&Point::batch, Counts{128, 512, 2048, 8192}, Counts{}, false);
+  return places;
+}
+
+bool takes_part(const Variant& v, const Place& place, bool all_costs) {
+  constexpr Index kMostProbes = 1000000;  // of a gradient: at batch 8192, measure-valued ones would take most of a run
+  const Point& p = place.point;
+  if (!v.defined_for(p.samples) || (!all_costs && v.cost != Cost::elbo)) return false;
+  if (place.pairs && !(v.cost == Cost::elbo && is_paired(v.estimator))) return false;
+  return !uses_probes(v.estimator) || p.batch * probes_of_example(v.estimator, p.samples, p.latent) <= kMostProbes;
+}
+
+}  // namespace
+
+std::vector<Cell> vae_cells(Context& c) {
+  const auto bench = std::make_shared<Bench>(c);
+  std::vector<Cell> cells;
+  const Point base = base_point(c);
+  for (const Place& place : places_of(c)) {
+    const Point& point = place.point;
+    // Other costs at the base point and over K alone: elsewhere they would only repeat the picture.
+    const bool all_costs = point.batch == base.batch && point.latent == base.latent && point.stage == base.stage &&
+                           point.layers == base.layers;
+    std::vector<Variant> variants;
+    for (const Variant& v : c.options.variants)
+      if (takes_part(v, place, all_costs)) variants.push_back(v);
+    if (variants.empty()) continue;
+    std::set<std::string> referred;
+    for (const Variant& v : variants) {
+      double seconds = bench->seconds(point, v) + bench->models.training_seconds(point);
+      if (referred.insert(Bench::reference_of(v).name()).second) seconds += bench->reference_seconds(point, v);
+      cells.push_back({"vae", "vae/" + point.name() + "/" + v.name(), seconds,
+                       [bench, point, v] { return bench->measure(point, v); }});
+    }
+    const double each = std::min(c.options.budget, 0.3);
+    cells.push_back({"vae", "vae/" + point.name() + "/time/" + hash_of(variants),
+                     time_seconds(c, point, variants, each), [bench, point, variants, each] {
+                       return time_gradients(bench->context, bench->models, point, variants, each);
+                     }});
+  }
+  return cells;
+}
+
+}  // namespace cuvae::bench

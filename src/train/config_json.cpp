@@ -1,0 +1,137 @@
+#include "train/config_json.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuvae/error.h"
+#include "io/json_text.h"
+
+namespace cuvae {
+namespace {
+
+using nlohmann::json;
+
+// One list of keys serves both directions: a writer and a reader with the same call.
+struct Writer {
+  json& j;
+  template <class T>
+  void operator()(const char* key, const T& value, bool = true) const {
+    if constexpr (std::is_enum_v<T>) {
+      j[key] = std::string(to_string(value));
+    } else {
+      j[key] = value;
+    }
+  }
+};
+
+struct Reader {
+  const json& j;
+  template <class T>
+  void operator()(const char* key, T& value, bool required = true) const {
+    const auto it = j.find(key);
+    if (it == j.end() && !required) return;
+    if (it == j.end()) throw Error(std::string("configuration: '") + key + "' is missing");
+    bool taken = false;
+    if constexpr (std::is_enum_v<T>) {
+      taken = it->is_string();
+      if (taken) value = parse<T>(it->get_ref<const std::string&>());
+    } else {
+      taken = get_exactly(*it, value);
+    }
+    if (!taken) throw Error(std::string("configuration: '") + key + "' cannot be " + short_text(*it));
+  }
+};
+
+template <class Visit, class Config>
+void visit_vae(const Visit& v, Config& c) {
+  v("data_dim", c.data_dim);
+  v("latent", c.latent);
+  v("encoder_hidden", c.encoder_hidden);
+  v("decoder_hidden", c.decoder_hidden);
+  v("activation", c.activation);
+  v("likelihood", c.likelihood);
+  v("scale", c.scale);
+  v("initialization", c.initialization);
+  v("image_height", c.image_height);
+  v("image_width", c.image_width);
+  v("image_channels", c.image_channels, false);  // checkpoints older than these four show gray between 0 and 1
+  v("image_channels_first", c.image_channels_first, false);
+  v("image_black", c.image_black, false);
+  v("image_white", c.image_white, false);
+}
+
+template <class Visit, class Config>
+void visit_train(const Visit& v, Config& c) {
+  v("seed", c.seed);
+  v("batch", c.batch);
+  v("samples", c.samples);
+  v("epochs", c.epochs);
+  v("estimator", c.estimator, false);  // checkpoints older than these three have their defaults
+  v("cost", c.cost, false);
+  v("antithetic", c.antithetic, false);
+  v("binarize", c.binarize);
+  v("pixel_scale", c.pixel_scale, false);
+  v("beta", c.beta);
+  v("kl_warmup_epochs", c.kl_warmup_epochs);
+  v("free_bits", c.free_bits);
+  v("optimizer", c.optimizer);
+  v("schedule", c.schedule.kind);
+  v("rate", c.schedule.rate);
+  v("final_rate", c.schedule.final_rate);
+  v("warmup_epochs", c.schedule.warmup_epochs);
+  v("decay", c.schedule.decay);
+  v("every_epochs", c.schedule.every_epochs);
+  v("pieces", c.schedule.pieces);
+  v("schedule_epochs", c.schedule.epochs, false);  // older: that of the run
+  v("beta1", c.beta1);
+  v("beta2", c.beta2);
+  v("epsilon", c.epsilon);
+  v("weight_decay", c.weight_decay);
+  v("clip_norm", c.clip_norm);
+  v("ema_decay", c.ema_decay);
+  v("output_bias_from_data", c.output_bias_from_data);
+  v("standardize", c.standardize, false);  // as is this
+  v("validation", c.validation);
+  v("patience", c.patience);
+  v("log_every", c.log_every);
+  v("checkpoint_every", c.checkpoint_every);
+  v("max_skipped", c.max_skipped);
+}
+
+void require_object(const json& j) {
+  if (!j.is_object()) throw Error("configuration: not a JSON object");
+}
+
+}  // namespace
+
+json to_json(const VaeConfig& config) {
+  json j;
+  visit_vae(Writer{j}, config);
+  return j;
+}
+
+json to_json(const TrainConfig& config) {
+  json j;
+  visit_train(Writer{j}, config);
+  return j;
+}
+
+VaeConfig vae_config_from_json(const json& j) {
+  require_object(j);
+  VaeConfig c;
+  visit_vae(Reader{j}, c);
+  // A learned scale that starts outside of its clamp is refused now; such a start was held at the clamp.
+  if (is_scale_learned(c.likelihood)) c.scale = std::clamp(c.scale, std::exp(kLogScaleMin), std::exp(kLogScaleMax));
+  c.validate();
+  return c;
+}
+
+TrainConfig train_config_from_json(const json& j) {
+  require_object(j);
+  TrainConfig c;
+  visit_train(Reader{j}, c);
+  c.validate();
+  return c;
+}
+
+}  // namespace cuvae

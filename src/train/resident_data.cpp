@@ -1,0 +1,42 @@
+#include "train/resident_data.h"
+
+#include <algorithm>
+
+namespace cuvae {
+
+ResidentData::ResidentData(Backend& backend, const Dataset& data, std::size_t most_bytes) : data_(data) {
+  view_ = {data.data(), data.rows(), data.cols(), data.dtype()};
+  if (backend.reads_host_memory()) return;
+  const std::size_t bytes = static_cast<std::size_t>(data.rows()) * row_bytes();
+  whole_ = bytes <= (most_bytes > 0 ? most_bytes : backend.available_memory() / 10 * 9);
+  if (!whole_) return;
+  copy_ = backend.allocate(bytes);
+  backend.upload(copy_.data(), data.data(), bytes);
+  view_.data = copy_.data();
+}
+
+namespace {
+
+// Count, means, squared deviations of mu | logvar.
+std::vector<double> read_moments(Backend& backend, const Buffer& moments, Index latent) {
+  std::vector<double> m(static_cast<std::size_t>(1 + 4 * latent));
+  backend.download(m.data(), moments.data(), m.size() * sizeof(double));
+  return m;
+}
+
+}  // namespace
+
+Index active_units(Backend& backend, const Buffer& moments, Index latent) {
+  const std::vector<double> m = read_moments(backend, moments, latent);
+  Index active = 0;
+  for (Index l = 0; l < latent; ++l) active += m[static_cast<std::size_t>(1 + 2 * latent + l)] > 0.01 * m[0] ? 1 : 0;
+  return active;
+}
+
+Index clamped_units(Backend& backend, const Buffer& moments, Index latent) {
+  const std::vector<double> m = read_moments(backend, moments, latent);
+  const auto logvar = m.begin() + 1 + latent;
+  return std::count_if(logvar, logvar + latent, [](double v) { return v <= kLogVarMin || v >= kLogVarMax; });
+}
+
+}  // namespace cuvae

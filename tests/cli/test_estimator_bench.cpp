@@ -1,0 +1,332 @@
+// The benchmark of the estimators: its statistics against exact values, its exact formulas against published ones, and
+// the program as a user starts it.
+#include <cmath>
+#include <sstream>
+
+#include "cli_test.h"
+#include "study/records.h"
+#include "study/statistics.h"
+#include "study/toy.h"
+
+namespace cuvae::bench {
+namespace {
+using namespace test;
+
+TEST(EstimatorStatistics, IntervalsOfGroups) {
+  // Mean 3, sample variance 2.5, so that the error is sqrt(2.5 / 5); t of 4 degrees is 2.7764.
+  const Interval i = group_interval({1, 2, 3, 4, 5});
+  EXPECT_DOUBLE_EQ(i.mean, 3);
+  EXPECT_NEAR(i.error, std::sqrt(0.5), 1e-15);
+  EXPECT_NEAR(i.half, 2.7764 * std::sqrt(0.5), 1e-4);
+  EXPECT_NEAR(student_quantile(19), 2.0930, 1e-4);
+  EXPECT_NEAR(student_quantile(1000000), 1.959964, 1e-5);
+}
+
+TEST(EstimatorStatistics, PowerSumsAreMomentsFarFromZero) {
+  PowerSums sums;  // 1e6 and 1e6 + 4, in turn: variance 4 n / (n - 1), fourth moment 16
+  for (int n = 0; n < 1000; ++n) sums.add(1e6 + 4 * (n % 2));
+  EXPECT_DOUBLE_EQ(sums.mean().mean, 1e6 + 2);
+  EXPECT_NEAR(sums.variance().mean, 4 * 1000.0 / 999, 1e-12);
+  EXPECT_NEAR(sums.variance().error, 0, 1e-9);
+}
+
+TEST(EstimatorStatistics, NormsLeaveOutTheNoiseOfMeans) {
+  // Groups' means (1, +-1): of the mean (1, 0) once the noise is out, though |mean| of each is sqrt(2).
+  const std::vector<std::vector<double>> gram = {{2, 0, 2, 0}, {0, 2, 0, 2}, {2, 0, 2, 0}, {0, 2, 0, 2}};
+  EXPECT_NEAR(squared_norm(gram).mean, 2.0 / 3, 1e-15);  // pairs: four of 2 and eight of 0
+  EXPECT_NEAR(squared_distance(gram, gram, std::vector<std::vector<double>>(4, std::vector<double>(4, 1))).mean,
+              4.0 / 3 - 2, 1e-15);
+}
+
+TEST(EstimatorStatistics, ProjectionIsTheScale) {
+  // The reference's mean (2, 0) with noise (0, +-1); what is projected is half of it, with noise of its own.
+  const std::vector<std::vector<double>> gram = {{5, 3, 5, 3}, {3, 5, 3, 5}, {5, 3, 5, 3}, {3, 5, 3, 5}};
+  const std::vector<std::vector<double>> cross(3, std::vector<double>(4, 2));
+  EXPECT_NEAR(projection(gram, cross).mean, 2 / (11.0 / 3), 1e-15);  // pairs: four of 5 and eight of 3
+}
+
+TEST(EstimatorStatistics, SlopeOfAPowerLaw) {
+  EXPECT_NEAR(log_log_slope({{1, 3, 0.1}, {4, 1.5, 0.1}, {16, 0.75, 0.1}}).mean, -0.5, 1e-12);
+  // By weight: the point with a large error does not pull. Two points with errors of 0.1 at log x = 0 and 1.
+  EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), std::exp(1), 0.1}, {std::exp(2), 1, 1e6}}).mean, 1, 1e-9);
+  EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), 1, 0.1}}).error, 0.1 * std::sqrt(2), 1e-12);
+  EXPECT_TRUE(std::isnan(log_log_slope({{1, 1, 0.1}}).mean));
+}
+
+// Values of Mohamed et al. 2020, figures 2 and 3, at mu = sigma = 1, from an independent quadrature.
+TEST(EstimatorExact, FunctionsAgreeWithAnIndependentQuadrature) {
+  const struct {
+    const char* name;
+    double k;
+    bool by_sigma;
+    double gradient, score, mean_baseline, best_baseline, pathwise, measure_valued;
+  } rows[] = {
+      {"(x-k)^2", -3, false, 8, 495, 138, 134, 4, 17.48733},
+      {"(x-k)^2", -3, true, 2, 1546, 696, 664, 72, 68},
+      {"exp(-kx^2)", 0.1, false, -.13998, .5635316, .05407497, .04046769, .0162902, .002509089},
+      {"exp(-kx^2)", 10, true, -.00614716, .009034595, .03918894, .008739076, .892046, .1167317},
+      {"cos(kx)", 0.5, false, -.211546, .4552484, .1553512, .1178641, .03928465, .008275467},
+      {"cos(kx)", 5, true, -2.643e-5, 1, 1, 1, 12.5, .99999},
+  };
+  for (const auto& r : rows) {
+    SCOPED_TRACE(std::string(r.name) + " " + std::to_string(r.k));
+    const ToyFunction f{r.name, r.k};
+    const auto expect = [&](Estimator e, double variance) {
+      const auto got = exact_function({e, Cost::likelihood}, f, 1, r.by_sigma);
+      ASSERT_TRUE(got);
+      EXPECT_NEAR(got->mean, r.gradient, 1e-4 * std::fabs(r.gradient) + 1e-7);
+      EXPECT_NEAR(got->variance, variance, 1e-5 * variance);
+    };
+    expect(Estimator::score, r.score);
+    expect(Estimator::score_mean, r.mean_baseline);
+    expect(Estimator::optimal, r.best_baseline);
+    expect(Estimator::pathwise, r.pathwise);
+    expect(Estimator::measure_valued, r.measure_valued);
+  }
+}
+
+// Gauss and Legendre's rule of 400 points on [0, 13], and of 400 on [0, 1] for the second number of coupled pairs: all
+// digits shown are right.
+TEST(EstimatorExact, MeasureValuedVariancesAreExact) {
+  const struct {
+    const char* name;
+    double k;
+    bool by_sigma;
+    double coupled, independent;
+  } rows[] = {{"(x-k)^2", -3, false, 17.487330863, 10.0169049763},
+              {"(x-k)^2", -3, true, 68, 264},
+              {"(x-k)^2", 0, false, 1.09295817894, 1.81971863421},
+              {"(x-k)^2", 0, true, 8, 24},
+              {"exp(-kx^2)", 0.1, false, .00250908906503, .00507131591492},
+              {"exp(-kx^2)", 0.1, true, .0219705471287, .0873062796592},
+              {"exp(-kx^2)", 10, false, .0206557959525, .0206557857592},
+              {"exp(-kx^2)", 10, true, .116731666718, .154374949176},
+              {"cos(kx)", 0.5, false, .00827546709311, .0151634130918},
+              {"cos(kx)", 0.5, true, .0652661927079, .226676330467},
+              {"cos(kx)", 5, false, .295716835638, .160477850416},
+              {"cos(kx)", 5, true, .99999314572, .999999999355}};
+  for (const auto& r : rows)
+    for (const bool coupled : {true, false}) {
+      const double want = coupled ? r.coupled : r.independent;
+      EXPECT_NEAR(exact_measure_valued({r.name, r.k}, coupled, r.by_sigma).variance, want, 1e-10 * want)
+          << r.name << ", k " << r.k << (r.by_sigma ? ", by sigma" : ", by mu") << (coupled ? ", coupled" : "");
+    }
+}
+
+TEST(EstimatorExact, NormalsAreThoseOfTheClosedForm) {
+  const Variant score{Estimator::score, Cost::joint}, rloo{Estimator::rloo, Cost::joint};
+  EXPECT_NEAR(*exact_normal(score, 0, 1, 1), 7.35126363, 1e-8);
+  EXPECT_NEAR(*exact_normal(score, 5, 1, 1), 274.0747, 1e-4);
+  EXPECT_NEAR(*exact_normal(score, 0, 100, 1), 20469.6533, 1e-4);
+  EXPECT_NEAR(*exact_normal(rloo, 1, 1, 4), 1.33333333, 1e-8);
+  EXPECT_NEAR(*exact_normal({Estimator::score, Cost::elbo}, 2, 1, 1), 12, 1e-12);
+}
+
+// q = N(phi, 1), p = N(theta, 1), phi = theta: 1 for the decoder, 7.35126 for the score function, 1 for pathwise.
+TEST(EstimatorToy, TheSeedExampleLiesInItsInterval) {
+  const auto backend = make_backend("cpu", 1);
+  ToyDraws draws(*backend, 1, 1, 1);
+  const auto expect = [](double want, const Interval& got) { EXPECT_NEAR(got.mean, want, 5 * got.error); };
+  expect(1, draws.decoder(0, 1).variance());
+  expect(7.35126363, draws.draw({Estimator::score, Cost::joint}, {0}, nullptr, 0, 1).mu.variance());
+  expect(1, draws.draw({Estimator::total, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance());
+  EXPECT_NEAR(draws.draw({Estimator::stl, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance().mean, 0, 1e-9);
+}
+
+Json record(const char* key, double v) { return {{"suite", "none"}, {"key", key}, {"estimator", "score"}, {"v", v}}; }
+
+std::string refusal(const std::filesystem::path& folder) {
+  try {
+    Records(folder, {{"seed", 1}});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(EstimatorRecords, RefuseWhatIsDamaged) {
+  const TempDir dir;
+  const auto write_lines = [&](const std::string& text) { std::ofstream(dir / "cells.jsonl") << text; };
+  const std::string good = record("a", 1).dump() + "\n";
+  EXPECT_EQ(refusal(dir.path()), "");
+  for (const std::string bad : {"nonsense", "[]", "{\"key\":1}", "{\"suite\":\"vae\",\"key\":\"b\"}",
+                                "{\"suite\":\"x\",\"key\":\"b\",\"estimator\":\"score\",\"variance\":null}",
+                                "{\"suite\":\"x\",\"key\":\"b\",\"rows\":[1]}",
+                                "{\"suite\":\"snr\",\"key\":\"b\",\"estimator\":\"score\",\"samples\":\"many\"}"}) {
+    write_lines(good + bad + "\n");
+    EXPECT_NE(refusal(dir.path()).find("cells.jsonl, line 2: "), std::string::npos) << bad << refusal(dir.path());
+  }
+  write_lines(good);
+  EXPECT_EQ(refusal(dir.path()), "");
+  EXPECT_THROW(Records(dir.path(), {{"seed", 1}}).add(record("c", std::nan(""))), Error);
+  for (const std::string name : {"cells.jsonl", "settings.json"}) {
+    std::filesystem::remove(dir / name);
+    std::filesystem::create_directory(dir / name);
+    EXPECT_NE(refusal(dir.path()).find(name + ": is not a file"), std::string::npos);
+  }
+}
+
+TEST(EstimatorRecords, GoOnBehindALineThatWasCutShort) {
+  const TempDir dir;
+  const Json settings = {{"seed", 1}};
+  {
+    Records records(dir.path(), settings);
+    records.add(record("a", 1));
+    records.add(record("b", 2));
+  }
+  const std::filesystem::path path = dir / "cells.jsonl";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 3);
+  {
+    Records records(dir.path(), settings);
+    EXPECT_TRUE(records.has("a"));
+    EXPECT_FALSE(records.has("b"));
+    records.add(record("b", 3));
+    EXPECT_EQ(read_bytes(path), record("a", 1).dump() + "\n" + record("b", 3).dump() + "\n");
+    EXPECT_NE(refusal(dir.path()).find("another process is measuring in this folder"), std::string::npos);
+  }
+  EXPECT_EQ(refusal(dir.path()), "");
+  EXPECT_THROW(Records(dir.path(), {{"seed", 2}}), Error);
+}
+
+TEST(EstimatorRecords, RefuseFoldersAndLinksOfOthers) {
+  const TempDir dir;
+  std::ofstream(dir / "config.json") << "{}";
+  EXPECT_NE(refusal(dir.path()).find("is not empty and has no settings.json"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(dir / "cells.jsonl"));
+  const std::filesystem::path out = dir / "out", victim = dir / "config.json";
+  for (const char* name : {"settings.json", "cells.jsonl", "results.csv", "results.json"}) {
+    std::filesystem::remove_all(out);
+    EXPECT_EQ(refusal(out), "");
+    std::filesystem::remove(out / name);
+    std::filesystem::create_symlink(victim, out / name);
+    EXPECT_NE(refusal(out).find(std::string(name) + ": is a symbolic link"), std::string::npos) << name;
+    EXPECT_EQ(read_bytes(victim), "{}");
+  }
+}
+
+class EstimatorCommand : public CliTest {
+ protected:
+  static std::string reversed_lines(const std::string& text) {
+    std::istringstream lines(text);
+    std::string reversed;
+    for (std::string line; std::getline(lines, line);) reversed = line + "\n" + reversed;
+    return reversed;
+  }
+  Arguments estimators(const std::string& suite, const Arguments& more = {}) const {
+    if (std::find(more.begin(), more.end(), "--data") != more.end())
+      return Arguments{"estimators", "--quick", "--suite", suite, "--out", path("out")} + more;
+    return Arguments{"estimators", "--quick",   "--suite",   suite, "--data",   data(),
+                     "--out",      path("out"), "--threads", "1",   "--device", "cpu"} +
+           more;
+  }
+};
+
+TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
+  const Arguments arguments = estimators("toy,vae,curves", {"--estimators", "pathwise,rloo,dreg"});
+  EXPECT_NE(succeed(arguments).find("var. time x"), std::string::npos);
+  const std::string cells = read_bytes(path("out/cells.jsonl"));
+  std::set<std::string> keys;
+  for (const test::Json& record : json_lines(path("out/cells.jsonl"))) {
+    EXPECT_TRUE(keys.insert(record["key"]).second);
+    if (record.contains("variance")) {
+      EXPECT_GE(record["variance"], 0);
+    }
+  }
+  EXPECT_TRUE(keys.contains("vae/mid/layers=1/latent=20/K=2/batch=32/rloo"));
+  EXPECT_FALSE(keys.contains("vae/mid/layers=1/latent=20/K=1/batch=32/rloo"));
+  EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
+  EXPECT_NE(succeed(arguments).find(" 0 to measure"), std::string::npos);
+  EXPECT_EQ(read_bytes(path("out/cells.jsonl")), cells);
+  const std::string results = read_bytes(path("out/results.csv"));
+  std::filesystem::resize_file(path("out/cells.jsonl"), 0);
+  std::ofstream(path("out/cells.jsonl")) << reversed_lines(cells);
+  succeed(arguments);
+  EXPECT_EQ(read_bytes(path("out/results.csv")), results);
+  // Others are measured beside them, and timed.
+  succeed(estimators("vae", {"--estimators", "pathwise,stl"}));
+  std::set<std::string> timed;
+  for (const test::Json& row : test::Json::parse(read_bytes(path("out/results.json"))))
+    if (row["suite"] == "vae" && row.contains("variance")) {
+      EXPECT_TRUE(row.contains("gradient_ms")) << row;
+      if (row["estimator"] != "dreg") {
+        EXPECT_TRUE(row.contains("variance_time_ratio_low")) << row;
+      }
+      timed.insert(row["estimator"]);
+    }
+  EXPECT_TRUE(timed.contains("stl") && timed.contains("rloo"));
+  expect_failure(run(estimators("toy,vae", {"--seed", "3"})), 1, "made with seed 0, not 3");
+}
+
+TEST_F(EstimatorCommand, RefusesInOneLine) {
+  expect_failure(run(estimators("toy", {"--estimators", "best"})), 2, "not one of pathwise, total");
+  expect_failure(run(estimators("toy", {"--draws", "0"})), 2, "--draws");
+  expect_failure(run({"estimators", "--suite", "toy", "--out", path("out"), "--device", "cpu", "--estimators", "iwae"}),
+                 1, "none of them is in the suites");
+  expect_failure(run(estimators("toy", {"--precision", "half"})), 2, "--precision");
+  expect_failure(run(estimators("all")), 2, "--suite");
+  expect_failure(run({"estimators"}), 2, "--out");
+  expect_failure(run({"estimators", "--suite", "toy", "--out", "/proc/none"}), 1, "/proc/none");
+  expect_failure(run(estimators("vae", {"--data", path("nothing")})), 1, "nothing");
+  expect_failure(run(estimators("vae", {"--checkpoint", path("nothing")})), 1, "nothing");
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
+  const auto backend = make_backend("cpu", 1);
+  VaeConfig other;
+  other.data_dim = other.image_width = 9;
+  Trainer(*backend, other, {}, 128).save(path("other"));
+  for (const char* suite : {"vae", "cost"})
+    expect_failure(run(estimators(suite, {"--checkpoint", path("other")})), 1,
+                   "examples have 784 values but the model's data_dim is 9");
+  const std::string one_file = data() + "/train-images-idx3-ubyte";
+  expect_failure(run(estimators("curves", {"--data", one_file})), 1, "curves needs a folder");
+  expect_failure(run(estimators("toy", {"--precision", "bf16"})), 2, "toy is in fp32 or tf32");
+}
+
+// What fails leaves the rest its place, and its name.
+TEST_F(EstimatorCommand, MeasuresTheRestWhereSomethingFails) {
+  const auto backend = make_backend("cpu", 1);
+  VaeConfig small;
+  small.encoder_hidden = small.decoder_hidden = {4};
+  Trainer diverged(*backend, small, {}, 128);
+  const float nan = std::nanf("");
+  backend->upload(diverged.vae().params(), &nan, sizeof nan);
+  diverged.save(path("diverged"));
+  const ProgramResult result = run(estimators("toy,vae", {"--estimators", "stl", "--checkpoint", path("diverged")}));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_NE(result.err.find("diverged: tensor \"encoder.0.weight\" has the value nan"), std::string::npos)
+      << result.err;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  EXPECT_NE(result.out.find("toy: variance"), std::string::npos);
+  EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
+}
+
+// A Gaussian model trained on values beyond [0, 1] meets such values, not their binarization.
+TEST_F(EstimatorCommand, MeasuresAtACheckpointOnItsOwnKindOfData) {
+  const auto backend = make_backend("cpu", 1);
+  std::vector<float> ramp(40 * 6);
+  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<float>(i % 7) - 3;
+  std::ofstream(path("ramp.npy")) << npy(1, npy_dict("<f4", "(40, 2, 3)"), float_bytes(ramp, std::endian::little));
+  VaeConfig model;
+  model.data_dim = 6, model.image_height = 2, model.image_width = 3, model.latent = 2;
+  model.encoder_hidden = model.decoder_hidden = {4};
+  model.likelihood = Likelihood::gaussian;
+  TrainConfig training;
+  training.binarize = Binarize::none;
+  Trainer(*backend, model, training, 128).save(path("gaussian"));
+  const Arguments arguments = estimators("vae", {"--estimators", "pathwise", "--draws", "10", "--data",
+                                                 path("ramp.npy"), "--checkpoint", path("gaussian")});
+  succeed(arguments);
+  double variance = 0;
+  for (const test::Json& record : json_lines(path("out/cells.jsonl")))
+    if (record.contains("variance")) {
+      EXPECT_EQ(record["draws"], 10);
+      variance = record["variance"];
+    }
+  EXPECT_GT(variance, 0);
+  training.binarize = Binarize::stochastic;
+  Trainer(*backend, model, training, 128).save(path("binary"));
+  expect_failure(run(estimators("vae", {"--data", path("ramp.npy"), "--checkpoint", path("binary")})), 1,
+                 "stochastic binarization needs values in [0, 1]");
+}
+
+}  // namespace
+}  // namespace cuvae::bench
