@@ -1,12 +1,10 @@
 // The benchmark program's commands; each adds itself to the command line.
 #pragma once
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <vector>
 
 #include "cli/arguments/number_flags.h"
 #include "cuvae/cuvae.h"
+#include "study/clock.h"
 #include "study/command.h"
 
 namespace cuvae::bench {
@@ -17,16 +15,6 @@ inline constexpr cli::Range kSeconds{1e-3, 1e6};
 void add_step(CLI::App& app);
 void add_memory(CLI::App& app);
 void add_kernels(CLI::App& app);
-
-inline double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-inline double median(std::vector<double> v) {
-  if (v.empty()) return 0;
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
 
 /// Pixels of MNIST's size and sparsity; what is learned does not matter to the time.
 Dataset digits_like(Index rows);

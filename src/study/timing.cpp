@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <random>
 
-#include "bench.h"
+#include "study/clock.h"
 
 namespace cuvae::bench {
 namespace {
