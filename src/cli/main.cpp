@@ -1,4 +1,4 @@
-// The program: finds the command, runs it, and turns every failure into one line.
+// The program: parses the command line, runs the command, and reports every failure in one line.
 #include <unistd.h>
 
 #include <exception>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kFailure = 1, kWrongUsage = 2;
 
-// Names in a text come from files and from other people.
+// The text may hold names from untrusted files, so control characters are escaped.
 int fail(int code, const std::string& text) {
   std::cerr << "cuvae: " + cuvae::printable(text) + "\n";
   return code;
@@ -34,7 +34,7 @@ int run(cuvae::cli::Program& program) {
   return 0;
 }
 
-// Needs no memory.
+// Allocates no memory.
 void tell(std::string_view line) {
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }
@@ -48,9 +48,9 @@ int report(const char* text) noexcept {
   }
 }
 
-// An exception where none may leave, as in a library's threads: almost always an allocation that failed.
+// Called for an exception that nothing catches, as in a library's threads. Almost always an allocation failed.
 [[noreturn]] void on_terminate() {
-  tell("cuvae: ended for want of memory, or by a defect of the program\n");
+  tell("cuvae: not enough memory, or a bug in the program\n");
   ::_exit(kFailure);
 }
 
@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
     return parse_and_run(argc, argv);
   } catch (const std::bad_alloc&) {
     return report("not enough memory");
-  } catch (const std::length_error&) {  // of a container that cannot be so long
+  } catch (const std::length_error&) {  // a container that cannot be so long
     return report("not enough memory");
   } catch (const std::exception& error) {
     return report(error.what());

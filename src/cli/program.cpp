@@ -5,7 +5,7 @@
 namespace cuvae::cli {
 namespace {
 
-// CLI11's layout, with one blank line where it leaves two.
+// CLI11's layout, but with one blank line instead of two.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() {
@@ -21,7 +21,7 @@ class HelpFormatter : public CLI::Formatter {
 
 }  // namespace
 
-Program::Program() : app("Trains variational autoencoders, and shows what they learned.", "cuvae") {
+Program::Program() : app("Trains variational autoencoders and shows what they have learned.", "cuvae") {
   app.set_version_flag("--version", "cuvae " CUVAE_VERSION, "Print the version and exit");
   app.formatter(std::make_shared<HelpFormatter>());
   app.footer(

@@ -13,7 +13,7 @@ struct Program {
   std::vector<Command> commands;
 };
 
-/// What a user is told of wrong usage.
+/// The message for wrong usage.
 std::string usage_text(const CLI::App& program, const CLI::ParseError& error);
 
 }  // namespace cuvae::cli

@@ -13,14 +13,14 @@ namespace {
 
 const std::vector<std::string> kSuites = {"toy", "vae", "curves", "snr", "cost"}, kOfModels = {"vae", "curves", "cost"};
 
-// Wrong usage where a flag does nothing with the suites and the device that were chosen.
+// Throws CLI::ValidationError for a flag that has no effect with the chosen suites and device.
 void refuse_idle_flags(const CLI::App& app, const EstimatorOptions& o) {
   const auto refuse = [&](const char* flag, bool effective, const char* why) {
     cli::refuse_idle(app, flag, cli::unless(effective, why));
   };
   refuse("--threads", !o.device.starts_with("cuda"), "on a GPU: it is for the CPU");
   for (const char* flag : {"--suite", "--estimators", "--data", "--checkpoint", "--draws", "--out"})
-    refuse(flag, !o.toy_only, "with --toy, which needs none");
+    refuse(flag, !o.toy_only, "with --toy");
   refuse("--budget", !o.toy_only || !o.quick, "with --toy and --quick");
   const auto any_of = [&](const std::vector<std::string>& suites) {
     return std::find_first_of(o.suites.begin(), o.suites.end(), suites.begin(), suites.end()) != o.suites.end();
@@ -61,7 +61,7 @@ void add_precision(CLI::App& command, Precision& precision) {
       throw CLI::ValidationError("--precision", error.what());
     }
   };
-  command.add_option_function<std::string>("--precision", set, "Of products: fp32, tf32 or bf16")
+  command.add_option_function<std::string>("--precision", set, "Precision of matrix products: fp32, tf32 or bf16")
       ->type_name("NAME")
       ->default_str("fp32");
 }
@@ -69,29 +69,33 @@ void add_precision(CLI::App& command, Precision& precision) {
 std::function<int()> add_estimator_flags(CLI::App& app) {
   const auto o = std::make_shared<EstimatorOptions>();
   const auto names = std::make_shared<std::vector<std::string>>();
-  app.add_option("--out", o->out, "Folder for cells.jsonl, results.csv and results.json; goes on where it stopped")
+  app.add_option("--out", o->out,
+                 "Folder for cells.jsonl, results.csv and results.json; an interrupted run continues there")
       ->type_name("DIR");
-  app.add_option("--suite", o->suites, "toy, vae, curves, snr, cost (default: all)")
+  app.add_option("--suite", o->suites, "Suites to run: toy, vae, curves, snr, cost (default: all)")
       ->type_name("NAME")
       ->delimiter(',')
       ->check(CLI::IsMember(kSuites).description(""));
   app.add_option("--estimators", *names,
-                 "Those alone (default: all); rloo for all its costs and pairs, rloo/joint for one")
+                 "Estimators to measure (default: all); rloo stands for all its costs and pairs, rloo/joint for one")
       ->type_name("NAME")
       ->delimiter(',');
   app.add_option("--data", o->data, "Folder of IDX files (default: $CUVAE_DATA, else data/mnist-10k)")
       ->type_name("PATH");
-  app.add_option("--checkpoint", o->checkpoint, "Measure at this model, in place of those trained here")
+  app.add_option("--checkpoint", o->checkpoint, "Measure on this model instead of models that are trained here")
       ->type_name("FILE");
-  cli::add_number(app, "--draws", o->draws, "Most gradients drawn in a cell of the suite vae", {10, 1e8});
-  cli::add_number(app, "--budget", o->budget, "Seconds of a cell's draws, beyond the least number of them", {1e-3, 1e6})
+  cli::add_number(app, "--draws", o->draws, "Largest number of gradients in a cell of the suite vae", {10, 1e8});
+  cli::add_number(app, "--budget", o->budget, "Seconds for the gradients of a cell, after the least number of them",
+                  {1e-3, 1e6})
       ->type_name("S");
-  cli::add_number(app, "--seed", o->seed, "Names all random numbers", cli::kAnySeed);
-  app.add_option("--device", o->device, "auto, cpu, cuda or cuda:N")->type_name("NAME")->default_str(o->device);
+  cli::add_number(app, "--seed", o->seed, "Seed of all random numbers", cli::kAnySeed);
+  app.add_option("--device", o->device, "Where to compute: auto, cpu, cuda or cuda:N")
+      ->type_name("NAME")
+      ->default_str(o->device);
   add_precision(app, o->precision);
   cli::add_number(app, "--threads", o->threads, "CPU threads", {1, 1024});
-  app.add_flag("--quick", o->quick, "Everything in miniature, within a minute");
-  app.add_flag("--toy", o->toy_only, "Only three variances known exactly, beside measured ones; needs no data");
+  app.add_flag("--quick", o->quick, "A small version of everything, in about a minute");
+  app.add_flag("--toy", o->toy_only, "Only compare three exact variances with measured ones; needs no data");
   app.footer(
       "Examples:\n"
       "  estimators --toy\n"

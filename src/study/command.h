@@ -1,4 +1,4 @@
-// The command "estimators", of the benchmark program and of the command line.
+// The command "estimators" of cuvae and cuvae-bench.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -10,7 +10,8 @@ namespace cuvae::bench {
 /// The option --precision.
 void add_precision(CLI::App& command, Precision& precision);
 
-/// Declares the flags; returns what runs it and gives the exit code. Throws CLI::ParseError for wrong usage.
+/// Declares the flags. Returns the function that runs the command and returns the exit code; it throws
+/// CLI::ParseError for wrong usage.
 std::function<int()> add_estimator_flags(CLI::App& app);
 
 }  // namespace cuvae::bench

@@ -133,7 +133,7 @@ TEST_F(CliTest, SamplesAreDrawsOrMeans) {
   const std::vector<float> mean = samples({"--mean"}).row(0);
   EXPECT_TRUE(std::any_of(mean.begin(), mean.end(), [](float p) { return p > 0 && p < 1; }));
   expect_failure(run({"sample", model, "--out", path("a.npy"), "--mean", "--binary"}), 2,
-                 "asks for draws, but --mean for means");
+                 "asks for samples, but --mean asks for means");
 }
 
 TEST_F(CliTest, SamplesOfAGaussianHaveItsNoise) {
@@ -250,7 +250,7 @@ TEST_F(CliPictureTest, LongSeriesHaveSmallerPictures) {
   expect_picture(model + "/samples.png", 8 * 3 + 1, 2 * 2101 + 1);
   expect_picture(model + "/reconstructions.png", 8 * 3 + 1, 2 * 2101 + 1);
   succeed({"resume", model, "--epochs", "2", "--quiet"});
-  expect_failure(run({"sample", model, "--out", path("p.png")}), 1, "write an array instead, to a file in .npy");
+  expect_failure(run({"sample", model, "--out", path("p.png")}), 1, "write an array (.npy) instead");
   succeed({"sample", model, "--out", path("p.png"), "--count", "49", "--mean"});
 }
 
@@ -260,7 +260,7 @@ TEST_F(CliPictureTest, SeriesLongerThanAnyPictureHaveNone) {
   std::erase(arguments, "--quiet");
   const ProgramResult result = run(arguments);
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_NE(result.out.find("no pictures: no picture holds two examples of 9000 x 2\n"), std::string::npos);
+  EXPECT_NE(result.out.find("no pictures: a picture cannot hold two examples of 9000 x 2 pixels\n"), std::string::npos);
   EXPECT_FALSE(fs::exists(path("run/samples.png")));
   succeed({"resume", path("run"), "--epochs", "3", "--quiet"});
 }

@@ -116,13 +116,14 @@ TEST_F(CliNumbersTest, SettingsWithoutEffectAreRefused) {
   expect(Arguments{"sample", model, "--temperature", "0", "--mean", "--seed", "1"} + out,
          "--seed: has no effect with --temperature 0");
   expect(Arguments{"interpolate", model, "--rows", "2", "--to", "1"} + from + out, "--to: has no effect with --rows");
-  expect(Arguments{"interpolate", model, "--seed", "2"} + from + out, "--seed: has no effect here: nothing is drawn");
+  expect(Arguments{"interpolate", model, "--seed", "2"} + from + out,
+         "--seed: has no effect here: no random numbers are needed");
   expect(Arguments{"traverse", model} + from + out, "--data: has no effect without --index");
   expect(Arguments{"traverse", model, "--split", "test"} + out, "--split: has no effect without --index");
   expect({"eval", model, "--data", path("x.npy"), "--split", "test"}, "--split: has no effect on one file");
   expect({"eval", model, "--data", data(), "--device", "cuda:0", "--threads", "1"}, "--threads: has no effect on a");
   expect(Arguments{"reconstruct", model, "--count", "51"} + from + out,
-         "--count: 51 examples are asked for, but there are only 50");
+         "--count: is 51, but the data have only 50 examples");
   expect({"estimators", "--toy", "--suite", "vae"}, "--suite: has no effect with --toy");
   expect({"estimators", "--suite", "toy", "--out", path("e"), "--draws", "10"},
          "--draws: has no effect without the suite vae");

@@ -105,7 +105,7 @@ TEST_F(CliResumeTest, GoesOnForMoreEpochs) {
   expect_same_run(path("run"), path("long"));
 
   const std::string last = read_bytes(path("run/last.safetensors"));
-  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("nothing left to train"));
+  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("the run is already finished"));
   EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == last);
   expect_failure(run({"resume", path("run"), "--epochs", "3"}), 2, "--epochs");
   expect_same_run(path("run"), path("long"));
@@ -117,8 +117,8 @@ TEST_F(CliResumeTest, ACosineIsStretchedOnlyWhereToldSo) {
   const std::string last = read_bytes(path("run/last.safetensors")), config = read_bytes(path("run/config.json"));
   expect_failure(
       run({"resume", path("run"), "--epochs", "4"}), 2,
-      "--epochs: this run's cosine ends at epoch 2 with a rate of 0: give --schedule-epochs 4 to stretch it, "
-      "which changes the rate from here on and makes another run than one of 4 epochs");
+      "--epochs: is 4, but this run's cosine schedule ends at epoch 2 with a rate of 0: give --schedule-epochs 4 to "
+      "stretch the schedule (the result then differs from a run that was started with 4 epochs)");
   expect_failure(run({"resume", path("run"), "--epochs", "4", "--schedule-epochs", "2"}), 2,
                  "epochs is 4 but must be at most 2, where the cosine's rate comes to 0");
   EXPECT_TRUE(read_bytes(path("run/config.json")) == config);
@@ -129,7 +129,7 @@ TEST_F(CliResumeTest, ACosineIsStretchedOnlyWhereToldSo) {
 
   // Kept, or set at the start, it makes the run that was never interrupted.
   succeed(train_arguments("kept", cosine + final));
-  expect_failure(run({"resume", path("kept"), "--epochs", "4"}), 2, "give --schedule-epochs 2 to go on at that rate");
+  expect_failure(run({"resume", path("kept"), "--epochs", "4"}), 2, "give --schedule-epochs 2 to continue at that rate");
   succeed({"resume", path("kept"), "--epochs", "4", "--schedule-epochs", "2", "--quiet"});
   succeed(train_arguments("kept-whole", cosine + final + Arguments{"--epochs", "4", "--schedule-epochs", "2"}));
   expect_same_run(path("kept"), path("kept-whole"));
@@ -161,13 +161,13 @@ TEST_F(CliResumeTest, FindsDataThatMoved) {
   succeed(train_arguments("reference", {"--epochs", "4"}));
   fs::rename(data(), path("elsewhere"));
   expect_failure(run({"resume", path("run"), "--epochs", "3"}), 1,
-                 data() + ": is not there: where the data moved, say so by --data PATH or CUVAE_DATA");
+                 data() + ": does not exist: if the data were moved, give the new path by --data or CUVAE_DATA");
   expect_failure(run({"resume", path("run"), "--data", path("nowhere")}), 1, path("nowhere"));
   succeed({"resume", path("run"), "--epochs", "3", "--quiet"}, {{{"CUVAE_DATA", path("elsewhere")}}, {}, {}});
   fs::rename(path("elsewhere"), path("again"));
   succeed({"resume", path("run"), "--epochs", "4", "--quiet", "--data", path("again")});
   EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == read_bytes(path("reference/last.safetensors")));
-  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("nothing left to train"));  // the new place is stored
+  EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("the run is already finished"));  // the new place is stored
 }
 
 // The name of an array in an archive is part of no file's name.

@@ -28,7 +28,7 @@ double distance_from_start(const Dataset& data, bool from_means) {
 
 std::vector<std::string> data_advice(const Dataset& data) {
   if (!is_constant(data)) return {};
-  return {"warning: every value is " + number(data.row(0)[0]) + ": there is nothing to learn from constant data"};
+  return {"warning: every value is " + number(data.row(0)[0]) + ": a model learns nothing from constant data"};
 }
 
 std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data) {
@@ -36,22 +36,22 @@ std::vector<std::string> scale_advice(const Settings& settings, const Dataset& d
   const double distance = distance_from_start(data, settings.training.output_bias_from_data),
                scale = static_cast<double>(settings.model.scale);
   if (distance == 0 || (distance >= kLeastScales * scale && distance <= kMostScales * scale)) return {};
-  return {"warning: the data lie " + number(distance, 3) + " (root mean square) from where the decoder starts, " +
-          number(distance / scale, 3) + " times --scale " + number(scale) +
-          ", so that little or nothing will be learned: try --standardize"};
+  return {"warning: the data differ from the untrained decoder's output by " + number(distance, 3) +
+          " (root mean square), which is " + number(distance / scale, 3) + " times --scale " + number(scale) +
+          ": little or nothing will be learned; try --standardize"};
 }
 
 std::vector<std::string> clamp_advice(const Settings& settings, const Vae& vae, const Metrics& metrics) {
   std::vector<std::string> lines;
-  const std::string remedy = settings.training.standardize ? "" : ": try --standardize";
+  const std::string remedy = settings.training.standardize ? "" : "; try --standardize";
   if (const Index held = vae.scales_at_clamp(); held > 0)
-    lines.push_back(
-        "warning: " + std::to_string(held) + " of " + std::to_string(vae.layout().parameters().back().size()) +
-        " learned scales ended at the bounds that hold them, " + number(std::exp(static_cast<double>(kLogScaleMin))) +
-        " and " + number(std::exp(static_cast<double>(kLogScaleMax))) + remedy);
+    lines.push_back("warning: " + std::to_string(held) + " of " +
+                    std::to_string(vae.layout().parameters().back().size()) + " learned scales are at their limits, " +
+                    number(std::exp(static_cast<double>(kLogScaleMin))) + " and " +
+                    number(std::exp(static_cast<double>(kLogScaleMax))) + remedy);
   if (metrics.clamped_units > 0)
     lines.push_back("warning: the log variances of " + std::to_string(metrics.clamped_units) + " of " +
-                    std::to_string(metrics.kl_dims.size()) + " latent dimensions ended at the bounds that hold them, " +
+                    std::to_string(metrics.kl_dims.size()) + " latent dimensions are at their limits, " +
                     number(static_cast<double>(kLogVarMin)) + " and " + number(static_cast<double>(kLogVarMax)) +
                     remedy);
   return lines;

@@ -1,4 +1,4 @@
-// Warnings: settings and data that do not suit each other, told before and after a training.
+// Warnings before and after training, for settings that do not suit the data.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,15 +8,16 @@
 
 namespace cuvae::cli {
 
-/// A line for data that are constant.
+/// One line if all values of the data are equal, else none.
 std::vector<std::string> data_advice(const Dataset& data);
 
-/// Lines for a Gaussian likelihood where the data's distance from the decoder's first output (0, or the columns' means
-/// with --output-bias-from-data) has a root mean square u outside of 0.02 to 50 scales. log p(x|z) can then gain u^2/2
-/// per value: below 2e-4 nats, where no latent pays for its KL, or above 1250, where steps are far too small or large.
+/// Warns, for a Gaussian likelihood, if the data are too close to the decoder's first output or too far from it.
+/// That output is 0, or the columns' means with --output-bias-from-data. The distance u is a root mean square, in
+/// units of the scale; 0.02 to 50 is fine. Training can raise log p(x|z) by u^2/2 nats per value: below 2e-4 no
+/// latent is worth its KL, above 1250 the gradients are far too large.
 std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data);
 
-/// Lines for learned scales and log variances that training left at their clamps.
+/// Warns about learned scales and log variances that are at their clamps after training.
 std::vector<std::string> clamp_advice(const Settings& settings, const Vae& vae, const Metrics& metrics);
 
 }  // namespace cuvae::cli

@@ -29,9 +29,9 @@ void DeviceArguments::add_to(CLI::App& app) {
       ->type_name("NAME")
       ->default_str(device)
       ->group("Device");
-  add_number(app, "--threads", threads, "Threads on the CPU; 0: one per core that this process may use", {0, 4096})
+  add_number(app, "--threads", threads, "CPU threads; 0: one per core that this process may use", {0, 4096})
       ->group("Device");
-  add_name(app, "--precision", precision, "fp32; tf32: products faster on a GPU; bf16: activations and weights too")
+  add_name(app, "--precision", precision, "fp32, tf32 (faster matrix products on a GPU) or bf16 (also for activations)")
       ->group("Device");
 }
 
@@ -64,7 +64,7 @@ void ModelArguments::add_to(CLI::App& command) {
 }
 
 std::filesystem::path ModelArguments::checkpoint() const {
-  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   return std::filesystem::is_directory(model, ignored) ? RunFolder(model).model() : std::filesystem::path(model);
 }
 
@@ -77,20 +77,20 @@ LoadedModel ModelArguments::load() const {
   return {std::move(backend), std::move(info), std::move(vae)};
 }
 
-void DataArguments::add_to(CLI::App& command, const char* seed_of) {
+void DataArguments::add_to(CLI::App& command, const char* seed_help) {
   app = &command;
   command.add_option("--data", data, kDataHelp)->type_name("PATH");
-  command.add_option("--split", split, "Which images of a folder: train or test")
+  command.add_option("--split", split, "Which images of a folder to read: train or test")
       ->type_name("NAME")
       ->default_str(split)
       ->check(CLI::IsMember({"train", "test"}).description(""));
   add_number(command, "--pixel-scale", pixel_scale_,
-             "Divide the data by this; 0: uint8 by 255, floats by nothing (default: as in training)", {})
+             "Divide the data by this; 0: divide uint8 by 255, leave floats unchanged (default: as in training)", {})
       ->default_str("");
   command.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
-  add_number(command, "--seed", seed, seed_of, kAnySeed);
+  add_number(command, "--seed", seed, seed_help, kAnySeed);
 }
 
 Binarize DataArguments::binarize(const LoadedModel& model) const {
@@ -101,12 +101,13 @@ Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 
 
 Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
   const std::string path = data_path(data);
-  std::error_code ignored;  // what cannot be examined is opened, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   const std::filesystem::path file = split_member(path).first;
   const bool one_file = is_standard_input(path) ||
                         (std::filesystem::exists(file, ignored) && !std::filesystem::is_directory(file, ignored));
-  refuse_idle(*app, "--split", unless(!one_file, "on one file: it chooses among those of a folder"));
-  refuse_idle(*app, "--seed", unless(draws || binarize(model) == Binarize::stochastic, "here: nothing is drawn"));
+  refuse_idle(*app, "--split", unless(!one_file, "on one file: it selects files of a folder"));
+  refuse_idle(*app, "--seed",
+              unless(draws || binarize(model) == Binarize::stochastic, "here: no random numbers are needed"));
   const Split part = split == "train" ? Split::train : Split::test;
   const bool given = app->count("--pixel-scale") > 0;
   const Dataset divided = scaled(Dataset::open(path, part, {model.config().data_dim}),

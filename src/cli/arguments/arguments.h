@@ -14,14 +14,15 @@
 
 namespace cuvae::cli {
 
-/// What --data takes.
+/// The help of --data.
 inline constexpr const char* kDataHelp =
-    "IDX, NPY, NPZ (FILE.npz:NAME) or CSV, gzipped or not, or a folder of IDX files; -: stdin (default: $CUVAE_DATA)";
+    "IDX, NPY, NPZ (FILE.npz:NAME) or CSV file, gzipped or not, or a folder of IDX files; -: stdin (default: "
+    "$CUVAE_DATA)";
 
-/// Accepts file names with one of these extensions, and with ".npy" among them "-".
+/// Accepts file names with one of these extensions; also "-" if ".npy" is one of them.
 CLI::Validator with_extension(std::vector<std::string> extensions);
 
-/// An option that takes the name of an Enum's value.
+/// An option whose argument is the name of an Enum's value.
 template <class Enum>
 CLI::Option* add_name(CLI::App& app, const std::string& flag, Enum& value, const std::string& help) {
   const auto set = [&value, flag](const std::string& name) {
@@ -36,26 +37,26 @@ CLI::Option* add_name(CLI::App& app, const std::string& flag, Enum& value, const
       ->default_str(std::string(to_string(value)));
 }
 
-/// Where to compute: --device, --threads, and for training --data-memory.
+/// Where to compute: --device, --threads and --precision.
 struct DeviceArguments {
   std::string device = "auto";
   int threads = 0;
   Precision precision = Precision::fp32;
 
   void add_to(CLI::App& app);
-  /// Why a flag does nothing on this device, or null. With "auto" it is for the device that may be chosen.
+  /// The reason why a flag has no effect on this device, or null. With "auto" every device counts.
   const char* idle_threads() const { return unless(!device.starts_with("cuda"), "on a GPU: it is for the CPU"); }
   const char* idle_precision() const {
     return unless(device != "cpu" || precision != Precision::tf32, "with tf32 on the CPU, which computes in fp32");
   }
-  /// Refuses flags that do nothing, as wrong usage.
+  /// Throws CLI::ValidationError for flags that have no effect.
   void refuse_idle_device(const CLI::App& app) const;
   std::unique_ptr<Backend> make() const;
-  /// "cpu: AMD EPYC, 2 threads, avx512", and why no GPU is used where one would have been.
+  /// "cpu: AMD EPYC, 2 threads, avx512". With "auto" on the CPU, also the reason why no GPU is used.
   std::string describe(const Backend& backend) const;
 };
 
-/// A trained model, with its backend, which must live longer.
+/// A trained model and its backend. The backend must outlive the model.
 struct LoadedModel {
   std::unique_ptr<Backend> backend;
   CheckpointInfo info;
@@ -64,7 +65,7 @@ struct LoadedModel {
   const VaeConfig& config() const { return vae.config(); }
 };
 
-/// MODEL: a checkpoint, or a run folder, which stands for its best checkpoint, or its last where there is no best.
+/// MODEL: a checkpoint or a run folder. A folder means its best checkpoint, or its last one if there is no best.
 struct ModelArguments : DeviceArguments {
   std::string model;
   const CLI::App* app = nullptr;  ///< the command's, whose flags load() checks
@@ -75,18 +76,17 @@ struct ModelArguments : DeviceArguments {
   LoadedModel load() const;
 };
 
-/// Examples as a model takes them: --data, --split, --pixel-scale, --binarize, --seed; what training did is the
-/// default.
+/// Examples for a model: --data, --split, --pixel-scale, --binarize, --seed. The defaults are what training used.
 struct DataArguments {
   std::string data;
   std::string split = "test";
   std::uint64_t seed = 0;
   const CLI::App* app = nullptr;
 
-  /// `seed_of` is the help of --seed.
-  void add_to(CLI::App& command, const char* seed_of = "Of the binarization");
-  /// Throws Error when the examples are not what the model takes: see check_data_fits.
-  /// `draws`: whether the command draws anything but a binarization, so that --seed has an effect.
+  /// `seed_help` is the help of --seed.
+  void add_to(CLI::App& command, const char* seed_help = "Seed of the binarization");
+  /// Throws Error when the examples do not fit the model: see check_data_fits.
+  /// `draws`: whether the command needs random numbers for anything but the binarization.
   Dataset open(const LoadedModel& model, bool draws = false) const;
   Binarize binarize(const LoadedModel& model) const;
   /// Rows first .. first + count of open() as float32 [count, D], binarized.
@@ -99,12 +99,12 @@ struct DataArguments {
   float pixel_scale_ = 0;
 };
 
-/// Divided by the pixel scale; as it is where that is 0.
+/// The data divided by the pixel scale; unchanged if that is 0.
 Dataset scaled(const Dataset& data, float pixel_scale);
 
-/// CUVAE_DATA, where it says something.
+/// The environment variable CUVAE_DATA, if it is set and not empty.
 std::optional<std::string> data_in_environment();
-/// A path that stays what it is in another folder; standard input stays itself.
+/// The absolute path; "-", the standard input, is returned unchanged.
 std::string absolute_path(const std::string& path);
 /// --data, or the environment's CUVAE_DATA; throws CLI::RequiredError when neither is given.
 std::string data_path(const std::string& given);

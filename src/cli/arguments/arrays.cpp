@@ -1,4 +1,4 @@
-// cuvae encode, cuvae decode: between examples and latents, as arrays.
+// cuvae encode and cuvae decode: from examples to latents and back, as arrays.
 #include "cli/arguments/arguments.h"
 #include "cli/commands/command.h"
 #include "cli/run/pictures.h"
@@ -33,7 +33,7 @@ struct DecodeArguments : ModelArguments {
   std::string in, out;
 };
 
-// The points themselves, or what encode writes, whose means are taken. Integers count as they are.
+// The array holds points, or the output of encode, of which the means are used. Integers are not scaled.
 std::vector<float> read_points(const Dataset& latents, Index latent) {
   const auto value = [&](Index i) {
     return latents.dtype() == DType::f32 ? static_cast<const float*>(latents.data())[i]
@@ -58,33 +58,33 @@ int decode(const DecodeArguments& arguments) {
 }  // namespace
 
 Command add_encode(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("encode", "Write the posteriors of examples as an array");
+  CLI::App* const app = program.add_subcommand("encode", "Write the posteriors of examples to an array");
   const auto arguments = std::make_shared<EncodeArguments>();
   arguments->add_to(*app);
   arguments->data.add_to(*app);
-  app->add_option("--out", arguments->out, "The array, .npy; -: to stdout")
+  app->add_option("--out", arguments->out, "The array to write, .npy; -: stdout")
       ->type_name("FILE")
       ->required()
       ->check(with_extension({".npy"}));
   app->footer(
-      "The array is float32 [N, 2L]: in each row the L means, then the L log variances.\n"
-      "Examples are binarized as in training unless --binarize says otherwise.\n"
-      "decode takes it as it is, and decodes the means.\n"
+      "The array is float32 [N, 2L]: each row holds the L means, then the L log variances.\n"
+      "Examples are binarized as in training unless --binarize is given.\n"
+      "'cuvae decode' reads this array and decodes the means.\n"
       "In Python: mean, logvar = numpy.split(numpy.load('latents.npy'), 2, axis=1)\n\n"
       "Example:\n  cuvae encode runs/first --data data/mnist-10k --split train --out latents.npy");
   return {app, [arguments] { return encode(*arguments); }};
 }
 
 Command add_decode(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents to means of p(x|z)");
+  CLI::App* const app = program.add_subcommand("decode", "Decode an array of latents to the means of p(x|z)");
   const auto arguments = std::make_shared<DecodeArguments>();
   arguments->add_to(*app);
   app->add_option("--in", arguments->in,
-                  "The latents [N, L], or [N, 2L] as encode writes them: NPY, NPZ, CSV or IDX; -: stdin")
+                  "The latents [N, L], or [N, 2L] as written by encode: NPY, NPZ, CSV or IDX; -: stdin")
       ->type_name("FILE")
       ->required();
   app->add_option("--out", arguments->out,
-                  "The examples as a picture, .png, or as an array [N, D], .npy; -: the array to stdout")
+                  "Where to write the examples: a picture, .png, or an array [N, D], .npy; -: the array to stdout")
       ->type_name("FILE")
       ->required()
       ->check(with_extension({".png", ".npy"}));

@@ -17,14 +17,14 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMostBytes = 1 << 20;
 
-// The type that an option takes, by the name that help shows for its values.
+// Whether the value has the option's type. The type is known from the name that help shows for the option's values.
 bool has_type(const CLI::Option& option, const Json& value) {
   const std::string type = option.get_type_name();
   if (option.get_items_expected_max() == 0) return value.is_boolean();
   return type == kNumberName<Index> || type == kNumberName<double> ? value.is_number() : value.is_string();
 }
 
-// The value of a key as its flag takes it. Throws Error, "must be ...".
+// The value of a key as texts for its flag. Throws Error, "must be ...".
 std::vector<std::string> flag_texts(const CLI::Option& option, const Json& value) {
   const bool list = option.get_items_expected_max() > 1;
   if (value.is_array() && (!list || value.empty()))
@@ -47,7 +47,8 @@ std::vector<std::string> flag_texts(const CLI::Option& option, const Json& value
   return texts;
 }
 
-// Relative to the folder, where the path lies in it, next to it or next to its parent: they may move together.
+// The path relative to the folder if it is inside it, next to it or next to its parent, so that both can be moved
+// together; else the path itself.
 std::string near_folder(const fs::path& folder, const std::string& path) {
   if (is_standard_input(path)) return path;
   std::error_code failed;
@@ -56,10 +57,10 @@ std::string near_folder(const fs::path& folder, const std::string& path) {
   if (failed) return path;
   const fs::path relative = there.lexically_relative(here);
   const auto up = std::count(relative.begin(), relative.end(), ".."), depth = std::distance(here.begin(), here.end());
-  return up <= 2 && up < depth - 1 ? relative.string() : path;  // what only / has in common is not near
+  return up <= 2 && up < depth - 1 ? relative.string() : path;  // two paths that share only "/" are not near
 }
 
-// The path that near_folder() made relative.
+// The inverse of near_folder().
 std::string from_folder(const fs::path& folder, const std::string& path) {
   if (fs::path(path).is_absolute() || is_standard_input(path)) return path;
   std::error_code failed;
@@ -81,7 +82,7 @@ Json parse_object(const std::filesystem::path& path) {
 }  // namespace
 
 std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::path& path) {
-  // A flag wins over the file, also where the one spells the widths apart.
+  // A flag wins over the file, also if one gives --hidden and the other --encoder-hidden and --decoder-hidden.
   const bool hidden_given = app.count("--hidden") > 0,
              widths_given = app.count("--encoder-hidden") > 0 && app.count("--decoder-hidden") > 0;
   std::set<std::string> applied;
@@ -93,7 +94,7 @@ std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::pa
     if (option->count() > 0 || (hidden_given && key.ends_with("-hidden")) || (widths_given && key == "hidden"))
       continue;
     if (value.is_array() && value.empty() && key == "lr-pieces")
-      continue;  // as earlier versions write that there are none
+      continue;  // earlier versions wrote an empty list for "none"
     try {
       for (const std::string& text : flag_texts(*option, value))
         option->add_result(key == "data" ? from_folder(path.parent_path(), path_from_json(text)) : text);
@@ -132,7 +133,7 @@ void write_config(const std::filesystem::path& path, const Settings& settings, c
   write_file_atomically(path, [&](std::ostream& out) {
     nlohmann::ordered_json object = settings_json(settings);
     const std::string near = near_folder(run, settings.data);
-    // A name that is no text becomes a URI, which is absolute.
+    // A path that is not UTF-8 becomes a URI, which is absolute.
     object["data"] = path_to_json(near) == near ? near : path_to_json(settings.data);
     out << object.dump(2) << '\n';
   });

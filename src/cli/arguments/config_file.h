@@ -1,4 +1,4 @@
-// Settings as a flat JSON object whose keys are the flags of train without their dashes.
+// Settings as a flat JSON object. Its keys are the flags of train without the leading dashes.
 #pragma once
 #include <filesystem>
 #include <set>
@@ -8,16 +8,14 @@
 
 namespace cuvae::cli {
 
-/// Sets the flags that were not given from a flat JSON object with their names as keys, and returns those. Throws
-/// Error.
+/// Sets flags from the file if they were not given on the command line. Returns the keys that it used. Throws Error.
 std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::path& path);
 
-/// Whether the file is one that write_config wrote: other programs have files of that name too. Throws Error where it
-/// cannot be read.
+/// Whether write_config wrote this file; other programs also have a config.json. Throws Error if it cannot be read.
 bool is_config(const std::filesystem::path& path);
-/// A run's config.json, as it was written.
+/// Reads the config.json of a run. Throws Error.
 Settings read_config(const std::filesystem::path& path);
-/// The paths of data near `run`, the folder that the file is to lie in, are stored relative to it.
+/// `run` is the folder that will hold the file. A data path near it is stored relative to it.
 void write_config(const std::filesystem::path& path, const Settings& settings, const std::filesystem::path& run);
 
 }  // namespace cuvae::cli

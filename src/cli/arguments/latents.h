@@ -1,4 +1,4 @@
-// Points of the latent space, [rows, L], to decode and look at.
+// Points of the latent space, [rows, L], to be decoded to pictures.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -10,11 +10,11 @@ namespace cuvae::cli {
 /// Draws from N(0, temperature^2 I).
 std::vector<float> prior_points(Index count, Index latent, std::uint64_t seed, float temperature);
 
-/// A grid over the plane of two dimensions, the others 0: equally spaced quantiles of the prior, dimension `across`
-/// growing to the right and `down` downwards (Kingma and Welling 2013, figure 4).
+/// A grid over two dimensions, at equally spaced quantiles of the prior; the other dimensions are 0. Dimension
+/// `across` grows to the right and `down` grows downwards (Kingma and Welling 2013, figure 4).
 std::vector<float> plane_points(Index size, Index latent, Index across, Index down);
 
-/// For each of the dimensions a row of `steps` points: `center` with that dimension going from -range to range.
+/// A row of `steps` points for each dimension in `dims`: `center`, with that dimension going from -range to range.
 std::vector<float> axis_points(const std::vector<float>& center, const std::vector<Index>& dims, float range,
                                Index steps);
 

@@ -1,4 +1,4 @@
-// Flags that take numbers: one way of reading them for every command.
+// Flags with numbers as arguments, read the same way in every command.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <limits>
@@ -10,7 +10,7 @@
 
 namespace cuvae::cli {
 
-/// What a flag's numbers must lie in, both ends included.
+/// The range of a flag's numbers, both ends included.
 struct Range {
   double low = 0, high = std::numeric_limits<double>::max();
 };
@@ -18,7 +18,7 @@ struct Range {
 inline constexpr double kMaxCount = 2147483647;
 inline constexpr Range kCount{1, kMaxCount}, kCountOrZero{0, kMaxCount}, kAnySeed{};
 
-/// The number that is given to `flag`; what is none is wrong usage that names the flag and the range.
+/// The number that is given to `flag`. Throws CLI::ValidationError, naming the flag and the range.
 template <class Number>
 Number flag_number(const std::string& flag, const std::string& text, Range range) {
   try {
@@ -28,11 +28,11 @@ Number flag_number(const std::string& flag, const std::string& text, Range range
   }
 }
 
-/// The names that help shows for whole numbers and for others; config files are checked by them.
+/// The names that help shows for whole numbers and for real numbers. Config files are checked by these names.
 template <class Number>
 constexpr const char* kNumberName = std::is_integral_v<Number> ? "N" : "X";
 
-/// An option for one number, whose default is the value that it has.
+/// An option for one number. The current value is the default.
 template <class Number>
 CLI::Option* add_number(CLI::App& app, const std::string& flag, Number& value, const std::string& help, Range range) {
   const auto set = [&value, flag, range](const std::string& text) { value = flag_number<Number>(flag, text, range); };
@@ -56,12 +56,13 @@ CLI::Option* add_numbers(CLI::App& app, const std::string& flag, std::vector<Num
       ->default_str(defaults);
 }
 
-/// Wrong usage where `flag` is given although it does nothing: `idle` says why ("without --rows"), or is null.
+/// Throws CLI::ValidationError if `flag` is given and `idle` is not null. `idle` is the reason why the flag has no
+/// effect, such as "without --rows".
 inline void refuse_idle(const CLI::App& app, const std::string& flag, const char* idle) {
   if (idle != nullptr && app.count(flag) > 0) throw CLI::ValidationError(flag, std::string("has no effect ") + idle);
 }
 
-/// Why a flag does nothing, for refuse_idle: `why` unless it has an effect.
+/// The argument `idle` of refuse_idle: `why`, or null if the flag has an effect.
 constexpr const char* unless(bool effective, const char* why) { return effective ? nullptr : why; }
 
 }  // namespace cuvae::cli

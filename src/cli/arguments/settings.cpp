@@ -15,28 +15,28 @@ using Kind = LearningRate::Kind;
 
 constexpr Range kReal{}, kShare{0, 1};
 
-// Why a weight of the KL does nothing, and what acts through one.
+// The reason why --beta has no effect, or null; then the same for flags that change how the KL is weighted.
 const char* idle_weight(const TrainConfig& t) {
-  return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, whose KL is of samples");
+  return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, which estimates the KL from samples");
 }
 const char* idle_weighting(const TrainConfig& t) {
   return idle_weight(t) != nullptr ? idle_weight(t) : unless(t.beta > 0, "with --beta 0");
 }
 
-// The one list. A visitor gets each setting's flag, value, help, the range of its numbers, and why it does nothing
-// given the others, or null.
+// The one list of settings. A visitor gets each setting's flag, value, help, range, and the reason why it has no
+// effect given the others, or null.
 template <class Model, class Visitor>
 void visit_model(Model& m, Visitor&& visit) {
   const bool hidden = !m.encoder_hidden.empty() || !m.decoder_hidden.empty();
   visit.group("Model");
-  visit("latent", m.latent, "Width of z", kCount);
-  visit("encoder-hidden", m.encoder_hidden, "Widths from x to z; 0: none", kCountOrZero);
-  visit("decoder-hidden", m.decoder_hidden, "Widths from z to x; 0: none", kCountOrZero);
+  visit("latent", m.latent, "Number of latent dimensions", kCount);
+  visit("encoder-hidden", m.encoder_hidden, "Hidden widths of the encoder, from x to z; 0: none", kCountOrZero);
+  visit("decoder-hidden", m.decoder_hidden, "Hidden widths of the decoder, from z to x; 0: none", kCountOrZero);
   visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity", {},
         unless(hidden, "without hidden layers"));
   visit("likelihood", m.likelihood, "bernoulli, gaussian, gaussian-learned or gaussian-learned-per-dim");
-  visit("scale", m.scale, "Standard deviation of a Gaussian, or where a learned one starts", {kScaleMin, kScaleMax},
-        unless(m.likelihood != Likelihood::bernoulli, "with --likelihood bernoulli"));
+  visit("scale", m.scale, "Standard deviation of a Gaussian likelihood; the initial value of a learned one",
+        {kScaleMin, kScaleMax}, unless(m.likelihood != Likelihood::bernoulli, "with --likelihood bernoulli"));
   visit("init", m.initialization, "glorot or he");
 }
 
@@ -48,22 +48,24 @@ void visit_training(Training& t, Visitor&& visit) {
   visit.group("Objective");
   visit("samples", t.samples, "Latent samples per example", kCount);
   visit("estimator", t.estimator,
-        "Of the encoder's gradient. Of the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
-        "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; of a bound over the "
-        "samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
-  visit("cost", t.cost, "Of score functions: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)", {},
-        unless(takes_cost(t.estimator, Cost::joint), "with this --estimator, which takes no other than elbo"));
+        "Estimator of the encoder's gradient. For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
+        "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; for the "
+        "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
+  visit("cost", t.cost,
+        "Cost of a score-function estimator: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)", {},
+        unless(takes_cost(t.estimator, Cost::joint), "with this --estimator, which supports elbo only"));
   visit("antithetic", t.antithetic,
-        "Samples in pairs at eps and -eps: pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
+        "Draw samples in pairs at eps and -eps; for pathwise, total, stl, score, score-mean, nvil, nvil-scaled");
   visit("binarize", t.binarize, "none, threshold or stochastic (default: stochastic for bernoulli, else none)");
-  visit("pixel-scale", t.pixel_scale, "Divide the data by this, 0/1 masks by 1; 0: uint8 by 255, floats by nothing",
-        kReal);
+  visit("pixel-scale", t.pixel_scale,
+        "Divide the data by this (1 for 0/1 masks); 0: divide uint8 by 255, leave floats unchanged", kReal);
   visit("beta", t.beta, "Weight of the KL", kReal, idle_weight(t));
-  visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which that weight grows from 0", kReal, idle_weighting(t));
-  visit("free-bits", t.free_bits, "Nats per latent dimension that cost nothing", kReal, idle_weighting(t));
-  visit("output-bias-from-data", t.output_bias_from_data, "Start the decoder's last bias at the data's mean");
+  visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which beta grows linearly from 0", kReal, idle_weighting(t));
+  visit("free-bits", t.free_bits, "KL per latent dimension that is not penalized, in nats", kReal, idle_weighting(t));
+  visit("output-bias-from-data", t.output_bias_from_data, "Initialize the decoder's last bias from the data's mean");
   visit("standardize", t.standardize,
-        "Gaussian likelihoods: bring each column to mean 0 and deviation 1; results stay in the data's units");
+        "Gaussian likelihoods only: scale each column to mean 0 and standard deviation 1; results are in the data's "
+        "units");
   visit.group("Optimizer");
   visit("optimizer", t.optimizer, "adam, adamw or sgd");
   visit("lr", t.schedule.rate, "Learning rate", kReal,
@@ -71,30 +73,31 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("schedule", t.schedule.kind, "constant, cosine, step or pieces");
   visit("lr-final", t.schedule.final_rate, "cosine: the rate at the end", kReal, not_cosine);
   visit("lr-warmup", t.schedule.warmup_epochs, "cosine: epochs over which the rate grows from 0", kReal, not_cosine);
-  visit("schedule-epochs", t.schedule.epochs, "cosine: the epochs to its end; 0: all of the run", kReal, not_cosine);
-  visit("lr-decay", t.schedule.decay, "step: the factor", kReal, not_step);
-  visit("lr-every", t.schedule.every_epochs, "step: the epochs between factors", kReal, not_step);
-  visit("lr-pieces", t.schedule.pieces, "pieces: epochs at a rate, like 1:1e-3,3:7e-4", {},
+  visit("schedule-epochs", t.schedule.epochs, "cosine: its length in epochs; 0: the whole run", kReal, not_cosine);
+  visit("lr-decay", t.schedule.decay, "step: the factor of each decay", kReal, not_step);
+  visit("lr-every", t.schedule.every_epochs, "step: epochs between two decays", kReal, not_step);
+  visit("lr-pieces", t.schedule.pieces, "pieces: pairs of epochs and their rate, such as 1:1e-3,3:7e-4", {},
         unless(t.schedule.kind == Kind::pieces, "without --schedule pieces"));
-  visit("beta1", t.beta1, "Adam's decay of the mean, or SGD's momentum", kShare);
-  visit("beta2", t.beta2, "Adam's decay of the square", kShare, sgd);
+  visit("beta1", t.beta1, "Decay of Adam's mean gradient, or the momentum of SGD", kShare);
+  visit("beta2", t.beta2, "Decay of Adam's mean squared gradient", kShare, sgd);
   visit("epsilon", t.epsilon, "Adam's epsilon", kReal, sgd);
-  visit("weight-decay", t.weight_decay, "Decoupled with adamw, else an L2 penalty", kReal);
-  visit("clip-norm", t.clip_norm, "Largest norm of the gradient; 0: any", kReal);
-  visit("ema", t.ema_decay, "Decay of averaged weights, used for evaluation; 0: none", kShare);
+  visit("weight-decay", t.weight_decay, "Weight decay: decoupled with adamw, an L2 penalty with adam and sgd", kReal);
+  visit("clip-norm", t.clip_norm, "Clip the gradient to this norm; 0: never", kReal);
+  visit("ema", t.ema_decay, "Decay of the averaged weights that evaluation uses; 0: no averaging", kShare);
   visit.group("Run");
-  visit("seed", t.seed, "Names all random numbers of the run", kAnySeed);
+  visit("seed", t.seed, "Seed of all random numbers of the run", kAnySeed);
   visit("epochs", t.epochs, "Passes over the data", kCount);
   visit("batch", t.batch, "Examples per step", kCount);
-  visit("validation", t.validation, "Share of the examples held out, in [0, 1)", kShare);
-  visit("patience", t.patience, "Stop after this many epochs without a better validation ELBO, of bounds too; 0: never",
+  visit("validation", t.validation, "Fraction of the examples to hold out for validation, in [0, 1)", kShare);
+  visit("patience", t.patience,
+        "Stop after this many epochs without a better validation ELBO, also if a bound is trained; 0: never",
         kCountOrZero, unless(t.validation > 0, "without --validation"));
-  visit("log-every", t.log_every, "Steps between reports; each epoch's end reports too; 0: that alone", kCountOrZero);
-  visit("checkpoint-every", t.checkpoint_every, "Epochs between checkpoints; the last epoch has one too", kCount);
-  visit("max-skipped", t.max_skipped, "Steps in a row without a finite loss that end the run", kCount);
+  visit("log-every", t.log_every, "Steps between reports; each epoch also ends with one; 0: only those", kCountOrZero);
+  visit("checkpoint-every", t.checkpoint_every, "Epochs between checkpoints; the run also ends with one", kCount);
+  visit("max-skipped", t.max_skipped, "End the run after this many steps in a row without a finite loss", kCount);
 }
 
-// What DeviceArguments and add_settings declare.
+// The flags that DeviceArguments and add_settings declare.
 template <class Visitor>
 void visit_device(const Settings& s, Visitor&& visit) {
   visit("device", s.device, "");
@@ -109,7 +112,7 @@ requires std::is_arithmetic_v<Number> std::string text_of(Number value) { return
 template <class Enum>
 requires std::is_enum_v<Enum> std::string text_of(Enum value) { return std::string(to_string(value)); }
 
-// No hidden layers are written as a width of 0, since a flag needs a value.
+// An empty list is written as one width of 0, because a flag needs a value.
 std::vector<Index> widths_or_zero(const std::vector<Index>& widths) {
   return widths.empty() ? std::vector<Index>{0} : widths;
 }
@@ -128,7 +131,7 @@ Json json_of(const Pieces& pieces) {
   return list;
 }
 
-// What has an effect, and with `all` the rest too.
+// Writes the settings that have an effect, or all of them with `all`.
 struct JsonWriter {
   Json& object;
   bool all = false;
@@ -191,7 +194,7 @@ class FlagAdder {
   std::string group_;
 };
 
-// Refuses what is given but has no effect. A file's key may have its default, as older files spell out all.
+// Refuses what is given but has no effect. A key of a file may have its default value: older files list all keys.
 struct IdleFinder {
   const CLI::App& app;
   const std::set<std::string>& from_file;
@@ -222,7 +225,8 @@ Json all_defaults() {
 
 void add_settings(CLI::App& app, Settings& s) {
   app.add_option("--data", s.data, kDataHelp)->type_name("PATH");
-  add_numbers(app, "--hidden", s.hidden, "Hidden widths of the encoder, and in reverse of the decoder", kCountOrZero)
+  add_numbers(app, "--hidden", s.hidden, "Hidden widths of the encoder; the decoder has them in reverse order",
+              kCountOrZero)
       ->group("Model");
   FlagAdder add(app);
   visit_model(s.model, add);
@@ -230,7 +234,7 @@ void add_settings(CLI::App& app, Settings& s) {
   app.get_option("--binarize")->default_str("");
   s.DeviceArguments::add_to(app);
   add_number(app, "--data-memory", s.data_memory,
-             "MiB of a GPU's memory for the data; larger data is streamed; 0: what is free", kCountOrZero)
+             "GPU memory for the data, in MiB; larger data are streamed; 0: all that is free", kCountOrZero)
       ->group("Device");
 }
 

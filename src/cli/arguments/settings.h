@@ -1,4 +1,4 @@
-// What defines a training run: one list of names for the flags of train, for config.json and for what info prints.
+// The settings of a training run: one list of names for the flags of train, config.json and the output of info.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -15,20 +15,20 @@ struct Settings : DeviceArguments {
   std::string data;
   VaeConfig model;
   TrainConfig training;
-  Index data_memory = 0;      ///< MiB of a GPU's memory that the data may take; 0: what is free
-  std::vector<Index> hidden;  ///< --hidden, which resolve() spreads over encoder and decoder
+  Index data_memory = 0;      ///< GPU memory that the data may use, in MiB; 0: all that is free
+  std::vector<Index> hidden;  ///< --hidden; resolve() copies it to the encoder and the decoder
 };
 
-/// Declares the flags; `settings` must outlive the parsing, and holds the defaults.
+/// Declares the flags. `settings` holds the defaults and must outlive the parsing.
 void add_settings(CLI::App& app, Settings& settings);
 
-/// Fills in what depends on other flags, and checks all values. Throws Error.
+/// Sets the values that depend on other flags, and checks all values. Throws Error.
 void resolve(const CLI::App& app, Settings& settings);
 
-/// Refuses, as wrong usage, what was given but does nothing given the rest; `from_file` names what a config file set.
+/// Throws CLI::ValidationError for flags that have no effect given the others. `from_file`: keys that a file set.
 void refuse_idle_settings(const CLI::App& app, const Settings& settings, const std::set<std::string>& from_file);
 
-/// As config.json holds them: all that have an effect.
+/// The settings that have an effect, as config.json holds them.
 nlohmann::ordered_json settings_json(const Settings& settings);
 nlohmann::ordered_json settings_json(const VaeConfig& model);
 nlohmann::ordered_json settings_json(const TrainConfig& training);

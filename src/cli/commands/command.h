@@ -1,4 +1,4 @@
-// The commands of the program. Each declares its flags to CLI11 and returns what runs it.
+// The commands of the program. Each add_ function declares a command's flags to CLI11.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -8,7 +8,7 @@ namespace cuvae::cli {
 struct Command {
   CLI::App* app;
   std::function<int()>
-      run;  ///< returns the exit code; throws CLI::ParseError for wrong usage, anything else for failures
+      run;  ///< returns the exit code; throws CLI::ParseError for wrong usage, another exception for a failure
 };
 
 Command add_train(CLI::App& program);

@@ -18,7 +18,7 @@ struct EvalArguments : ModelArguments {
   bool json = false;
 };
 
-// NaN and infinities become null.
+// NaN and infinities are written as null.
 void print_json(const Evaluation& e, const TrainConfig& training, Index samples) {
   const nlohmann::ordered_json object = {{"elbo", e.elbo},
                                          {"elbo_error", e.elbo_error},
@@ -42,7 +42,7 @@ void print_text(const Evaluation& e, const TrainConfig& training, Index samples)
             << "bits per dim    " << result(e.bits_per_dim) << '\n'
             << "active units    " << e.active_units << " of " << e.kl_dims.size() << '\n';
   if (is_importance_weighted(training.estimator))
-    std::cout << "trained on      " << objective_name(training) << ", which is no less than the ELBO above\n";
+    std::cout << "trained on      " << objective_name(training) << ", which is at least the ELBO above\n";
 }
 
 int evaluate_model(const EvalArguments& arguments) {
@@ -63,10 +63,10 @@ Command add_eval(CLI::App& program) {
   CLI::App* const app = program.add_subcommand("eval", "Evaluate a model: ELBO, reconstruction, KL, active units");
   const auto arguments = std::make_shared<EvalArguments>();
   arguments->add_to(*app);
-  arguments->data.add_to(*app, "Of the latent samples and the binarization");
+  arguments->data.add_to(*app, "Seed of the latent samples and the binarization");
   EvaluateOptions& options = arguments->options;
   add_number(*app, "--samples", options.samples, "Latent samples per example", kCount);
-  add_number(*app, "--batch", options.batch, "Examples at once; changes speed and memory only", kCount);
+  add_number(*app, "--batch", options.batch, "Examples per batch; changes only speed and memory", kCount);
   app->add_flag("--json", arguments->json, "Print one JSON object");
   app->footer("Example:\n  cuvae eval runs/first --data data/mnist-10k --samples 10");
   return {app, [arguments] { return evaluate_model(*arguments); }};

@@ -1,4 +1,4 @@
-// cuvae sample, reconstruct, interpolate, traverse, manifold: pictures of what a model knows.
+// cuvae sample, reconstruct, interpolate, traverse, manifold: pictures from a trained model.
 #include <cmath>
 #include <iostream>
 #include <numeric>
@@ -13,13 +13,15 @@
 namespace cuvae::cli {
 namespace {
 
-/// MODEL and --out, which every command here has.
+/// MODEL and --out, the arguments of every command in this file.
 struct PictureArguments : ModelArguments {
   std::string out;
 
   void add_to(CLI::App& command) {
     ModelArguments::add_to(command);
-    command.add_option("--out", out, "The picture, .png, or the values as an array, .npy; -: the array to stdout")
+    command
+        .add_option("--out", out,
+                    "The file to write: a picture, .png, or an array of the values, .npy; -: the array to stdout")
         ->type_name("FILE")
         ->required()
         ->check(with_extension({".png", ".npy"}));
@@ -35,7 +37,7 @@ struct PictureArguments : ModelArguments {
   }
 };
 
-// Bounded so that a slip of the finger does not fill the memory.
+// Bounded so that a typing error does not fill the memory.
 constexpr Range kExamples{1, 1e6}, kSteps{2, 1000}, kSide{1, 1000}, kWidth{0, 1000};
 
 void check_dims(const std::vector<Index>& dims, Index latent) {
@@ -54,9 +56,9 @@ struct SampleArguments : PictureArguments {
 
 int sample(const SampleArguments& a) {
   refuse_idle(*a.app, "--seed",
-              unless(a.temperature > 0 || !a.mean, "with --temperature 0 and --mean: nothing is drawn"));
+              unless(a.temperature > 0 || !a.mean, "with --temperature 0 and --mean: no random numbers are needed"));
   const LoadedModel model = a.load();
-  if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for draws, but --mean for means");
+  if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for samples, but --mean asks for means");
   if (a.binary && model.config().likelihood != Likelihood::bernoulli)
     throw CLI::ValidationError("--binary", "the model's likelihood is " +
                                                std::string(to_string(model.config().likelihood)) + ", not bernoulli");
@@ -74,10 +76,11 @@ int reconstruct(const ReconstructArguments& a) {
   const LoadedModel model = a.load();
   const Dataset data = a.data.open(model);
   if (a.app->count("--count") > 0 && a.count > data.rows())
-    throw CLI::ValidationError("--count", std::to_string(a.count) + " examples are asked for, but there are only " +
-                                              std::to_string(data.rows()));
+    throw CLI::ValidationError("--count", "is " + std::to_string(a.count) + ", but the data have only " +
+                                              std::to_string(data.rows()) +
+                                              (data.rows() == 1 ? " example" : " examples"));
   const Index count = std::min(a.count, data.rows());
-  // An array holds all examples first, a picture alternates rows of both.
+  // In an array all examples come first; in a picture rows of examples and reconstructions alternate.
   const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
   a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), columns), model.config(), columns);
   return 0;
@@ -103,7 +106,7 @@ std::vector<std::pair<Index, Index>> pairs_of(const InterpolateArguments& a, Ind
 
 int interpolate(const InterpolateArguments& a) {
   for (const char* flag : {"--from", "--to"})
-    refuse_idle(*a.app, flag, unless(a.rows == 0, "with --rows, which draws the pairs"));
+    refuse_idle(*a.app, flag, unless(a.rows == 0, "with --rows, which chooses random pairs"));
   const LoadedModel model = a.load();
   const Dataset data = a.data.open(model, a.rows > 0);
   std::vector<float> z;
@@ -126,7 +129,7 @@ struct TraverseArguments : PictureArguments {
 
 int traverse(const TraverseArguments& a) {
   for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
-    refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is looked up"));
+    refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is read"));
   const LoadedModel model = a.load();
   std::vector<Index> dims = a.dims;
   if (dims.empty()) {
@@ -148,13 +151,13 @@ struct ManifoldArguments : PictureArguments {
 int manifold(const ManifoldArguments& a) {
   const LoadedModel model = a.load();
   const Index latent = model.config().latent;
-  if (latent < 2) throw Error("manifold: the model has one latent dimension, but a plane needs two: use traverse");
+  if (latent < 2) throw Error("manifold: the model has 1 latent dimension but needs at least 2: use traverse");
   check_dims(a.dims, latent);
   a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
   return 0;
 }
 
-// A command whose arguments are an Arguments, run by `run`.
+// Declares a command with its arguments.
 template <class Arguments>
 std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, const char* name, const char* help) {
   CLI::App* const app = program.add_subcommand(name, help);
@@ -167,66 +170,68 @@ std::pair<CLI::App*, std::shared_ptr<Arguments>> declare(CLI::App& program, cons
 
 Command add_sample(CLI::App& program) {
   const auto [app, a] =
-      declare<SampleArguments>(program, "sample", "Draw new examples: z from the prior, then x from p(x|z)");
-  add_number(*app, "--count", a->count, "How many", kExamples);
-  add_number(*app, "--seed", a->seed, "Of the draws", kAnySeed);
-  add_number(*app, "--temperature", a->temperature, "Standard deviation of the draws of z", kWidth);
+      declare<SampleArguments>(program, "sample", "Sample new examples: z from the prior, then x from p(x|z)");
+  add_number(*app, "--count", a->count, "Number of examples", kExamples);
+  add_number(*app, "--seed", a->seed, "Seed of the samples", kAnySeed);
+  add_number(*app, "--temperature", a->temperature, "Standard deviation of z", kWidth);
   app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
-  app->add_flag("--binary", a->binary)->group("");  // the default, as it was once asked for
+  app->add_flag("--binary", a->binary)->group("");  // now the default; accepted for older scripts
   app->footer(
-      "A draw of a Bernoulli model is of pixels 0 and 1, one of a Gaussian model has the noise of its scale.\n"
-      "Pictures of a Bernoulli model are easier on the eye with --mean: the probabilities as grey.\n\n"
+      "A sample of a Bernoulli model has pixels 0 and 1. A sample of a Gaussian model has noise of the model's scale.\n"
+      "Pictures of a Bernoulli model are smoother with --mean, which shows the probabilities as gray values.\n\n"
       "Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean");
   return {app, [a = a] { return sample(*a); }};
 }
 
 Command add_reconstruct(CLI::App& program) {
   const auto [app, a] =
-      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions, means of p(x|z)");
+      declare<ReconstructArguments>(program, "reconstruct", "Show examples and their reconstructions");
   a->data.add_to(*app);
-  add_number(*app, "--count", a->count, "How many, from the first", kExamples);
+  add_number(*app, "--count", a->count, "Number of examples, from the first one on", kExamples);
   app->footer(
-      "Examples are binarized as in training unless --binarize says otherwise.\n"
-      "Under each row of examples stands the row of what the decoder makes of their posterior means.\n"
-      "An array holds all examples, then all reconstructions.\n\n"
+      "A reconstruction is the mean of p(x|z) at the posterior mean of z.\n"
+      "Examples are binarized as in training unless --binarize is given.\n"
+      "In a picture, a row of reconstructions follows each row of examples.\n"
+      "In an array, all reconstructions follow all examples.\n\n"
       "Example:\n  cuvae reconstruct runs/first --data data/mnist-10k --out reconstructions.png");
   return {app, [a = a] { return reconstruct(*a); }};
 }
 
 Command add_interpolate(CLI::App& program) {
-  const auto [app, a] =
-      declare<InterpolateArguments>(program, "interpolate", "Walk from one example to another, in means of p(x|z)");
-  a->data.add_to(*app, "Of the random pairs and the binarization");
-  add_number(*app, "--from", a->from, "The example to start from", kCountOrZero);
-  add_number(*app, "--to", a->to, "The example to end at", kCountOrZero);
-  add_number(*app, "--steps", a->steps, "Points on the way, ends included", kSteps);
-  add_number(*app, "--rows", a->rows, "Walk between this many random pairs instead; 0: --from and --to", kWidth);
+  const auto [app, a] = declare<InterpolateArguments>(program, "interpolate",
+                                                      "Show the way from one example to another in the latent space");
+  a->data.add_to(*app, "Seed of the random pairs and the binarization");
+  add_number(*app, "--from", a->from, "Index of the first example", kCountOrZero);
+  add_number(*app, "--to", a->to, "Index of the last example", kCountOrZero);
+  add_number(*app, "--steps", a->steps, "Points on the way, both ends included", kSteps);
+  add_number(*app, "--rows", a->rows, "Use this many random pairs, one in each row; 0: use --from and --to", kWidth);
   app->footer(
-      "The way is straight between the posterior means.\n\n"
+      "The way is a straight line between the posterior means. Each point is shown as the mean of p(x|z).\n\n"
       "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");
   return {app, [a = a] { return interpolate(*a); }};
 }
 
 Command add_traverse(CLI::App& program) {
-  const auto [app, a] =
-      declare<TraverseArguments>(program, "traverse", "Vary one latent dimension at a time, a row of means for each");
+  const auto [app, a] = declare<TraverseArguments>(
+      program, "traverse", "Show one row for each latent dimension, with that dimension varied");
   a->data.add_to(*app);
-  add_number(*app, "--index", a->index, "Start from this example's posterior mean (default: from 0)", kCountOrZero)
+  add_number(*app, "--index", a->index, "Index of the example whose posterior mean is varied (default: vary z = 0)",
+             kCountOrZero)
       ->default_str("");
-  add_number(*app, "--range", a->range, "Vary from minus to plus this", kWidth);
+  add_number(*app, "--range", a->range, "Vary the dimension from -X to X", kWidth);
   add_number(*app, "--steps", a->steps, "Points in a row", kSteps);
-  add_numbers(*app, "--dims", a->dims, "The dimensions (default: all)", kCountOrZero);
+  add_numbers(*app, "--dims", a->dims, "The dimensions to vary (default: all)", kCountOrZero);
   app->footer("Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
   return {app, [a = a] { return traverse(*a); }};
 }
 
 Command add_manifold(CLI::App& program) {
   const auto [app, a] =
-      declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space, in means of p(x|z)");
-  add_number(*app, "--size", a->size, "Examples along each side", kSide);
+      declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space as a grid of decoded points");
+  add_number(*app, "--size", a->size, "Points along each side", kSide);
   add_numbers(*app, "--dims", a->dims, "The two dimensions; the others are 0", kCountOrZero)->expected(2);
   app->footer(
-      "The points are equally spaced in the prior's quantiles.\n\n"
+      "The points are at equally spaced quantiles of the prior. Each is shown as the mean of p(x|z).\n\n"
       "Example:\n  cuvae manifold runs/plane --out manifold.png");
   return {app, [a = a] { return manifold(*a); }};
 }

@@ -71,7 +71,7 @@ int show_info(const InfoArguments& arguments) {
   return 0;
 }
 
-// Asks for one CUDA device after another until there is none.
+// Tries one CUDA device after another until there is none.
 int list_devices() {
   std::cout << "cpu     " << make_backend("cpu")->description() << '\n';
   for (int i = 0;; ++i) {
@@ -89,7 +89,7 @@ int list_devices() {
 }  // namespace
 
 Command add_info(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("info", "Show what a checkpoint holds");
+  CLI::App* const app = program.add_subcommand("info", "Show the contents of a checkpoint");
   const auto arguments = std::make_shared<InfoArguments>();
   arguments->add_model_to(*app);
   app->add_flag("--json", arguments->json, "Print one JSON object");
@@ -98,7 +98,7 @@ Command add_info(CLI::App& program) {
 }
 
 Command add_devices(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("devices", "List where models can be computed");
+  CLI::App* const app = program.add_subcommand("devices", "List the devices that models can be computed on");
   app->footer("Example:\n  cuvae devices");
   return {app, list_devices};
 }

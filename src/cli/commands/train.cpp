@@ -1,4 +1,4 @@
-// cuvae train, cuvae resume.
+// cuvae train and cuvae resume.
 #include "cli/arguments/arguments.h"
 #include "cli/arguments/config_file.h"
 #include "cli/commands/command.h"
@@ -18,7 +18,7 @@ struct TrainArguments {
   bool overwrite = false, quiet = false;
 };
 
-// What is wrong with the settings is wrong usage, whoever finds it.
+// Reports an Error about the settings as wrong usage.
 template <class Call>
 void as_usage(Call&& call) {
   try {
@@ -80,29 +80,29 @@ struct ResumeArguments : DeviceArguments {
   bool quiet = false;
 };
 
-// A checkpoint whose batch or examples the data do not have takes no memory.
+// Checks the sizes that the checkpoint claims against the data, before memory is allocated for them.
 void check_claims(const std::filesystem::path& checkpoint, const Dataset& data) {
   const CheckpointInfo info = read_checkpoint_info(checkpoint);
   check_run_data(data, info.model, info.training, info.examples);
 }
 
-// Where the data of a run are now: as told, where they were, or as the environment says.
+// Where the data of a run are now: --data, the stored path, or CUVAE_DATA.
 std::string find_data(const ResumeArguments& arguments, const Settings& settings) {
   if (!arguments.data.empty()) return absolute_path(arguments.data);
-  std::error_code ignored;  // what cannot be examined is opened, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   const std::filesystem::path file = split_member(settings.data).first;
   const bool gone = std::filesystem::status(file, ignored).type() == std::filesystem::file_type::not_found;
   if (!gone || is_standard_input(settings.data)) return settings.data;
   const std::optional<std::string> elsewhere = data_in_environment();
   if (elsewhere) return absolute_path(*elsewhere);
-  throw Error(settings.data + ": is not there: where the data moved, say so by --data PATH or CUVAE_DATA");
+  throw Error(settings.data + ": does not exist: if the data were moved, give the new path by --data or CUVAE_DATA");
 }
 
-// Takes up --epochs and --schedule-epochs. A cosine keeps the length that it has, unless told otherwise.
+// Applies --epochs and --schedule-epochs. A cosine schedule keeps its length unless --schedule-epochs is given.
 void extend(const CLI::App& app, const ResumeArguments& arguments, TrainConfig& training) {
   Schedule& schedule = training.schedule;
   const bool cosine = schedule.kind == LearningRate::Kind::cosine;
-  refuse_idle(app, "--schedule-epochs", unless(cosine, "on this run, whose schedule is no cosine"));
+  refuse_idle(app, "--schedule-epochs", unless(cosine, "on this run, whose schedule is not cosine"));
   if (cosine && schedule.epochs == 0) schedule.epochs = static_cast<double>(training.epochs);
   if (app.count("--epochs") > 0) training.epochs = arguments.epochs;
   if (app.count("--schedule-epochs") > 0) {
@@ -111,10 +111,11 @@ void extend(const CLI::App& app, const ResumeArguments& arguments, TrainConfig& 
   } else if (cosine && static_cast<double>(training.epochs) > schedule.epochs) {
     const std::string end = number(schedule.epochs), all = std::to_string(training.epochs);
     throw CLI::ValidationError(
-        "--epochs",
-        "this run's cosine ends at epoch " + end + " with a rate of " + number(schedule.final_rate) +
-            ": give --schedule-epochs " + (schedule.final_rate > 0 ? end + " to go on at that rate, or " : "") + all +
-            " to stretch it, which changes the rate from here on and makes another run than one of " + all + " epochs");
+        "--epochs", "is " + all + ", but this run's cosine schedule ends at epoch " + end + " with a rate of " +
+                        number(schedule.final_rate) + ": give --schedule-epochs " +
+                        (schedule.final_rate > 0 ? end + " to continue at that rate, or " : "") + all +
+                        " to stretch the schedule (the result then differs from a run that was started with " + all +
+                        " epochs)");
   }
   as_usage([&] { training.validate(); });
 }
@@ -142,9 +143,9 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   as_usage([&] { trainer.total_steps(); });
   if (trainer.state().step > trainer.total_steps())
     throw CLI::ValidationError("--epochs",
-                               "the run is beyond epoch " + std::to_string(settings.training.epochs) + " already");
+                               "the run is already beyond epoch " + std::to_string(settings.training.epochs));
   trainer.check(data);
-  // Stored once nothing speaks against it.
+  // Stored only after all checks have passed.
   if (app.count("--epochs") + app.count("--schedule-epochs") > 0 || settings.data != stored_data)
     write_config(folder.config(), settings, folder.path());
   return run_training(folder, settings, trainer, data, arguments.quiet);
@@ -153,11 +154,15 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
 }  // namespace
 
 Command add_train(CLI::App& program) {
-  CLI::App* const app = program.add_subcommand("train", "Train a model, in a new run folder");
+  CLI::App* const app = program.add_subcommand("train", "Train a model and write it to a new run folder");
   const auto arguments = std::make_shared<TrainArguments>();
-  app->add_option("--out", arguments->out, "The run folder to make")->type_name("RUN")->required()->configurable(false);
+  app->add_option("--out", arguments->out, "The run folder to create")
+      ->type_name("RUN")
+      ->required()
+      ->configurable(false);
   app->add_flag("--overwrite", arguments->overwrite, "Replace the run in that folder")->configurable(false);
-  app->add_option("--config", arguments->config_file, "JSON object of these flags without dashes; flags win over it")
+  app->add_option("--config", arguments->config_file,
+                  "JSON object with these flags, without dashes, as keys; a flag that is also given wins")
       ->type_name("FILE")
       ->configurable(false);
   app->add_flag("--quiet", arguments->quiet, "Print errors only")->configurable(false);
@@ -167,8 +172,9 @@ Command add_train(CLI::App& program) {
       "  cuvae train --data data/mnist-10k --out runs/first --epochs 5\n"
       "  cuvae train --data data/mnist-10k --out runs/plane --latent 2 --hidden 500 200 --validation 0.1\n"
       "  cuvae train --config runs/first/config.json --out runs/again\n\n"
-      "A relative path of the data in a config file starts at that file's folder. A run's config.json has one where\n"
-      "the data lie in its folder, next to it or next to its parent, so that these can move together.");
+      "In a config file, a relative data path starts at the folder of that file. The config.json of a run has a\n"
+      "relative path if the data are inside the run folder, next to it or next to its parent, so that the folders\n"
+      "can be moved together.");
   return {app, [app, arguments] { return train(*app, *arguments); }};
 }
 
@@ -176,20 +182,19 @@ Command add_resume(CLI::App& program) {
   CLI::App* const app = program.add_subcommand("resume", "Continue a run from its last checkpoint");
   const auto arguments = std::make_shared<ResumeArguments>();
   app->add_option("run", arguments->run, "The run folder")->type_name("")->required();
-  add_number(*app, "--epochs", arguments->epochs, "Train up to this many in all (default: as the run was started)",
-             kCount)
+  add_number(*app, "--epochs", arguments->epochs, "Train up to this many epochs in total (default: as before)", kCount)
       ->default_str("");
   add_number(*app, "--schedule-epochs", arguments->schedule_epochs,
-             "Length of a cosine (default: as the run was started); another one changes the rate from here on", {})
+             "Length of a cosine schedule in epochs (default: as before); a new length changes all later rates", {})
       ->default_str("");
-  app->add_option("--data", arguments->data, "Where the run's data are now (default: where they were, or $CUVAE_DATA)")
+  app->add_option("--data", arguments->data, "New path of the run's data (default: the old path, or $CUVAE_DATA)")
       ->type_name("PATH");
   app->add_flag("--quiet", arguments->quiet, "Print errors only");
   arguments->add_to(*app);
   app->footer(
-      "The result is the same, bit for bit, as that of a run that was never interrupted. More epochs do not\n"
-      "lengthen a cosine schedule; with --schedule-epochs it is another run from here on.\n"
-      "Data that moved must be the same, which the checkpoint's checksum tells.\n\n"
+      "The result has the same bytes as that of a run that was never interrupted. With more epochs, a cosine\n"
+      "schedule keeps its length unless --schedule-epochs is given.\n"
+      "Data at a new path must be the same: their checksum is compared with the one in the checkpoint.\n\n"
       "Example:\n"
       "  cuvae resume runs/first --epochs 20");
   return {app, [app, arguments] { return resume(*app, *arguments); }};

@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A line that a kill or a full disk cut short does not parse, and belongs to no checkpoint.
+// A line that a kill or a full disk cut short does not parse. It belongs to no checkpoint.
 bool is_up_to(const std::string& line, std::uint64_t step) {
   try {
     const nlohmann::json object = parse_json(line);
@@ -30,7 +30,7 @@ bool is_up_to(const std::string& line, std::uint64_t step) {
 void cut_after(const std::filesystem::path& path, std::uint64_t step) {
   constexpr std::size_t most_bytes = std::size_t{1} << 32;
   std::istringstream lines(read_file(path, most_bytes));
-  lines.exceptions(std::ios::badbit);  // too little memory is no end of the file
+  lines.exceptions(std::ios::badbit);  // too little memory must not look like the end of the file
   write_file_atomically(path, [&](std::ostream& out) {
     for (std::string line; std::getline(lines, line) && is_up_to(line, step);) out << line << '\n';
   });
@@ -42,7 +42,7 @@ FileDescriptor open_after(const std::filesystem::path& path, std::uint64_t step)
   return open_file(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
 }
 
-// NaN and infinities become null.
+// NaN and infinities are written as null.
 Json json_of(const Progress& p, const TrainConfig& training) {
   Json object = {{"kind", p.epoch_end ? "epoch" : "step"},
                  {"epoch", p.epoch},
@@ -79,7 +79,7 @@ void MetricsLog::append(const Progress& progress, const TrainConfig& training) {
   const std::string line = json_of(progress, training).dump() + "\n";
   const off_t end = ::lseek(file_.get(), 0, SEEK_END);
   const int error = write_all(file_, line.data(), line.size());
-  if (error != 0 && ::ftruncate(file_.get(), end) != 0) fail(error);  // half a line is left: resuming cuts it
+  if (error != 0 && ::ftruncate(file_.get(), end) != 0) fail(error);  // part of a line is left; resuming removes it
   if (error != 0) fail(error);
   synced_ = false;
 }

@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a line, for every report of a run.
+// metrics.jsonl: one line with a JSON object for every report of a run.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -10,12 +10,12 @@ namespace cuvae::cli {
 
 class MetricsLog {
  public:
-  /// Keeps the lines up to this step: a run that resumes at a checkpoint writes the later ones again. Throws Error.
+  /// Keeps the lines up to this step; a run that resumes from a checkpoint writes the later ones again. Throws Error.
   MetricsLog(std::filesystem::path path, std::uint64_t step);
 
   /// Throws Error when the line cannot be written.
   void append(const Progress& progress, const TrainConfig& training);
-  /// Returns when all lines are on the disk: a checkpoint counts on those up to its step.
+  /// Returns when all lines are on the disk. To be called before a checkpoint is written.
   void sync();
 
  private:

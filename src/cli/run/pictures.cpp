@@ -15,7 +15,7 @@ namespace {
 
 constexpr Index kPadding = 1;
 
-// Small pictures are magnified, as long as the whole stays small enough to look at.
+// Small pictures are magnified, but the whole grid is kept small enough for a screen.
 Index magnification(Index rows, Index columns, const VaeConfig& model) {
   constexpr Index wanted_side = 56, widest = 4096;
   const Index side = std::max(model.image_height, model.image_width);
@@ -46,15 +46,15 @@ void write_examples(const std::filesystem::path& path, const std::vector<float>&
   const Index count = static_cast<Index>(examples.size()) / model.data_dim;
   if (is_array(path)) return write_array(path, examples.data(), count, model.data_dim);
   if (model.image_height == 1)
-    throw Error(path.string() + ": this model's examples are not pictures: write an array instead, to a file in .npy");
+    throw Error(path.string() + ": this model's examples are not pictures: write an array (.npy) instead");
   columns = std::min(columns, count);
   const Index rows = (count + columns - 1) / columns;
   if (rows * (model.image_height + kPadding) + kPadding > kLongestImageSide ||
       columns * (model.image_width + kPadding) + kPadding > kLongestImageSide)
     throw Error(path.string() + ": " + std::to_string(rows) + " rows of " + std::to_string(columns) + " examples of " +
-                std::to_string(model.image_height) + " x " + std::to_string(model.image_width) + " are more than the " +
-                std::to_string(kLongestImageSide) +
-                " pixels of a picture's side: ask for fewer, or write an array instead, to a file in .npy");
+                std::to_string(model.image_height) + " x " + std::to_string(model.image_width) +
+                " pixels do not fit a picture of " + std::to_string(kLongestImageSide) + " x " +
+                std::to_string(kLongestImageSide) + ": ask for fewer examples, or write an array (.npy) instead");
   const PictureLayout layout{model.image_height,         model.image_width, model.image_channels,
                              model.image_channels_first, model.image_black, model.image_white};
   Image image = image_grid(examples.data(), count, layout, columns, kPadding, magnification(rows, columns, model));

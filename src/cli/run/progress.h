@@ -1,4 +1,4 @@
-// How a run shows its progress on stderr: a line that renews itself on a terminal, else a line per epoch.
+// Progress of a run on stderr: on a terminal one line that is rewritten, else one line for each epoch.
 #pragma once
 #include <string>
 
@@ -8,7 +8,7 @@ namespace cuvae::cli {
 
 class ProgressDisplay {
  public:
-  /// `title` is the first line, before any progress.
+  /// `title` is printed as the first line.
   ProgressDisplay(bool quiet, Index batch, std::string title);
   ~ProgressDisplay() { end_line(); }
   ProgressDisplay(const ProgressDisplay&) = delete;

@@ -1,4 +1,4 @@
-// How results are named and printed, the same in every command.
+// Names and formats of results, shared by all commands.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,20 +8,21 @@
 
 namespace cuvae::cli {
 
-/// What a run maximises: "ELBO", "IWAE bound over K = 5 samples", or "reconstruction - beta KL" where the KL is
-/// weighted.
+/// The quantity that a run maximises: "ELBO", "IWAE bound over K = 5 samples", or "reconstruction - beta KL" if the
+/// KL is weighted.
 std::string objective_name(const TrainConfig& training);
 
-/// The loss of a run, what it minimises: "-ELBO", "-(IWAE bound over K = 5 samples)".
+/// The loss that a run minimises: "-ELBO", "-(IWAE bound over K = 5 samples)".
 std::string loss_name(const TrainConfig& training);
 
-/// "-98.23 +- 0.51", or "+- n/a" where there is no error, as of one example.
+/// "-98.23 +- 0.51", or "-98.23 +- n/a" if the error is not finite, as for one example.
 std::string with_error(const std::string& value, double error);
 
-/// Throws Error when an evaluation is not finite: `what` names it.
+/// Throws Error if the evaluation is not finite. `what` is its name in the message.
 void require_finite(const Evaluation& evaluation, const std::string& what);
 
-/// Throws Error, naming row and column, when one of the values [N, cols] is not finite: `what` names them.
+/// Throws Error, naming row and column, if one of the values [N, cols] is not finite. `what` is their name in the
+/// message.
 void require_finite(const std::vector<float>& values, Index cols, const std::string& what);
 
 }  // namespace cuvae::cli

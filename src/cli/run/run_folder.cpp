@@ -22,9 +22,9 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const fs::path& path, int error) { fail(path, std::generic_category().message(error)); }
 
-// `named` is what the message names: the folder, or the file that is to lie in it.
+// `named` appears in the message: the folder, or the file that will be written to it.
 void check_folder_writable(const fs::path& folder, const fs::path& named) {
-  std::error_code ignored;  // what cannot be examined cannot be accessed either
+  std::error_code ignored;  // if this fails, access() fails too
   if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) fail(named, ENOTDIR);
   if (::access(folder.c_str(), W_OK | X_OK) != 0) fail(named, errno);
 }
@@ -50,7 +50,7 @@ void RunFolder::prepare(bool overwrite) {
   if (run) finish_replacement();
   if (run || !fs::exists(config())) remove_temporaries();
   if (fs::is_empty(path_)) return;
-  // A run's folder has its config.json from first to last: without one, the files are somebody else's.
+  // The folder of a run always has a config.json. Without one, the files in it are not from a run.
   if (!run) throw Error(path_.string() + ": is not empty and not a run: choose another folder");
   if (!overwrite)
     throw Error(
@@ -79,25 +79,25 @@ void RunFolder::abandon() const noexcept {
     if (filling_ && !replacing_) remove_files();
     if (made_ && fs::is_empty(path_)) fs::remove(path_);
   } catch (const std::exception&) {
-    // The failure that led here is the one to report.
+    // The caller reports the first failure.
   }
 }
 
 void RunFolder::reopen() {
-  if (!fs::exists(config())) throw Error(path_.string() + ": is not a run folder: there is no config.json");
+  if (!fs::exists(config())) throw Error(path_.string() + ": is not a run folder: it has no config.json");
   lock();
   refuse_link(replacement().path());
   refuse_links(replacement().files());
   refuse_links(files());
-  if (!holds_run()) return;  // what is wrong with config.json shows when it is read
+  if (!holds_run()) return;  // reading config.json later reports what is wrong with it
   finish_replacement();
   remove_temporaries();
 }
 
-// The checkpoint moves last: until then, the next command finds it and goes on here.
+// The checkpoint moves last. If the process is killed before that, the next command finds it and continues here.
 void RunFolder::install_replacement() const {
   const RunFolder next = replacement();
-  sync_folder(path_);  // the new run's folder is on the disk before the old run's files go
+  sync_folder(path_);  // the new run's folder must be on the disk before the old run's files are removed
   for (const fs::path& file : files())
     if (file != config() && file != last()) remove_file(file);
   if (fs::exists(next.config())) fs::rename(next.config(), config());
@@ -107,7 +107,7 @@ void RunFolder::install_replacement() const {
   sync_folder(path_);
 }
 
-// Of a process that was killed: its run takes its place if its checkpoint stands, and goes if not.
+// For a replacement that a kill interrupted: it is installed if its checkpoint exists, else it is removed.
 void RunFolder::finish_replacement() const {
   const RunFolder next = replacement();
   if (!fs::is_directory(fs::symlink_status(next.path()))) return;
@@ -120,7 +120,7 @@ void RunFolder::lock() {
   check_folder_writable(path_, path_);
   locked_.emplace(open_file(path_, O_RDONLY | O_DIRECTORY));
   if (!*locked_) fail(path_, errno);
-  // A file system without locks does without.
+  // On a file system without locks the folder is not locked.
   if (::flock(locked_->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     throw Error(path_.string() + ": another process is training in this folder");
 }
@@ -131,7 +131,7 @@ fs::path RunFolder::model() const {
   throw Error(path_.string() + ": no best.safetensors or last.safetensors in this folder");
 }
 
-// config.json comes last: while any other is there, the folder can be told to hold a run.
+// config.json comes last, so that a folder with any of the others can still be recognised as a run.
 std::vector<fs::path> RunFolder::files() const {
   return {metrics(), last(), best(), samples(), reconstructions(), manifold(), config()};
 }
@@ -153,7 +153,8 @@ void RunFolder::remove() const {
 
 void check_writable(const fs::path& file) {
   if (file == kStandardOutput) {
-    if (::isatty(STDOUT_FILENO) == 1) throw Error("standard output: is a terminal: pipe the array on, or name a file");
+    if (::isatty(STDOUT_FILENO) == 1)
+      throw Error("standard output: is a terminal: redirect the array to a file or a pipe, or give a file name");
     return;
   }
   std::error_code ignored;

@@ -13,17 +13,17 @@ class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
 
-  /// Makes the folder, or checks that it is empty, or, to overwrite it, that it holds a run; checks that it can be
-  /// written and that no other process trains in it, and keeps others out. Removes no run yet. Throws Error.
+  /// Creates the folder, or checks that it is empty or, with `overwrite`, that it holds a run. Checks that it can be
+  /// written and locks it against other processes. Removes no run yet. Throws Error.
   void prepare(bool overwrite);
-  /// `fill` writes config.json and, last, a first last.safetensors to the folder that it is given. An older run stays
-  /// as it is until both stand, in a folder of their own; then they replace its files, and no others. A process that is
-  /// killed leaves the older run, or the new one, which the next command puts in place.
+  /// `fill` must write config.json and then last.safetensors to the folder that it gets. To replace an older run, it
+  /// gets a new folder; its files replace those of the older run when both exist, and no other files are removed. A
+  /// kill leaves either the older run or the new one, which the next command moves into place.
   void begin(const std::function<void(const RunFolder&)>& fill);
-  /// Takes back what prepare() and begin() did when `fill`, or what came before it, failed.
+  /// Undoes prepare() and begin() after a failure.
   void abandon() const noexcept;
-  /// For a run that is to go on: locks it, and mends what a killed process left. Throws Error where there is none,
-  /// where another process trains in it, or where one of its files is a symbolic link.
+  /// Opens a run that will be continued: locks it and completes what a killed process left unfinished. Throws Error
+  /// if there is no run, if another process trains in it, or if one of its files is a symbolic link.
   void reopen();
 
   const std::filesystem::path& path() const { return path_; }
@@ -35,11 +35,11 @@ class RunFolder {
   std::filesystem::path reconstructions() const { return path_ / "reconstructions.png"; }
   std::filesystem::path manifold() const { return path_ / "manifold.png"; }
 
-  /// The best checkpoint, or the last where there is no best; throws Error when there is none.
+  /// The best checkpoint, or the last one if there is no best. Throws Error if there is none.
   std::filesystem::path model() const;
 
  private:
-  std::vector<std::filesystem::path> files() const;  // all that a run writes
+  std::vector<std::filesystem::path> files() const;  // every file that a run writes
   RunFolder replacement() const { return RunFolder(path_ / ".new-run"); }
   bool holds_run() const;
   void lock();
@@ -51,14 +51,14 @@ class RunFolder {
 
   std::filesystem::path path_;
   bool made_ = false, filling_ = false, replacing_ = false;
-  std::optional<FileDescriptor> locked_;  // the kernel unlocks it, however the process ends
+  std::optional<FileDescriptor> locked_;  // the system unlocks it whenever the process ends
 };
 
-/// The name of an output that goes to the standard output.
+/// The file name that means the standard output.
 inline constexpr const char* kStandardOutput = "-";
 
-/// Throws Error unless a file of this name can be written: to be called before long work. The standard output must be
-/// no terminal.
+/// Throws Error unless a file with this name can be written, or, for "-", if the standard output is a terminal. To be
+/// called before long work.
 void check_writable(const std::filesystem::path& file);
 
 }  // namespace cuvae::cli

@@ -21,27 +21,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The test images of the folder, where there are any that the model takes.
+// The test images of the folder, if there are any of the right size.
 std::optional<Dataset> test_images(const Dataset& training, const std::string& path, float pixel_scale) {
   if (!fs::is_directory(path)) return {};
   try {
     Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
     if (test.cols() == training.cols()) return test;
   } catch (const Error&) {
-    // There are none, or none that can be read: the run has no need of them.
+    // The run does not need test images.
   }
   return {};
 }
 
-// As many examples as a picture can show. Returns why there are no pictures, where there are none.
+// Shows as many examples as a picture can hold. Returns the reason if there can be no pictures, else "".
 std::string write_pictures(const RunFolder& folder, const Vae& vae, const Dataset& images,
                            const TrainConfig& training) {
   const VaeConfig& model = vae.config();
   if (model.image_height == 1) return "the examples have no height and width";
   const GridSize most = largest_grid(model);
   if (most.rows == 0)
-    return "no picture holds two examples of " + std::to_string(model.image_height) + " x " +
-           std::to_string(model.image_width);
+    return "a picture cannot hold two examples of " + std::to_string(model.image_height) + " x " +
+           std::to_string(model.image_width) + " pixels";
   const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
               reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
               manifold_side = std::min({Index{20}, most.rows, most.columns});
@@ -66,20 +66,20 @@ void print_metrics(const Progress& p, const TrainConfig& training) {
             << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
   if (p.train.skipped > 0)
     std::cout << p.train.skipped
-              << " steps were skipped, since their loss or gradient was not finite: try a lower --lr\n";
+              << " steps were skipped because their loss or gradient was not finite: try a lower --lr\n";
   if (p.validation)
     std::cout << "validation ELBO " << with_error(fixed(p.validation->elbo, 2), p.validation->elbo_error) << '\n';
 }
 
 void print_files(const RunFolder& folder) {
   const std::pair<fs::path, const char*> files[] = {
-      {folder.last(), "the model, and what resuming needs"},
+      {folder.last(), "the model, and everything that resume needs"},
       {folder.best(), "the model with the best validation ELBO"},
-      {folder.metrics(), "a line of JSON for every report"},
-      {folder.config(), "the settings, to repeat the run: cuvae train --config"},
-      {folder.samples(), "means of new examples: z from the prior, decoded"},
-      {folder.reconstructions(), "examples, and below each row the means of its reconstructions"},
-      {folder.manifold(), "means on the latent plane"}};
+      {folder.metrics(), "one line of JSON for every report"},
+      {folder.config(), "the settings; to repeat the run: cuvae train --config"},
+      {folder.samples(), "samples from the prior, decoded to means"},
+      {folder.reconstructions(), "examples, with their reconstructions below each row"},
+      {folder.manifold(), "the latent plane, decoded to means"}};
   std::cout << "in " << printable(folder.path().string()) << ":\n";
   for (const auto& [file, what] : files) {
     char line[128];
@@ -88,7 +88,7 @@ void print_files(const RunFolder& folder) {
   }
 }
 
-// Commands to paste, for the data and the folder that there are.
+// Prints commands that the user can paste.
 void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool picture) {
   const std::string run = shell_word(folder.path().string());
   std::cout << "next:\n  cuvae eval " << run << " --data " << (is_standard_input(data) ? data : shell_word(data))
@@ -100,11 +100,11 @@ void print_lines(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) std::cerr << line + '\n';
 }
 
-// What ends without a finite result has failed, whatever it wrote.
+// A run that ends without a finite result has failed, even if it has written its files.
 void require_result(const RunFolder& folder, const Metrics& train, const std::optional<Evaluation>& validation) {
   if (train.updates == 0)
     throw Error(folder.path().string() +
-                ": no step of the last epoch changed the model, since none had a finite loss and gradient");
+                ": no step of the last epoch changed the model, because none had a finite loss and gradient");
   if (validation) require_finite(*validation, folder.path().string() + ": validation");
 }
 
@@ -119,7 +119,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
     print_lines(data_advice(data));
     print_lines(scale_advice(settings, data));
   }
-  {  // a signal after training ends the program: resume finds the run finished, and writes the pictures
+  {  // a signal after training ends the program; resume then finds the run finished and writes the pictures
     const StopSignals signals;
     const std::string device = quiet ? "" : settings.describe(trainer.vae().backend());
     ProgressDisplay display(quiet, settings.training.batch,
@@ -145,7 +145,8 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
   const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training);
   if (!quiet) {
-    if (!last && outcome == Outcome::finished) std::cout << "nothing left to train: give more --epochs to go on\n";
+    if (!last && outcome == Outcome::finished)
+      std::cout << "the run is already finished: give more --epochs to continue it\n";
     if (outcome == Outcome::early_stopped)
       std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
     if (last) print_metrics(*last, settings.training);
