@@ -1,4 +1,4 @@
-// All of cuvae.
+// Includes all public headers that a program needs.
 #pragma once
 #include "cuvae/backend.h"
 #include "cuvae/checkpoint.h"

@@ -1,4 +1,4 @@
-// Data sets: a matrix of examples in host memory, read from files as people have them.
+// Data sets: a matrix of examples in host memory, read from files of common formats.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,66 +11,66 @@
 
 namespace cuvae {
 
-/// Which files of a folder to read: "train-images..." or "t10k-images..." / "test-images...".
+/// The files of a folder to read: "train-images...", or "t10k-images..." and "test-images...".
 enum class Split { train, test };
 
-/// How the values of an example make a picture: [height, width, channels], or channels first.
+/// The layout of an example as a picture: [height, width, channels], or channels first.
 struct ImageShape {
   Index height = 1, width = 0, channels = 1;
   bool channels_first = false;
 };
 
-/// Examples as rows of a matrix [N, D], uint8 pixels (0..255, meaning p / 255) or float32, in host memory.
-/// A file is read, or decompressed, once; one that is larger than a quarter of the memory and needs no conversion is
-/// mapped, and must then stay as it is: file_changed() tells, and where it was cut short, reading it raises SIGBUS.
-/// Copies share the bytes.
+/// Examples as rows of a matrix [N, D] in host memory: uint8 pixels (0..255, meaning p / 255) or float32.
+/// A file is read, and decompressed, once. A file that needs no conversion and is larger than a quarter of the memory
+/// is mapped instead. It must not change then: file_changed() tells whether it did, and reading a file that was cut
+/// short raises SIGBUS. Copies of a Dataset share the bytes.
 class Dataset {
  public:
-  /// Opens one file, or the images of `split` in a folder. "-" is the standard input. The first bytes tell the format;
-  /// IDX, NPY and CSV may be gzipped, and all may come through a pipe, which is read once:
+  /// Opens one file, or the images of `split` in a folder. "-" is the standard input. The first bytes decide the
+  /// format. IDX, NPY and CSV may be gzipped. All formats may come through a pipe, which is read once:
   ///
   /// - IDX (MNIST's format): all six element types.
   /// - NPY, versions 1 to 3: bool, integers, float16, float32, float64, of either byte order, in C or Fortran order.
-  /// - NPZ: the only array of the archive, or the one that "file.npz:NAME" names.
+  /// - NPZ: the only array of the archive, or array NAME for the path "file.npz:NAME".
   /// - CSV: numbers separated by commas, tabs, semicolons or spaces, with or without a header line.
   ///
-  /// In a folder the files have the names of MNIST (and Fashion-MNIST, KMNIST), EMNIST or QMNIST, with or without .gz,
-  /// also where torchvision puts them (MNIST/raw ...). EMNIST stores its pictures transposed; they stay as they are.
+  /// The files of a folder must have the names of MNIST (and Fashion-MNIST, KMNIST), EMNIST or QMNIST, with or without
+  /// .gz. The folders of torchvision (MNIST/raw ...) are searched too. EMNIST's pictures stay transposed.
   ///
   /// The first of two or more dimensions is N; all others are flattened into D. uint8 stays uint8, bool becomes 0 and
   /// 1, and other types become float32, rounded to nearest (so integers beyond 2^24 may lose their last digits).
   ///
-  /// Throws Error, naming the file and the place in it, for anything missing, truncated, oversized, corrupt or foreign,
-  /// for one dimension, for missing, NaN and infinite values and those beyond float32, and, before the values are read,
-  /// for a D that is none of `widths`, unless these are empty.
+  /// Throws Error, naming the file and the place in it: for a file that is missing, truncated, too long, corrupt or of
+  /// another format; for fewer than two dimensions; for values that are missing, NaN, infinite or beyond float32; and,
+  /// before the values are read, for a D that is not in `widths`, unless `widths` is empty.
   static Dataset open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths = {});
 
-  /// Wraps or copies examples that the program already has: `rows * cols` values.
+  /// Takes over examples that the program already has: `rows * cols` values. Throws Error for another number.
   static Dataset from_memory(std::vector<std::uint8_t> pixels, Index rows, Index cols);
   static Dataset from_memory(std::vector<float> values, Index rows, Index cols);
 
-  /// The same examples, each value divided by `scale`; uint8 by it in place of 255. uint8 stays where 255 / scale is
-  /// whole and no quotient exceeds 1; other values become float32. Throws Error for a scale that is not positive, for
-  /// quotients beyond float32, and where data were divided before.
+  /// The same examples with each value divided by `scale`; for uint8 this replaces the division by 255. uint8 data stay
+  /// uint8 if 255 / scale is a whole number and no quotient exceeds 1; otherwise the result is float32. Throws Error if
+  /// the scale is not positive, if a quotient is beyond float32, or if the data have been divided before.
   Dataset divided_by(float scale) const;
 
   Index rows() const { return rows_; }                      ///< N, examples
   Index cols() const { return cols_; }                      ///< D, values of one example
-  Index image_height() const { return image_.height; }      ///< for pictures; 1 when the shape says nothing
+  Index image_height() const { return image_.height; }      ///< of a picture; 1 if the file has no such dimension
   Index image_width() const { return image_.width; }        ///< height * width * channels == D
   Index image_channels() const { return image_.channels; }  ///< 3 of [N, H, W, 3] and [N, 3, H, W], else 1
   bool channels_first() const { return image_.channels_first; }
-  std::pair<float, float> range() const;              ///< the least and the largest value, as row() gives them
+  std::pair<float, float> range() const;              ///< the smallest and the largest value, scaled as in row()
   DType dtype() const { return dtype_; }              ///< u8 or f32
-  float pixel_scale() const { return pixel_scale_; }  ///< what divided_by() was given; 0: nothing
+  float pixel_scale() const { return pixel_scale_; }  ///< the argument of divided_by(); 0: not divided
   const void* data() const { return data_; }          ///< row-major, packed
-  const std::string& name() const { return name_; }   ///< where it came from, for messages
-  /// Whether a mapped file was written, cut or replaced since it was opened. Data in memory stay as they were.
+  const std::string& name() const { return name_; }   ///< the file's name or "memory", for messages
+  /// Whether a mapped file was written, cut or replaced since it was opened. False for data that are not mapped.
   bool file_changed() const;
-  std::uint32_t crc32() const;                ///< of all bytes: tells one data set from another on resume
+  std::uint32_t crc32() const;                ///< of all bytes; resuming compares it to recognise the data set
   double mean(Index col) const;               ///< of one column, in [0, 1] units for u8
   std::vector<float> column_means() const;    ///< [D], in [0, 1] units for u8
-  bool within_unit_interval() const;          ///< every value in [0, 1]: what a Bernoulli likelihood needs
+  bool within_unit_interval() const;          ///< whether every value is in [0, 1], as a Bernoulli likelihood needs
   std::vector<float> row(Index index) const;  ///< one example as float32, u8 divided by 255
 
  private:
@@ -87,8 +87,9 @@ class Dataset {
   std::string name_;
 };
 
-/// The labels that belong to the images of a folder, or to one file of images, by their names; one byte an example,
-/// empty when there are none. Throws Error as Dataset::open does, and when there are more or fewer labels than images.
+/// The labels of the images in a folder, or of one file of images; the file names tell which labels belong to which
+/// images. One byte per example; empty if there are no labels. Throws Error as Dataset::open does, and if the numbers
+/// of labels and images differ.
 std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split split);
 
 }  // namespace cuvae

@@ -1,4 +1,4 @@
-// Training: one step, and the loop of epochs around it.
+// Training: one step, and the loop over epochs.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -24,10 +24,10 @@ class InputBaseline;
 struct Schedule {
   LearningRate::Kind kind = LearningRate::Kind::constant;
   double rate = 1e-3, final_rate = 0.0;
-  double warmup_epochs = 0.0;                     ///< cosine
-  double decay = 0.5, every_epochs = 10.0;        ///< step
+  double warmup_epochs = 0.0;                     ///< for cosine
+  double decay = 0.5, every_epochs = 10.0;        ///< for step
   std::vector<std::pair<double, double>> pieces;  ///< (passes, rate), at most LearningRate::kMaxPieces
-  double epochs = 0.0;  ///< cosine: its length; 0: TrainConfig::epochs, fixed when the trainer is made
+  double epochs = 0.0;  ///< length of a cosine; 0: TrainConfig::epochs at the time when the trainer is made
 
   void validate() const;  ///< throws Error naming the first value that is out of range
   bool operator==(const Schedule&) const = default;
@@ -38,52 +38,53 @@ struct TrainConfig {
   Index batch = 128;  ///< B
   Index samples = 1;  ///< K latent samples per example
   Index epochs = 20;
-  /// How the encoder's gradient is estimated; from iwae on, the loss is the bound over the K samples in place of the
-  /// ELBO. Where the KL is not in closed form (has_closed_form_kl), beta must be 1, without warm-up and free bits: it
-  /// is of samples, not by dimension.
+  /// How the encoder's gradient is estimated. From iwae on, the loss is minus the bound over the K samples instead of
+  /// minus the ELBO. If the KL is not in closed form (see has_closed_form_kl), beta must be 1, and warm-up and free
+  /// bits must be 0.
   Estimator estimator = Estimator::pathwise;
-  Cost cost = Cost::elbo;   ///< of score functions
-  bool antithetic = false;  ///< samples in pairs at eps and -eps: K even, and an estimator that allows_antithetic()
+  Cost cost = Cost::elbo;   ///< of a score-function estimator
+  bool antithetic = false;  ///< samples in pairs at eps and -eps; K must be even, see allows_antithetic()
   Binarize binarize = Binarize::stochastic;
-  /// What the data are divided by (Dataset::divided_by); 0: uint8 by 255, floats not at all. fit() checks that they
-  /// are.
+  /// The divisor of the data (Dataset::divided_by); 0: uint8 is divided by 255, floats are unchanged. fit() checks that
+  /// the data were divided by it.
   float pixel_scale = 0;
   float beta = 1.0f;
-  double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these
-  float free_bits = 0.0f;         ///< nats per latent dimension
+  double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these epochs
+  float free_bits = 0.0f;         ///< KL per latent dimension that is not penalized, in nats
   Optimizer optimizer = Optimizer::adam;
   Schedule schedule;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f, clip_norm = 0.0f, ema_decay = 0.0f;
   bool output_bias_from_data = false;
-  /// fit() brings each column to mean 0 and standard deviation 1 over the training examples, those held out not among
-  /// them: see Standardization. Metrics and evaluations stay in the data's units. Gaussian likelihoods, binarize none.
+  /// fit() scales each column to mean 0 and standard deviation 1 over the training examples, without those held out:
+  /// see Standardization. Metrics and evaluations stay in the data's units. The likelihood must be Gaussian, and
+  /// binarize must be none.
   bool standardize = false;
-  double validation = 0.0;     ///< share of the examples held out, in [0, 1)
-  Index patience = 0;          ///< epochs without a better validation ELBO, of bounds too, before stopping; 0: never
+  double validation = 0.0;     ///< fraction of the examples that is held out, in [0, 1)
+  Index patience = 0;          ///< stop after this many epochs without a better validation ELBO; 0: never
   Index log_every = 100;       ///< steps between progress reports; 0: only at the end of an epoch
   Index checkpoint_every = 1;  ///< epochs between "last" checkpoints
-  Index max_skipped = 20;      ///< steps in a row without a finite loss and gradient that end the run
+  Index max_skipped = 20;      ///< the run ends after this many steps in a row without a finite loss and gradient
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;
   bool operator==(const TrainConfig&) const = default;
 };
 
-/// Throws Error where the two, each in range, do not go together.
+/// Throws Error if the two configurations do not fit together. Each must be valid by itself.
 void validate(const VaeConfig& model, const TrainConfig& training);
 
-/// Means over the steps since the start of the epoch (or the last reset) whose loss was finite, in nats per example.
+/// Means over the steps with a finite loss since the start of the epoch, or since the last reset. In nats per example.
 /// A mean over no steps is NaN.
 struct Metrics {
-  std::uint64_t steps = 0;              ///< steps that the means are over
-  std::uint64_t updates = 0;            ///< steps that changed the parameters: their gradient was finite too
+  std::uint64_t steps = 0;              ///< number of these steps
+  std::uint64_t updates = 0;            ///< steps that changed the parameters: their gradient was also finite
   double loss = 0, reconstruction = 0;  ///< loss is -ELBO or -bound; reconstruction is E_q log p(x|z)
-  double kl = 0;                        ///< in closed form, whatever the estimator of its gradient
-  std::vector<double> kl_dims;          ///< per latent dimension
+  double kl = 0;                        ///< in closed form, for every estimator of the gradient
+  std::vector<double> kl_dims;          ///< KL per latent dimension
   Index active_units = 0;               ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
-  Index clamped_units = 0;              ///< dimensions whose log variance lies on average at or outside of its clamp
-  double gradient_norm = 0;             ///< before clipping, over the updates
+  Index clamped_units = 0;              ///< dimensions whose mean log variance is at its clamp or outside
+  double gradient_norm = 0;             ///< before clipping, mean over the updates
   std::uint64_t skipped = 0;            ///< non-finite steps since the start of the run
 };
 
@@ -95,8 +96,8 @@ struct Progress {
   double examples_per_second = 0;  ///< over the last interval
   double learning_rate = 0, beta = 0;
   Metrics train;
-  std::optional<Evaluation> validation;  ///< at the end of an epoch, when examples are held out
-  bool best = false;                     ///< this epoch's validation ELBO is the best so far
+  std::optional<Evaluation> validation;  ///< at the end of an epoch, if examples are held out
+  bool best = false;                     ///< whether this epoch's validation ELBO is the best so far
 };
 
 enum class Outcome { finished, early_stopped, interrupted };
@@ -104,25 +105,25 @@ enum class Outcome { finished, early_stopped, interrupted };
 struct FitOptions {
   std::filesystem::path checkpoints;  ///< folder for last.safetensors and best.safetensors; empty: none
   std::function<void(const Progress&)> on_progress;
-  /// Set from a signal handler: stop with a checkpoint, on the CPU after this step, on a GPU after those that it was
-  /// given: up to an epoch.
+  /// May be set by a signal handler: fit() then writes a checkpoint and returns. The CPU finishes the current step; a
+  /// GPU finishes the steps that are queued, at most an epoch.
   const std::atomic<bool>* stop = nullptr;
-  /// Bytes of a GPU's memory that the data set may take; a larger one is streamed. 0: what is free.
+  /// GPU memory that the data set may use, in bytes; a larger data set is streamed. 0: all that is free.
   std::size_t data_memory = 0;
-  /// Called before each checkpoint is written, on this thread: what was reported is to be on the disk before it.
+  /// Called on this thread before each checkpoint is written. The caller can sync its log of the reports here.
   std::function<void()> before_checkpoint = {};
 };
 
-/// How many of `rows` examples are trained on when config.validation of them are held out. Throws Error when a share
-/// above 0 holds out none.
+/// The number of training examples among `rows` when the fraction config.validation is held out. Throws Error if the
+/// fraction is above 0 but holds out no example.
 Index training_examples(const TrainConfig& config, Index rows);
 
 class Trainer {
  public:
-  /// `examples` in one pass fixes the meaning of an epoch: examples / batch steps (a remainder waits for another
-  /// shuffle).
+  /// `examples` is the number in one pass. An epoch has examples / batch steps, rounded down; the shuffle of each epoch
+  /// decides which examples are left out.
   Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples);
-  /// For fit() on this data: the examples that config.validation leaves to train on.
+  /// For fit() on this data: the number of examples without those that config.validation holds out.
   Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Dataset& data)
       : Trainer(backend, model, config, training_examples(config, data.rows())) {}
   Trainer(Trainer&&) noexcept;
@@ -132,43 +133,44 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another rate; a cosine keeps its length, schedule.epochs. Seed, batch, samples,
-  /// estimator, cost, antithetic and validation must stay for resumed runs to repeat.
+  /// For resuming with more epochs or another learning rate. A cosine keeps its length, schedule.epochs. A resumed run
+  /// repeats only if seed, batch, samples, estimator, cost, antithetic and validation stay the same.
   TrainConfig& mutable_config() { return config_; }
 
-  /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, binarized as configured. What is to
-  /// be standardized must be so already: x is in the model's units.
-  /// Throws Error, as fit() does, when the configuration is out of range, when x has values outside [0, 1] that must be
-  /// probabilities (Bernoulli likelihood, binarization), and after max_skipped steps in a row that were not
-  /// finite. A backend that queues its work (CUDA) is not waited for: there such values make the loss NaN, so that the
-  /// step is skipped and counted; the device itself does nothing after max_skipped of these, and step() throws once
-  /// state(), metrics() or save() has seen that.
+  /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, in the model's units, binarized as
+  /// configured. Standardization must already be applied.
+  /// Throws Error if the configuration is out of range, if x must be in [0, 1] (Bernoulli likelihood, binarization) but
+  /// is not, and after max_skipped steps in a row that were not finite. step() does not wait for a backend that queues
+  /// its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step is skipped and counted. After
+  /// max_skipped such steps the device does nothing more, and step() throws once state(), metrics() or save() was
+  /// called.
   void step(ConstView x);
 
-  /// The loss's gradient by all parameters, [1, P] in the order of vae().layout(), on such a batch. Changes no
-  /// parameter; running means, metrics and moments take the batch in.
-  /// Asynchronous; the next call or step overwrites it.
+  /// The gradient of the loss by all parameters, [1, P] in the order of vae().layout(), for a batch as in step().
+  /// Changes no parameter, but updates running means, metrics and moments. Asynchronous; the next call or step
+  /// overwrites the result.
   ConstView gradient(ConstView x);
-  /// A gradient, and a step of what the estimator learns beside the model, the network of nvil and nvil_scaled, by the
-  /// same batch. The model stays.
+  /// Trains what the estimator learns in addition to the model, the network of nvil and nvil_scaled, for one step on
+  /// this batch. Computes a gradient as gradient() does. The model does not change.
   void fit_baseline(ConstView x);
-  /// Names the noise of the next step or gradient, and its place in the schedules.
+  /// Sets the step counter, which selects the noise and the schedules of the next step or gradient.
   void set_step(std::uint32_t step);
 
-  /// Epochs until config().epochs, early stopping, or a stop request. Holds out config().validation of the examples.
+  /// Trains until config().epochs, early stopping, or a stop request. Holds out the fraction config().validation.
   /// Throws Error after exactly max_skipped steps in a row that were not finite; the last good checkpoint stays. A
-  /// backend that queues its work is asked at each report and at the end of an epoch; its device stops by itself.
+  /// backend that queues its work stops by itself; fit() notices at the next report or at the end of the epoch.
   Outcome fit(const Dataset& data, const FitOptions& options = {});
 
-  Metrics metrics();     ///< reads the device's sums; waits for it
+  Metrics metrics();     ///< waits for the device
   void reset_metrics();  ///< starts new means
   StepState state();     ///< waits for the device
   Index steps_per_epoch() const { return steps_per_epoch_; }
-  Index total_steps() const;  ///< of config().epochs; throws Error when they are more than can be counted
-  /// Throws Error unless `data` fit this run and are those of its checkpoint; returns their checksum. fit() begins so.
+  Index total_steps() const;  ///< of config().epochs; throws Error if there are more than the counter holds
+  /// Throws Error unless `data` fit this run and have the checksum of its checkpoint. Returns the checksum. Called by
+  /// fit().
   std::uint32_t check(const Dataset& data) const;
 
-  /// Writes parameters, optimizer state, counters, configuration: everything that resume() needs.
+  /// Writes a checkpoint: parameters, optimizer state, counters, configuration and all else that resume() needs.
   void save(const std::filesystem::path& path);
 
  private:
@@ -182,23 +184,23 @@ class Trainer {
   void check_divergence(const char* op);
 
   Backend& backend_;
-  TrainConfig config_, checked_;  // the one in use, and the last that was found to be in range
-  Estimator estimator_;           // what the buffers are made for
+  TrainConfig config_, checked_;  // the current one, and the last one that passed all checks
+  Estimator estimator_;           // the one that the buffers are made for
   Index examples_, steps_per_epoch_;
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
   Buffer x_;                                 // [B, D]
-  Buffer grads_, m_, v_, ema_;               // arenas beside the model's parameters
+  Buffer grads_, m_, v_, ema_;               // arenas with the layout of the model's parameters
   Buffer state_, loss_, sums_;               // StepState, one float, doubles (metric::Slot)
-  Buffer moments_, step_moments_;            // of stats, of the counted steps and of the one under way
+  Buffer moments_, step_moments_;            // of stats: over the counted steps, and of the current step
   Buffer bound_, weights_;                   // [B, 1], [R, 1] for importance-weighted estimators
   Buffer score_, running_mean_;              // [R, 1] for score functions, RunningMean for score_mean
-  StepState seen_;                           // when the host last looked
+  StepState seen_;                           // the state that the host read last
   std::unique_ptr<InputBaseline> baseline_;  // for nvil and nvil_scaled
-  Probes probes_;                            // of estimators that use them
+  Probes probes_;                            // for estimators that use them
 
-  // Where fit() stands, kept in checkpoints.
+  // The progress of fit(), saved in checkpoints.
   std::uint32_t data_crc32_ = 0;
   double best_elbo_ = -std::numeric_limits<double>::infinity();  // of the validation examples
   Index epochs_without_gain_ = 0;

@@ -17,40 +17,40 @@ struct VaeConfig {
   std::vector<Index> decoder_hidden{400};  ///< widths from z to x
   Activation activation = Activation::relu;
   Likelihood likelihood = Likelihood::bernoulli;
-  /// Standard deviation of a Gaussian likelihood, from kScaleMin to kScaleMax, or where a learned one starts, from
-  /// exp(kLogScaleMin) to exp(kLogScaleMax).
+  /// Standard deviation of a Gaussian likelihood, from kScaleMin to kScaleMax. For a learned one, its initial value,
+  /// from exp(kLogScaleMin) to exp(kLogScaleMax).
   float scale = 1.0f;
   Initialization initialization = Initialization::glorot;
-  // How pictures lay out the D values, and show them.
+  // The layout and the colors of the D values in pictures.
   Index image_height = 1, image_width = 784, image_channels = 1;  ///< 1 channel is gray, 3 are RGB
-  bool image_channels_first = false;                              ///< [C, H, W] in place of [H, W, C]
-  float image_black = 0.0f, image_white = 1.0f;                   ///< the values that are black and white
+  bool image_channels_first = false;                              ///< [C, H, W] instead of [H, W, C]
+  float image_black = 0.0f, image_white = 1.0f;                   ///< the values shown as black and white
 
   /// Throws Error naming the first value that is out of range.
   void validate() const;
   bool operator==(const VaeConfig&) const = default;
 };
 
-/// The parameters of a model, before any memory is taken for them.
+/// The parameters of a model. Allocates no memory for them.
 ParameterLayout parameter_layout(const VaeConfig& config);
 
-/// The buffers of one pass, in the backend's activation type where the seam has them so, over at most `batch` rows with
-/// `samples` latent samples each.
+/// The buffers of one pass over at most `batch` rows with `samples` latent samples each. backend.h says which of them
+/// have the backend's activation type.
 struct VaeActivations {
   Index batch = 0, samples = 1;
   MlpActivations encoder, decoder;
   Buffer z, kl, kl_dims, log_p;       // [R, L], [B, 1], [1, L], [R, 1]
-  Buffer log_p_z, log_q, score_norm;  // [R, 1], where they are asked for
+  Buffer log_p_z, log_q, score_norm;  // [R, 1]; empty unless requested
 };
 
-/// The gradients' buffers besides: two scratch matrices, dz [R, L] and dstats [B, 2L].
+/// The buffers of the backward pass: two scratch matrices, dz [R, L] and dstats [B, 2L].
 struct VaeGradients {
   Buffer scratch[2], dz, dstats;
 };
 
 class Vae {
  public:
-  /// Parameters drawn from the noise of `seed` (stream initialization), biases zero, log scales at log(config.scale).
+  /// Draws the weights with `seed` (stream initialization). Biases are 0, learned log scales log(config.scale).
   Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed);
 
   Backend& backend() const { return *backend_; }
@@ -60,50 +60,50 @@ class Vae {
   const Mlp& decoder() const { return decoder_; }
   float* params() const { return params_.as<float>(); }
   Buffer& params_buffer() { return params_; }
-  Weights weights() const { return {params(), rounded_.data()}; }  ///< what products read
-  /// To be called when the parameters were changed by anything but `adam`, so that what products read follows.
+  Weights weights() const { return {params(), rounded_.data()}; }  ///< the weights that matrix products read
+  /// Updates the bf16 copy of the weights. Must be called when anything but `adam` has changed the parameters.
   void refresh_weights();
 
-  /// Between the data's units and those that the network computes in, which the forms for memory of the backend take
-  /// and give, those for host memory not. Throws Error unless it has D columns, finite, of positive scales, or none,
-  /// and for a Bernoulli likelihood.
+  /// Sets the change from the data's units to the model's. Functions with host memory use the data's units, functions
+  /// with the backend's memory the model's. Throws Error for a Bernoulli likelihood, and unless it is empty or has D
+  /// finite columns with positive scales.
   void set_standardization(Standardization standardization);
   const Standardization& standardization() const { return standardization_; }
 
-  /// Sets the last decoder bias so that an untrained decoder gives the data's mean [D]: its logit, the mean clamped to
-  /// [.001, .999] (Burda et al. 2015, reference code), for a Bernoulli, the mean itself for a Gaussian.
+  /// Sets the decoder's last bias so that an untrained decoder gives the data's mean [D]. For a Bernoulli the bias is
+  /// the logit of the mean, clamped to [.001, .999] (Burda et al. 2015, reference code); for a Gaussian, the mean.
   void set_output_bias(const std::vector<float>& mean);
 
   VaeActivations allocate(Index batch, Index samples) const;
-  /// The same, with room for the log-densities of each sample, which sample_latent then computes.
+  /// Also allocates log_p_z and log_q, which sample_latent then computes.
   VaeActivations allocate_with_log_densities(Index batch, Index samples) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
-  // The stages of a training step, each one op or one MLP; all asynchronous on the backend. They throw Error for more
-  // rows than the activations were made for.
+  // The stages of a training step. Each is one op or one MLP, and asynchronous on the backend. They throw Error for
+  // more rows than the activations were made for.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
-  /// z [R, L]; kl, kl_dims; log_p_z, log_q, score_norm where `a` has them; stats merged into `moments` [1 + 4L] where
-  /// given.
+  /// z [R, L]; also kl and kl_dims, and log_p_z, log_q and score_norm if `a` has them. Merges stats into `moments`
+  /// [1 + 4L] if given.
   View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< logits or means [R, D]
-  /// log p(x|z) [R, 1], and the loss where given; with `grads` (an arena), `output` becomes row_weight times log p's
-  /// gradient.
+  /// log p(x|z) [R, 1], and the loss if given. With `grads` (an arena), `output` is replaced by row_weight times the
+  /// gradient of log p.
   View log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                 const ElboLoss* loss = nullptr) const;
-  /// log p(x|z) alone, into log_p [R, 1].
+  /// Only log p(x|z), written to log_p [R, 1].
   void log_prob(ConstView output, ConstView x, View log_p) const;
 
-  // The same for callers with host memory; any number of rows, computed in batches. x is in the data's units.
+  // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
   std::vector<float> encode(const std::vector<float>& x) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli, means for a Gaussian.
   std::vector<float> decode(const std::vector<float>& z) const;
-  /// z [rows, L] -> a draw from p(x|z) [rows, D]: 0 or 1 for a Bernoulli, decode(z) plus noise of likelihood_scale()
-  /// for a Gaussian. Value i takes random number i of `seed` (stream data_sample), on every backend.
+  /// z [rows, L] -> a sample from p(x|z) [rows, D]: 0 or 1 for a Bernoulli, decode(z) plus noise of likelihood_scale()
+  /// for a Gaussian. Value i uses random number i of `seed` (stream data_sample) on every backend.
   std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
-  /// The standard deviations of p(x|z), one value or D of them; empty for a Bernoulli.
+  /// The standard deviations of p(x|z): one value or D values; empty for a Bernoulli.
   std::vector<float> likelihood_scale() const;
-  /// How many learned scales lie at or outside of their clamp.
+  /// The number of learned scales that are at their clamp or outside.
   Index scales_at_clamp() const;
 
  private:
@@ -111,7 +111,7 @@ class Vae {
   VaeConfig config_;
   ParameterLayout layout_;
   Mlp encoder_, decoder_;
-  std::optional<Parameter> log_scale_;  // a learned scale is a parameter, a fixed one a constant
+  std::optional<Parameter> log_scale_;  // only if the scale is learned
   Buffer params_, rounded_, fixed_log_scale_;
   Standardization standardization_;
   ConstView log_scale() const;

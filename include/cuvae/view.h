@@ -11,8 +11,8 @@ enum class DType : std::uint8_t { f32, bf16, u8 };
 
 constexpr std::size_t size_of(DType type) { return type == DType::f32 ? 4 : type == DType::bf16 ? 2 : 1; }
 
-/// A matrix to read, [rows, cols]. Per-row quantities are columns [n, 1], per-column ones are rows [1, n].
-/// An empty view (data == nullptr) means "not given" where an op allows that.
+/// A matrix [rows, cols] to read. Quantities per row are [n, 1], quantities per column are [1, n]. An empty view (data
+/// == nullptr) means "not given", if an op allows that.
 struct ConstView {
   const void* data = nullptr;
   Index rows = 0, cols = 0;
