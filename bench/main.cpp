@@ -1,9 +1,7 @@
 // cuvae-bench: what training costs.
-#include <cstdio>
-#include <map>
-
 #include "bench.h"
 #include "math/philox.h"
+#include "process/run_main.h"
 #include "study/command.h"
 
 namespace cuvae::bench {
@@ -23,28 +21,30 @@ VaeConfig standard_model() {
   return model;
 }
 
+namespace {
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app("cuvae-bench: what training costs", "cuvae-bench");
+  app.require_subcommand(1);
+  add_step(app);
+  add_memory(app);
+  add_kernels(app);
+  CLI::App* estimators =
+      app.add_subcommand("estimators", "Variance and cost of each gradient estimator on the same model");
+  const auto run_estimators = add_estimator_flags(*estimators);
+  try {
+    app.parse(argc, argv);
+    return estimators->parsed() ? run_estimators() : 0;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return cli::fail(cli::kWrongUsage, error.what());
+  }
+}
+
+}  // namespace
 }  // namespace cuvae::bench
 
 int main(int argc, char** argv) {
-  CLI::App app("cuvae-bench: what training costs", "cuvae-bench");
-  app.require_subcommand(1);
-  cuvae::bench::add_step(app);
-  cuvae::bench::add_memory(app);
-  cuvae::bench::add_kernels(app);
-  CLI::App* estimators =
-      app.add_subcommand("estimators", "Variance and cost of each gradient estimator on the same model");
-  const auto run_estimators = cuvae::bench::add_estimator_flags(*estimators);
-  try {
-    app.parse(argc, argv);
-    if (estimators->parsed()) return run_estimators();
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& e) {
-    std::fprintf(stderr, "cuvae-bench: %s\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "cuvae-bench: %s\n", e.what());
-    return 1;
-  }
-  return 0;
+  return cuvae::cli::run_main("cuvae-bench", [&] { return cuvae::bench::parse_and_run(argc, argv); });
 }
