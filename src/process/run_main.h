@@ -12,8 +12,8 @@ inline constexpr int kFailure = 1, kWrongUsage = 2;
 /// untrusted files, so control characters are escaped.
 int fail(int code, const std::string& text);
 
-/// Runs `body` and returns the exit code for main(). An exception becomes one line and kFailure. So does standard output
-/// that could not be written.
+/// Runs `body` and returns the exit code for main(). An exception becomes one line and kFailure. So does standard
+/// output that could not be written.
 int run_main(const char* name, const std::function<int()>& body);
 
 }  // namespace cuvae::cli

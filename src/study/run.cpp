@@ -56,19 +56,18 @@ void open_data(Context& context) {
   const EstimatorOptions& o = context.options;
   const auto among = [&](const char* suite) { return std::count(o.suites.begin(), o.suites.end(), suite) > 0; };
   if (!among("vae") && !among("cost") && !among("curves")) return;
-  context.train = Dataset::open(o.data, Split::train);
+  std::optional<CheckpointInfo> info;
+  if (!o.checkpoint.empty()) info = read_checkpoint_info(o.checkpoint);
+  context.train = Dataset::open(o.data, Split::train, info ? std::vector{info->model.data_dim} : std::vector<Index>{});
   VaeConfig model = model_for(*context.train, 1, context.width(), 20);
   if (among("curves")) {
     if (!std::filesystem::is_directory(o.data))
       throw Error(o.data + ": is one file; the suite curves needs a folder of training and test images");
-    context.test = Dataset::open(o.data, Split::test);
+    context.test = Dataset::open(o.data, Split::test, {context.train->cols()});
     check_data_fits(*context.train, model, Binarize::stochastic);
     check_data_fits(*context.test, model, Binarize::stochastic);
   }
-  if (!o.checkpoint.empty()) {
-    const CheckpointInfo info = read_checkpoint_info(o.checkpoint);
-    model = info.model, context.binarize = info.training.binarize;
-  }
+  if (info) model = info->model, context.binarize = info->training.binarize;
   check_data_fits(*context.train, model, context.binarize);
   measure_speed(context);
 }

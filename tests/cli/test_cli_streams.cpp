@@ -67,6 +67,18 @@ TEST_F(CliStreams, TerminalsAreRefused) {
                  "standard input: the file is empty (0 bytes)");
 }
 
+TEST_F(CliStreams, ARunOfPipedDataSaysHowToGoOn) {
+  const std::string file = data() + "/train-images-idx3-ubyte", piped = path("piped");
+  succeed(train_arguments("piped", {"--data", "-"}), with_input(file));
+  const Terminal terminal;
+  const Arguments resume = {"resume", piped, "--epochs", "3", "--quiet"};
+  const std::string remedy = "; the run was trained on piped data: pipe them again, or give --data PATH";
+  expect_failure(run(resume, with_input(terminal.path())), 1, "it is a terminal: pipe a file into it" + remedy);
+  expect_failure(run(resume, with_input("/dev/null")), 1, "the file is empty (0 bytes)" + remedy);
+  succeed(resume, with_input(file));
+  succeed({"resume", piped, "--epochs", "4", "--quiet", "--data", file});
+}
+
 TEST_F(CliStreams, TablesTrain) {
   std::string table = "income,age\n";
   for (int i = 0; i < 60; ++i)

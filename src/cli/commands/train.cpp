@@ -28,8 +28,8 @@ void as_usage(Call&& call) {
   }
 }
 
-Dataset open_training_data(const Settings& settings) {
-  return scaled(Dataset::open(settings.data, Split::train), settings.training.pixel_scale);
+Dataset open_training_data(const Settings& settings, const std::vector<Index>& widths = {}) {
+  return scaled(Dataset::open(settings.data, Split::train, widths), settings.training.pixel_scale);
 }
 
 Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
@@ -80,12 +80,6 @@ struct ResumeArguments : DeviceArguments {
   bool quiet = false;
 };
 
-// Checks the sizes that the checkpoint claims against the data, before memory is allocated for them.
-void check_claims(const std::filesystem::path& checkpoint, const Dataset& data) {
-  const CheckpointInfo info = read_checkpoint_info(checkpoint);
-  check_run_data(data, info.model, info.training, info.examples);
-}
-
 // Where the data of a run are now: --data, the stored path, or CUVAE_DATA.
 std::string find_data(const ResumeArguments& arguments, const Settings& settings) {
   if (!arguments.data.empty()) return absolute_path(arguments.data);
@@ -96,6 +90,17 @@ std::string find_data(const ResumeArguments& arguments, const Settings& settings
   const std::optional<std::string> elsewhere = data_in_environment();
   if (elsewhere) return absolute_path(*elsewhere);
   throw Error(settings.data + ": does not exist: if the data were moved, give the new path by --data or CUVAE_DATA");
+}
+
+// Data that were piped into the run cannot be found again by their path.
+Dataset reopen_data(const ResumeArguments& arguments, const Settings& settings, const std::vector<Index>& widths) {
+  try {
+    return open_training_data(settings, widths);
+  } catch (const Error& error) {
+    if (!is_standard_input(settings.data) || !arguments.data.empty()) throw;
+    throw Error(std::string(error.what()) +
+                "; the run was trained on piped data: pipe them again, or give --data PATH");
+  }
 }
 
 // Applies --epochs and --schedule-epochs. A cosine schedule keeps its length unless --schedule-epochs is given.
@@ -131,13 +136,15 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   extend(app, arguments, settings.training);
   const std::string stored_data = settings.data;
   settings.data = find_data(arguments, settings);
-  const Dataset data = open_training_data(settings);
-  const std::unique_ptr<Backend> backend = settings.make();
-
   // A run that was killed before its first checkpoint starts from the beginning.
-  const bool started = std::filesystem::exists(folder.last());
-  if (started) check_claims(folder.last(), data);
-  Trainer trainer = started ? Trainer::resume(*backend, folder.last()) : new_trainer(*backend, settings, data);
+  std::optional<CheckpointInfo> saved;
+  if (std::filesystem::exists(folder.last())) saved = read_checkpoint_info(folder.last());
+  const Dataset data =
+      reopen_data(arguments, settings, saved ? std::vector{saved->model.data_dim} : std::vector<Index>{});
+  // The sizes that the checkpoint claims are checked against the data, before memory is allocated for them.
+  if (saved) check_run_data(data, saved->model, saved->training, saved->examples);
+  const std::unique_ptr<Backend> backend = settings.make();
+  Trainer trainer = saved ? Trainer::resume(*backend, folder.last()) : new_trainer(*backend, settings, data);
   trainer.mutable_config().epochs = settings.training.epochs;
   trainer.mutable_config().schedule.epochs = settings.training.schedule.epochs;
   as_usage([&] { trainer.total_steps(); });

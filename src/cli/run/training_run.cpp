@@ -25,8 +25,7 @@ namespace fs = std::filesystem;
 std::optional<Dataset> test_images(const Dataset& training, const std::string& path, float pixel_scale) {
   if (!fs::is_directory(path)) return {};
   try {
-    Dataset test = scaled(Dataset::open(path, Split::test), pixel_scale);
-    if (test.cols() == training.cols()) return test;
+    return scaled(Dataset::open(path, Split::test, {training.cols()}), pixel_scale);
   } catch (const Error&) {
     // The run does not need test images.
   }
