@@ -212,6 +212,24 @@ TEST_P(Checkpoint, WithoutAnEstimatorIsPathwise) {
   EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
 }
 
+// And from before there were pictures of colors, and of other ranges than 0 to 1.
+TEST_P(Checkpoint, WithoutColorsIsGray) {
+  save_changed([](Metadata& metadata, Tensors&) {
+    json model = json::parse(metadata.at("model"));
+    for (const char* key : {"image_channels", "image_channels_first", "image_black", "image_white"})
+      EXPECT_EQ(model.erase(key), 1u) << key;
+    metadata["model"] = model.dump();
+  });
+  const VaeConfig read = read_checkpoint_info(path_).model;
+  EXPECT_EQ(read, small_model());
+  EXPECT_EQ(read.image_channels, 1);
+  EXPECT_FALSE(read.image_channels_first);
+  EXPECT_EQ(read.image_black, 0);
+  EXPECT_EQ(read.image_white, 1);
+  EXPECT_EQ(load_vae(backend_, path_).config(), small_model());
+  EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
+}
+
 // Two files as a version wrote them that had no checksum, and no width for weights of a single output.
 TEST_P(Checkpoint, ReadsFilesOfOlderVersions) {
   struct Frozen {

@@ -50,8 +50,8 @@ int decode(const DecodeArguments& arguments) {
   const LoadedModel model = arguments.load();
   const Index latent = model.config().latent;
   const Dataset latents = Dataset::open(arguments.in, Split::train, {latent, 2 * latent});
-  write_examples(arguments.out, model.vae.decode(read_points(latents, latent)), model.config(),
-                 square_columns(latents.rows()));
+  write_output(arguments.out, model.vae.decode(read_points(latents, latent)), model.config(),
+               square_columns(latents.rows()));
   return 0;
 }
 

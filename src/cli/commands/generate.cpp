@@ -1,6 +1,5 @@
 // cuvae sample, reconstruct, interpolate, traverse, manifold: pictures from a trained model.
 #include <cmath>
-#include <iostream>
 #include <numeric>
 #include <random>
 
@@ -31,9 +30,7 @@ struct PictureArguments : ModelArguments {
     return ModelArguments::load();
   }
   void write(const std::vector<float>& examples, const VaeConfig& config, Index columns) const {
-    write_examples(out, examples, config, columns);
-    if (std::filesystem::path(out).extension() == ".png" && !(config.image_black == 0 && config.image_white == 1))
-      std::cout << out << ": " << colors_of(config) << '\n';
+    write_output(out, examples, config, columns);
   }
 };
 

@@ -62,6 +62,13 @@ void write_examples(const std::filesystem::path& path, const std::vector<float>&
   write_png(path, image);
 }
 
+void write_output(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                  Index columns) {
+  write_examples(path, examples, model, columns);
+  if (!is_array(path) && !(model.image_black == 0 && model.image_white == 1))
+    std::cout << printable(path.string()) << ": " << colors_of(model) << '\n';
+}
+
 void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
   if (path != kStandardOutput) return write_npy(path, data, rows, cols);
   write_npy(std::cout, data, rows, cols);

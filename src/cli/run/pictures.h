@@ -14,6 +14,11 @@ namespace cuvae::cli {
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns);
 
+/// Does the same for an output that the user named, and says on stdout what the colors of a picture mean. It says
+/// nothing if 0 is black and 1 is white.
+void write_output(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                  Index columns);
+
 /// Writes a matrix [rows, cols] as an NPY array; the path "-" is the standard output. Throws Error.
 void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols);
 
