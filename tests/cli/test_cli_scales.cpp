@@ -99,17 +99,17 @@ TEST_F(CliScales, ScalesThatEndAtTheirBoundsAreNamed) {
 TEST_F(CliScales, LogVariancesThatEndAtTheirBoundsAreNamed) {
   const std::string unit = factors("unit.npy", 1);
   const Arguments more{"--likelihood", "gaussian", "--lr", "1"};
-  const std::string warning = "of 2 latent dimensions ended at the bounds that hold them, -15 and 15";
+  const std::string warning = "of 2 latent dimensions are at their limits, -15 and 15";
   const Trained t = trained("run", unit, more), s = trained("standardized", unit, more + Arguments{"--standardize"});
   EXPECT_TRUE(t.warnings.starts_with("warning: the log variances of ")) << t.warnings;
-  EXPECT_TRUE(t.warnings.ends_with(warning + ": try --standardize\n")) << t.warnings;
+  EXPECT_TRUE(t.warnings.ends_with(warning + "; try --standardize\n")) << t.warnings;
   EXPECT_TRUE(s.warnings.ends_with(warning + "\n")) << s.warnings;
 }
 
 TEST_F(CliScales, ConstantDataAreNamed) {
   const std::vector<float> values(320 * 6, 0.25F);
   write(path("x.npy"), npy(1, npy_dict("<f4", "(320, 6)"), float_bytes(values, std::endian::little)));
-  const std::string warning = "warning: every value is 0.25: there is nothing to learn from constant data\n";
+  const std::string warning = "warning: every value is 0.25: a model learns nothing from constant data\n";
   for (const Arguments& likelihood : {Arguments{}, Arguments{"--likelihood", "gaussian"}})
     EXPECT_EQ(trained("run", path("x.npy"), likelihood + Arguments{"--overwrite"}).warnings, warning);
 }
