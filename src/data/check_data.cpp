@@ -9,7 +9,8 @@
 namespace cuvae {
 namespace {
 
-// 0/1 masks, palettes and images of up to five bits end here; a whole data set of photographs this dark is unlikely.
+// The largest value of 0/1 masks, palettes and images of up to five bits. A data set of photographs is rarely this
+// dark.
 constexpr std::uint8_t kLargestDark = 31;
 
 template <class Value>
@@ -18,7 +19,7 @@ bool all_equal(const void* data, Index count) {
   return std::all_of(values, values + count, [first = *values](Value value) { return value == first; });
 }
 
-// uint8 values which, divided by 255, are all but black.
+// Refuses uint8 values that are almost black when they are divided by 255.
 void check_not_dark(const Dataset& data) {
   if (data.dtype() != DType::u8 || data.pixel_scale() > 0) return;
   const auto *const pixels = static_cast<const std::uint8_t*>(data.data()), *const end =
@@ -27,12 +28,12 @@ void check_not_dark(const Dataset& data) {
   const int largest = *std::max_element(pixels, end);
   if (largest == 0) return;  // a picture may be black
   const std::string scale = std::to_string(largest);
-  throw Error(data.name() + ": the largest of the uint8 values is " + scale + ", and they would be divided by 255: " +
-              (largest == 1 ? "are these 0/1 masks? Then" : "to divide by that instead,") + " give the pixel scale " +
-              scale + " (--pixel-scale " + scale + "); 255 takes them as they are");
+  throw Error(data.name() + ": the largest uint8 value is " + scale +
+              ", but values are divided by 255: " + (largest == 1 ? "for 0/1 masks," : "to divide by " + scale + ",") +
+              " give the pixel scale " + scale + " (--pixel-scale " + scale + "); to divide by 255, give 255");
 }
 
-// The way to values in [0, 1] from those between `least` and `most`.
+// How to bring values between `least` and `most` to [0, 1].
 std::string remedy(float least, float most) {
   if (least >= 0) {
     const std::string scale = most > 128 && most <= 255 ? "255" : number(most, 9);
@@ -61,9 +62,9 @@ void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binar
                 " values but the model's data_dim is " + std::to_string(model.data_dim));
   check_not_dark(data);
   if (model.likelihood == Likelihood::bernoulli) {
-    check_unit_interval(data, "a Bernoulli likelihood", "train with another (--likelihood gaussian)");
+    check_unit_interval(data, "a Bernoulli likelihood", "use another one (--likelihood gaussian)");
   } else if (binarize != Binarize::none) {
-    check_unit_interval(data, std::string(to_string(binarize)) + " binarization", "leave it out (--binarize none)");
+    check_unit_interval(data, std::string(to_string(binarize)) + " binarization", "do not binarize (--binarize none)");
   }
 }
 

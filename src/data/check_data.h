@@ -1,4 +1,4 @@
-// What training and evaluation ask of data.
+// Checks of the data before training and evaluation.
 #pragma once
 #include "cuvae/dataset.h"
 #include "cuvae/vae.h"
@@ -10,11 +10,11 @@ inline bool needs_unit_interval(const VaeConfig& model, Binarize binarize) {
   return model.likelihood == Likelihood::bernoulli || binarize != Binarize::none;
 }
 
-/// Throws Error, saying what was seen and what helps, unless the examples have the model's width, lie in [0, 1] for a
-/// Bernoulli likelihood or binarization, and use the range of uint8 that they are divided by.
+/// Throws Error, with a remedy, unless the examples have the model's width, are in [0, 1] for a Bernoulli likelihood or
+/// binarization, and, if they are uint8 and divided by 255, have values above 31.
 void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize);
 
-/// Whether all values are equal, so that there is nothing to learn.
+/// Whether all values are equal. A model can learn nothing from such data.
 bool is_constant(const Dataset& data);
 
 }  // namespace cuvae

@@ -18,14 +18,14 @@
 namespace cuvae {
 namespace {
 
-// `dims` with N first. height * width * channels is always the product of the dimensions after it.
+// `dims` begins with N. height * width * channels is always the product of the other dimensions.
 ImageShape image_shape(const std::vector<Index>& dims) {
   const Index cols = std::accumulate(dims.begin() + 1, dims.end(), Index{1}, std::multiplies<>());
   if (dims.size() == 2) {
     const Index side = std::llround(std::sqrt(static_cast<double>(cols)));
     return side * side == cols ? ImageShape{side, side} : ImageShape{1, cols};
   }
-  // Three channels are colors. Others are gray: of [N, C, H, W] one below the other, of [N, H, W, C] within a row.
+  // Three channels are colors. Other channels are gray: [N, C, H, W] below each other, [N, H, W, C] within a row.
   const bool channels_first = dims.size() == 4 && dims[1] <= 4 && dims[3] > 4;
   if (channels_first && dims[1] == 3) return {dims[2], dims[3], 3, true};
   if (dims.size() == 4 && dims[3] == 3) return {dims[1], dims[2], 3, false};
@@ -51,13 +51,14 @@ void check_count(std::size_t count, Index rows, Index cols) {
 
 void check_index(const char* what, Index index, Index count) {
   if (index >= 0 && index < count) return;
-  throw Error(std::string("dataset: ") + what + " " + std::to_string(index) + " of " + std::to_string(count));
+  throw Error(std::string("dataset: ") + what + " is " + std::to_string(index) + " but must be from 0 to " +
+              std::to_string(count - 1));
 }
 
 }  // namespace
 
 Dataset Dataset::open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths) {
-  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   const Matrix matrix = read_matrix(is_directory(path, ignored) ? find_images(path, split) : path, widths);
   const ImageShape image = image_shape(matrix.dims);
   Dataset set;

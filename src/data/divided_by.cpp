@@ -1,4 +1,4 @@
-// Data in other units than uint8 pixels of 0 to 255.
+// Dataset::divided_by, for data that are not uint8 pixels from 0 to 255.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,9 +11,9 @@
 namespace cuvae {
 namespace {
 
-constexpr float kWhite = 255.0F;  // what uint8 pixels are divided by
+constexpr float kWhite = 255.0F;  // the usual divisor of uint8 pixels
 
-// The factor by which uint8 values become pixels of 0 to 255, or 0 where there is none.
+// The factor that turns uint8 values into pixels from 0 to 255, or 0 if there is none.
 std::uint8_t whole_factor(float scale, std::uint8_t largest) {
   const float factor = kWhite / scale;
   return factor >= 1 && factor <= kWhite && factor == std::floor(factor) && static_cast<float>(largest) <= scale
@@ -26,7 +26,7 @@ std::uint8_t whole_factor(float scale, std::uint8_t largest) {
 Dataset Dataset::divided_by(float scale) const {
   if (!(scale > 0) || !std::isfinite(scale))
     throw Error(name_ + ": the pixel scale is " + number(scale) + " but must be positive");
-  if (pixel_scale_ > 0) throw Error(name_ + ": is divided by " + number(pixel_scale_) + " already");
+  if (pixel_scale_ > 0) throw Error(name_ + ": is already divided by " + number(pixel_scale_));
   Dataset set = *this;
   set.pixel_scale_ = scale;
   const auto count = static_cast<std::size_t>(rows_ * cols_);

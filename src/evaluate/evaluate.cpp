@@ -25,8 +25,8 @@ Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::
   check_data_fits(data, vae.config(), options.binarize);
   for (std::uint32_t row : rows)
     if (row >= data.rows())
-      throw Error("evaluate: row " + std::to_string(row) + " is asked for but there are " +
-                  std::to_string(data.rows()));
+      throw Error("evaluate: row is " + std::to_string(row) + " but the data have only " + std::to_string(data.rows()) +
+                  " rows");
   return evaluate_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
 }
 
@@ -49,7 +49,7 @@ std::vector<float> model_input(const Dataset& data, Index first, Index count, Bi
 
 namespace {
 
-// Batches of chosen rows, in their order.
+// Batches of the chosen rows, in the given order.
 class RowBatches {
  public:
   RowBatches(Backend& backend, const ResidentData& data, const std::vector<std::uint32_t>& rows, Index batch)
@@ -91,7 +91,9 @@ class RowBatches {
 
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
                          const EvaluateOptions& options) {
-  if (options.samples < 1 || options.batch < 1) throw Error("evaluate: samples and batch must be at least 1");
+  if (options.samples < 1 || options.batch < 1)
+    throw Error("evaluate: samples is " + std::to_string(options.samples) + " and batch is " +
+                std::to_string(options.batch) + " but both must be at least 1");
   if (rows.empty()) throw Error("evaluate: no examples");
   if (options.samples > 0x7fffffff / std::min<Index>(options.batch, 0x7fffffff))
     throw Error("evaluate: " + std::to_string(options.samples) + " samples in batches of " +
@@ -145,7 +147,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   e.reconstruction = log_p_sum / n;
   e.kl = kl_sum / n;
   e.elbo = e.reconstruction - e.kl;
-  e.elbo_error = std::sqrt(elbo_squares / (n - 1) / n);  // of one example, 0 / 0
+  e.elbo_error = std::sqrt(elbo_squares / (n - 1) / n);  // 0 / 0 for one example
   e.bits_per_dim = -e.elbo / (static_cast<double>(dim) * std::log(2.0));
   for (double& k : kl_dims) k /= n;
   e.kl_dims = std::move(kl_dims);

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const fs::path& path, int error) { fail(path, std::generic_category().message(error)); }
 
-/// Buffers writes to a descriptor and keeps the first errno, which a stream alone would swallow.
+/// Buffers writes to a descriptor and keeps the first errno, which a stream alone would lose.
 class DescriptorBuffer : public std::streambuf {
  public:
   explicit DescriptorBuffer(const FileDescriptor& file) : file_(file), buffer_(std::size_t{1} << 20) { reset(); }
@@ -53,18 +53,18 @@ class DescriptorBuffer : public std::streambuf {
 
 constexpr const char *kTemporaryPrefix = ".cuvae.", *kTemporarySuffix = ".tmp";
 
-// Short, whatever the target's name: a name of the length that the file system takes leaves no room for more.
+// A short name: the target's name may already have the greatest length that the file system allows.
 fs::path temporary_path(const fs::path& target) {
-  static std::atomic<unsigned> count{0};  // tells the threads of one process apart
+  static std::atomic<unsigned> count{0};  // a different name for each thread of the process
   const std::string number = std::to_string(::getpid()) + "." + std::to_string(count++);
   return target.parent_path() / (kTemporaryPrefix + number + kTemporarySuffix);
 }
 
-/// A new file in the target's folder; removed at the end of its life, unless it was renamed before.
+/// A new file in the target's folder. The destructor removes it unless it was renamed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const fs::path& target) : path_(temporary_path(target)), file_(open()) {
-    // Another machine, or another container, may write here under the same number.
+    // A process of another machine or container may have the same number.
     while (!file_ && errno == EEXIST) {
       path_ = temporary_path(target);
       file_ = open();
@@ -92,9 +92,9 @@ class TemporaryFile {
   FileDescriptor file_;
 };
 
-/// The file that the rename replaces: behind symbolic links, and never a device or a folder.
+/// The file that the rename replaces: the target of symbolic links, never a device or a folder.
 fs::path resolve_target(const fs::path& path) {
-  std::error_code ignored;  // what is wrong with the path shows when the temporary file is opened
+  std::error_code ignored;  // if this fails, opening the temporary file fails too and reports the reason
   const fs::file_status status = fs::status(path, ignored);
   if (!fs::exists(status)) return path;
   if (!fs::is_regular_file(status)) fail(path, "not a regular file");
@@ -108,16 +108,15 @@ bool is_temporary_name(const std::string& name) {
 }
 
 void refuse_link(const fs::path& path) {
-  std::error_code ignored;  // what is wrong with the path shows when it is opened
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   if (fs::is_symlink(fs::symlink_status(path, ignored)))
-    throw Error(path.string() +
-                ": is a symbolic link, which is not followed here: remove it, or put a file in its place");
+    throw Error(path.string() + ": is a symbolic link, which is not followed here: remove it, or replace it by a file");
 }
 
 void sync_folder(const fs::path& folder) {
   const FileDescriptor descriptor = open_file(folder, O_RDONLY | O_DIRECTORY);
   if (!descriptor) fail(folder, errno);
-  if (::fsync(descriptor.get()) != 0 && errno != EINVAL) fail(folder, errno);  // EINVAL: no folders are synced here
+  if (::fsync(descriptor.get()) != 0 && errno != EINVAL) fail(folder, errno);  // EINVAL: not supported here
 }
 
 void write_file_atomically(const fs::path& path, const std::function<void(std::ostream&)>& write) {
@@ -136,10 +135,10 @@ void write_file_atomically(const fs::path& path, const std::function<void(std::o
   if (buffer.error() != 0) fail(path, buffer.error());
   if (!stream) fail(path, "the writer failed");
 
-  // The data must be on the disk before its name is, and the name before this returns.
+  // The data must be on the disk before the name, and the name before this function returns.
   if (::fsync(temporary.descriptor().get()) != 0 || temporary.close() != 0) fail(path, errno);
   if (!temporary.rename_to(target)) fail(path, errno);
-  if (::fsync(folder.get()) != 0 && errno != EINVAL) fail(path, errno);  // EINVAL: this file system syncs no folders
+  if (::fsync(folder.get()) != 0 && errno != EINVAL) fail(path, errno);  // EINVAL: not supported by the file system
 }
 
 }  // namespace cuvae

@@ -9,7 +9,7 @@
 
 namespace cuvae {
 
-/// Closes its descriptor at the end of its life. Holds -1 when the call that should have opened it failed.
+/// Closes its descriptor in the destructor. Holds -1 if the descriptor could not be opened.
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
@@ -24,15 +24,15 @@ class FileDescriptor {
 
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  /// Closes now and returns what close returned: a network file system may report a lost write only here.
+  /// Closes now and returns the result of close. A network file system may report a lost write only here.
   int close() { return ::close(std::exchange(fd_, -1)); }
 
  private:
   int fd_;
 };
 
-/// As open(2), for every file of the library: closed on exec, retried after a signal, and never the descriptor 0, 1 or
-/// 2, where text for a closed standard output would land in the file. Sets errno where it fails.
+/// Like open(2), but closed on exec and retried after a signal. Never returns descriptor 0, 1 or 2: text for a closed
+/// standard output would otherwise be written to the file. Sets errno on failure.
 FileDescriptor open_file(const std::filesystem::path& path, int flags, mode_t mode = 0666);
 
 /// Writes all bytes; returns 0, or the errno of the write that failed.

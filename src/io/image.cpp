@@ -15,7 +15,7 @@
 
 namespace {
 
-// stb's writer would end the program by an assertion.
+// Without this, an assertion in stb's writer would end the program.
 void* or_throw(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
@@ -23,10 +23,10 @@ void* or_throw(void* memory) {
 
 }  // namespace
 
-// The functions are static, so that a program which links cuvae can hold its own copy of stb.
+// The functions are static, so that a program that links cuvae can have its own copy of stb.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wold-style-cast"  // of the macros below
+#pragma GCC diagnostic ignored "-Wold-style-cast"  // in the macros below
 #define STBI_MAX_DIMENSIONS 16384
 #define STBI_NO_STDIO
 #define STBI_ONLY_PNG
@@ -48,7 +48,7 @@ namespace {
 constexpr Index max_side = kLongestImageSide;
 static_assert(max_side == STBI_MAX_DIMENSIONS);
 constexpr std::size_t max_png_bytes = std::size_t{1} << 30;
-constexpr std::uint8_t background = 64;  // between black pictures and white ones
+constexpr std::uint8_t background = 64;  // differs from black and white pictures
 
 Index checked_side(const char* name, Index value, Index smallest) {
   if (value >= smallest && value <= max_side) return value;
@@ -62,7 +62,7 @@ std::uint8_t shade(float value, const PictureLayout& layout) {
   return static_cast<std::uint8_t>(clamped * 255.0F + 0.5F);
 }
 
-// The chunk tEXt of the PNG format: length, type, keyword, 0, text, CRC of all but the length.
+// The chunk tEXt of the PNG format: length, type, keyword, 0, text, CRC of everything except the length.
 std::string text_chunk(const std::string& text) {
   const auto big_endian = [](std::size_t value) {
     std::string bytes;
@@ -123,7 +123,7 @@ void write_png(const std::filesystem::path& path, const Image& image) {
                                 image.width * image.channels)) {
       throw Error(path.string() + ": cannot write: out of memory for the PNG encoder");
     }
-    constexpr std::size_t header = 8 + 25;  // the signature and IHDR, which other chunks must follow
+    constexpr std::size_t header = 8 + 25;  // the signature and IHDR, which must come before other chunks
     if (!image.description.empty()) file.insert(header, text_chunk(image.description));
     out << file;
   });

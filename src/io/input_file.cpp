@@ -9,7 +9,7 @@
 
 namespace cuvae {
 
-// O_NONBLOCK: to open a fifo would otherwise wait for its writer.
+// O_NONBLOCK: otherwise opening a fifo would wait for a writer.
 InputFile::InputFile(std::filesystem::path path)
     : path_(std::move(path)), file_(open_file(path_, O_RDONLY | O_NONBLOCK)) {
   struct stat status {};

@@ -11,7 +11,7 @@ using nlohmann::json;
 
 constexpr std::size_t kMostDepth = 64, kMostValues = 1'000'000, kMostOrderedMembers = 1000;
 
-/// Refuses, as nlohmann's parser reads it, what that parser would take: any depth, any size, and equal keys.
+/// Limits nlohmann's parser, which itself accepts any depth, any size and equal keys.
 class Check : public nlohmann::json_sax<json> {
  public:
   Check(std::size_t first_byte, std::size_t most_members) : first_byte_(first_byte), most_members_(most_members) {}
@@ -54,12 +54,12 @@ class Check : public nlohmann::json_sax<json> {
   }
 
   std::size_t first_byte_, most_members_, values_ = 0;
-  std::vector<std::set<std::string, std::less<>>> keys_;  // of the objects and arrays around the current place
+  std::vector<std::set<std::string, std::less<>>> keys_;  // of each object and array around the current place
 };
 
 template <class Json>
 Json parse(std::string_view text, std::size_t first_byte, std::size_t most_members) {
-  // nlohmann's parser takes a zero byte for the end.
+  // nlohmann's parser stops at a zero byte.
   if (const std::size_t zero = text.find('\0'); zero != text.npos)
     throw Error("is not JSON at byte " + std::to_string(first_byte + zero));
   Check check(first_byte, most_members);

@@ -1,4 +1,4 @@
-// JSON texts that others may have written: strict, read in linear time, bounded in depth and size.
+// Untrusted JSON texts: a strict parser with linear time and limits on depth and size.
 #pragma once
 #include <cmath>
 #include <concepts>
@@ -12,22 +12,22 @@
 
 namespace cuvae {
 
-/// Throws Error "is not JSON at byte N", counted from `first_byte`, where the text is not one JSON value; "has the key
-/// ... twice", "nests deeper than 64 levels", "has more than 1000000 values" or "has a number that is too large".
-/// Whole numbers keep all 64 bits; larger ones are doubles.
+/// Throws Error if the text is not one JSON value: "is not JSON at byte N", counted from `first_byte`. Also throws "has
+/// the key ... twice", "nests deeper than 64 levels", "has more than 1000000 values" and "has a number that is too
+/// large". Whole numbers keep all 64 bits; larger ones become doubles.
 nlohmann::json parse_json(std::string_view text, std::size_t first_byte = 0);
 
-/// The same with the members in the text's order, which are searched one by one: at most 1000 in an object.
+/// The same, but members keep their order in the text. At most 1000 per object, because they are searched one by one.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::size_t first_byte = 0);
 
-/// A text from a file as one for messages: in quotes, with escapes for all but ASCII, its first 80 bytes.
+/// The first 80 bytes of an untrusted text for messages: in quotes, ASCII only, other bytes escaped.
 std::string in_quotes(std::string_view text);
 
 /// A value for messages, cut to 80 bytes.
 std::string short_text(const nlohmann::json& json);
 
-/// Stores the value when it is of the type and within its range, and says whether it is. Integers must be written as
-/// such: neither 4.7 nor 4.0 nor true is one. A double takes every number.
+/// Stores the value if it has the type and is in its range; returns whether it did. An integer must be written as one:
+/// 4.7, 4.0 and true are not integers. A double accepts every number.
 template <class T>
 bool get_exactly(const nlohmann::json& json, T& value) {
   if constexpr (std::same_as<T, bool>) {

@@ -1,4 +1,4 @@
-// Numbers in texts of users: decimal, in range, and never rounded to something else without a word.
+// Numbers in the user's texts: decimal, in range, and never rounded silently to another number.
 #pragma once
 #include <algorithm>
 #include <charconv>
@@ -15,7 +15,7 @@
 namespace cuvae {
 namespace detail {
 
-/// `limit` as a Number, where it lies within one.
+/// `limit` as a Number, clamped to the range of Number.
 template <class Number>
 Number clamp_to(double limit) {
   constexpr Number least = std::numeric_limits<Number>::lowest(), most = std::numeric_limits<Number>::max();
@@ -36,8 +36,9 @@ inline bool is_whole_number(const std::string& text) {
 
 }  // namespace detail
 
-/// The decimal number that `text` is, within [low, high] as far as a Number reaches. Throws Error, "must be 1 to 7, not
-/// 8", for all else: other bases, signs of plus, spaces, infinities, NaN, what a floating-point Number rounds to 0.
+/// The decimal number in `text`, in [low, high] and in the range of Number. Throws Error, "must be 1 to 7, not 8", for
+/// everything else: other bases, a plus sign, spaces, infinities, NaN, and numbers that a floating-point Number rounds
+/// to 0.
 template <class Number>
 Number parse_number(const std::string& text, double low, double high) {
   const Number least = detail::clamp_to<Number>(low), most = detail::clamp_to<Number>(high);

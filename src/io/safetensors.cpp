@@ -16,13 +16,13 @@ namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "tensors are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little, "tensors are written without conversion");
 
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's limit
 constexpr std::uint64_t length_bytes = sizeof(std::uint64_t);
 constexpr char metadata_key[] = "__metadata__";
 
-/// Bytes of one element, 0 for an unknown type.
+/// Bytes of one element; 0 for an unknown type.
 std::size_t element_size(std::string_view dtype) {
   static const std::map<std::string_view, std::size_t> sizes = {
       {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"U16", 2}, {"I16", 2}, {"F16", 2},
@@ -35,7 +35,7 @@ std::string describe(std::string_view dtype, const std::vector<std::int64_t>& sh
   return std::string(dtype) + " " + json(shape).dump().substr(0, 80);
 }
 
-/// Size of the array; nothing when it does not fit into 64 bits.
+/// Size of the array; nothing if it does not fit into 64 bits.
 std::optional<std::uint64_t> byte_count(std::size_t element, const std::vector<std::int64_t>& shape) {
   std::uint64_t bytes = element;
   for (const std::int64_t dimension : shape) {
@@ -44,7 +44,7 @@ std::optional<std::uint64_t> byte_count(std::size_t element, const std::vector<s
   return bytes;
 }
 
-/// The member as a list of whole numbers; nothing when it is missing or anything else.
+/// The member as a list of whole numbers; nothing if it is missing or is not such a list.
 std::optional<std::vector<std::int64_t>> whole_numbers(const json& object, const char* key) {
   const auto list = object.find(key);
   std::vector<std::int64_t> values;
@@ -63,7 +63,7 @@ json parse_header(const InputFile& file, const std::string& text) {
   }
 }
 
-/// A tensor of the header with its first byte, counted from the end of the header.
+/// A tensor of the header, with the place of its first byte after the end of the header.
 struct Entry {
   Tensor tensor;
   std::uint64_t begin;
@@ -105,14 +105,15 @@ std::map<std::string, std::string> parse_metadata(const InputFile& file, const j
   return metadata;
 }
 
-/// The format wants every byte behind the header to belong to exactly one tensor.
+/// The format requires that every byte after the header belongs to exactly one tensor.
 void check_coverage(const InputFile& file, const std::vector<Entry>& sorted, std::uint64_t data_bytes) {
   const std::uint64_t data_start = file.size() - data_bytes;
   std::uint64_t next = 0;
   for (const Entry& entry : sorted) {
     if (entry.begin != next) {
       file.fail("tensor " + in_quotes(entry.tensor.name) + " begins at byte " +
-                std::to_string(data_start + entry.begin) + " but must at byte " + std::to_string(data_start + next));
+                std::to_string(data_start + entry.begin) + " but must begin at byte " +
+                std::to_string(data_start + next));
     }
     next += entry.tensor.bytes;
   }
@@ -196,7 +197,7 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   for (const Tensor* tensor : ordered) {
     const std::size_t end = begin + tensor->bytes;
     if (tensor->name == metadata_key || header.contains(tensor->name)) {
-      fail("the name " + in_quotes(tensor->name) + " is taken");
+      fail("the name " + in_quotes(tensor->name) + " is already used");
     }
     header[tensor->name] = {{"dtype", tensor->dtype}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}};
     begin = end;

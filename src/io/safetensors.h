@@ -12,7 +12,7 @@
 
 namespace cuvae {
 
-/// A named array in host memory that somebody else owns.
+/// A named array in host memory. Does not own the memory.
 struct Tensor {
   std::string name;
   std::string dtype;  ///< the format's names: "F32", "BF16", "U64", ...
@@ -21,21 +21,22 @@ struct Tensor {
   std::size_t bytes = 0;
 };
 
-/// Writes the tensors atomically, the widest types first so that each is aligned, else in the given order.
-/// Throws Error when a name is doubled, a dtype is unknown, or bytes do not match the shape.
+/// Writes the tensors atomically: the widest types first, so that each is aligned, otherwise in the given order.
+/// Throws Error if a name is used twice, a dtype is unknown, or the bytes do not match the shape.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<Tensor>& tensors);
 
-/// A file in memory, completely checked. The tensors point into it, aligned for their type.
+/// A file in memory, checked completely. The tensors point into it and are aligned for their type.
 class SafetensorsFile {
  public:
-  /// Throws Error, naming the file and the byte offset, for anything missing, truncated, oversized, corrupt or foreign.
+  /// Throws Error, naming the file and the byte offset, if it is missing, truncated, too long, corrupt or of another
+  /// format.
   static SafetensorsFile open(const std::filesystem::path& path);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }  ///< in the order of their bytes
-  const Tensor* find(std::string_view name) const;                 ///< nullptr when there is none
-  /// The tensor of this name; throws Error, naming both types and shapes, unless it is exactly this.
+  const Tensor* find(std::string_view name) const;                 ///< nullptr if there is none
+  /// The tensor with this name. Throws Error, naming both types and shapes, unless it has this type and shape.
   const Tensor& require(std::string_view name, std::string_view dtype, const std::vector<std::int64_t>& shape) const;
 
  private:

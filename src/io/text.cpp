@@ -12,7 +12,8 @@ constexpr std::string_view kUri = "file://", kDigits = "0123456789abcdef";
 
 unsigned byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
 
-// Bytes of the character at `i`; 0 where they are no UTF-8: overlong forms, surrogates and what is beyond U+10FFFF.
+// The number of bytes of the character at `i`; 0 if it is not UTF-8. Overlong forms, surrogates and characters beyond
+// U+10FFFF are not.
 std::size_t utf8_bytes(std::string_view text, std::size_t i) {
   const unsigned first = byte_at(text, i);
   if (first < 0x80) return 1;
@@ -32,7 +33,7 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-// Of C0, delete and C1, which terminals take for commands.
+// Whether it is one of C0, delete and C1, which terminals interpret as commands.
 bool is_control(std::string_view character) {
   const unsigned first = byte_at(character, 0);
   return first < 0x20 || first == 0x7f || (first == 0xc2 && byte_at(character, 1) < 0xa0);
@@ -77,7 +78,7 @@ std::string shell_word(std::string_view path) {
     for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
     return quoted + "'";
   }
-  std::string quoted = "$'";  // of POSIX 2024, and of bash, zsh and ksh before
+  std::string quoted = "$'";  // in POSIX since 2024; in bash, zsh and ksh before that
   for (const char c : text) {
     if (is_among(c, "_-./:,+@%= ")) {
       quoted += c;
@@ -109,7 +110,7 @@ std::string path_from_json(const std::string& text) {
     unsigned byte = 0;
     const char *const digits = text.data() + i + 1, *const end = text.data() + std::min(text.size(), i + 3);
     if (std::from_chars(digits, end, byte, 16).ptr != digits + 2 || byte == 0)
-      throw Error("'" + text + "' is not a file's URI: two hexadecimal digits must follow each %");
+      throw Error("'" + text + "' is not a file URI: two hexadecimal digits must follow each %");
     path += static_cast<char>(byte);
     i += 2;
   }

@@ -1,4 +1,4 @@
-// Numbers and names in messages.
+// Text of numbers and names in messages.
 #pragma once
 #include <cmath>
 #include <cstdio>
@@ -15,10 +15,10 @@ inline std::string number(double x, int digits = 6) {
   return text;
 }
 
-/// The same of a result, in words where it is no number.
+/// The same, but "not finite" for NaN and infinities.
 inline std::string result(double x, int digits = 6) { return std::isfinite(x) ? number(x, digits) : "not finite"; }
 
-/// A result with this many decimals.
+/// A result with this many decimals, or "not finite".
 inline std::string fixed(double x, int decimals) {
   if (!std::isfinite(x)) return "not finite";
   char text[400];
@@ -26,16 +26,16 @@ inline std::string fixed(double x, int decimals) {
   return text;
 }
 
-/// For a terminal, on one line: control characters, and bytes that are no UTF-8, become "\n", "\t", "\x1b".
+/// One line that is safe for a terminal: control characters and bytes that are not UTF-8 become "\n", "\t", "\x1b".
 std::string printable(std::string_view text);
 
-/// One word of a shell's command line, quoted where it must be; "./" comes before a leading dash.
+/// One word of a shell's command line, quoted if necessary, with "./" before a leading dash.
 std::string shell_word(std::string_view path);
 
-/// A path as JSON can hold it: itself, or where it is no UTF-8 the URI of its absolute form, "file:///caf%E9/x.npy"
-/// (RFC 8089).
+/// A path as text for JSON: the path itself, or, if it is not UTF-8, the URI of its absolute form,
+/// "file:///caf%E9/x.npy" (RFC 8089).
 std::string path_to_json(const std::filesystem::path& path);
-/// The path that path_to_json was given. Throws Error for a URI that is none of its.
+/// The inverse of path_to_json. Throws Error for a URI that path_to_json cannot have written.
 std::string path_from_json(const std::string& text);
 
 }  // namespace cuvae

@@ -1,4 +1,4 @@
-// The weights that a network starts with.
+// The initial weights of a network.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -7,10 +7,11 @@
 
 namespace cuvae {
 
-/// Which network's numbers of Stream::initialization: the `step` of its noise.
+/// The `step` of the noise in Stream::initialization; each network has its own.
 enum class InitialNetwork : std::uint32_t { vae = 0, input_baseline = 1 };
 
-/// Draws the weights of `mlp` into its places of the arena; weight i of that has random number i. Biases stay.
+/// Draws the weights of `mlp` and writes them to the arena. The weight at place i of the arena uses random number i.
+/// Biases do not change.
 void draw_weights(const Mlp& mlp, Initialization kind, std::uint64_t seed, InitialNetwork network,
                   std::vector<float>& arena);
 

@@ -60,7 +60,7 @@ Dataset Standardization::apply(const Dataset& data) const {
     const auto bad = std::find_if_not(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
     if (bad != row.end())
       throw Error(data.name() + ": value " + std::to_string(bad - row.begin()) + " of example " + std::to_string(i) +
-                  " lies further from the training examples' mean than float32 holds in their deviations");
+                  " is too far from the training examples' mean: standardized, it is beyond float32");
     all.insert(all.end(), row.begin(), row.end());
   }
   return Dataset::from_memory(std::move(all), data.rows(), data.cols());

@@ -11,19 +11,19 @@ namespace cuvae::cli {
 namespace {
 
 void write_text(const char* text) {
-  if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;  // there is nowhere to say so
+  if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;  // there is no other place to report it
 }
 
 void on_bus_error(int signal, siginfo_t* info, void*) {
   const MappedFile* const file = info->si_code == BUS_ADRERR ? mapped_at(info->si_addr) : nullptr;
-  if (file == nullptr) {  // returns to what failed, which then ends the program
+  if (file == nullptr) {  // the failing instruction runs again, and the default handler then ends the program
     ::signal(signal, SIG_DFL);
     return;
   }
   write_text("cuvae: ");
   write_text(file->name().c_str());
   write_text(
-      ": the file was cut short, or could not be read, while it was in use; the last checkpoint of a run stays\n");
+      ": the file was cut short or could not be read while it was in use; the last checkpoint of a run is kept\n");
   ::_exit(1);
 }
 

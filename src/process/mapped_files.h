@@ -1,10 +1,10 @@
-// What happens when a file that is mapped is cut short while it is read.
+// A message for mapped files that are cut short while they are read.
 #pragma once
 
 namespace cuvae::cli {
 
-/// From now on, a SIGBUS in a mapped file is one line that names it, and exit code 1; any other ends the program as
-/// before. For the program alone: a library leaves signals to its host.
+/// From now on, a SIGBUS in a mapped file prints one line that names the file and exits with code 1. Any other SIGBUS
+/// ends the program as before. Only for the program: a library must leave signals to its host.
 void report_cut_files();
 
 }  // namespace cuvae::cli

@@ -10,8 +10,8 @@
 namespace cuvae::cli {
 
 void prepare_process() {
-  // The lowest free descriptor is taken: in this order, each takes its own place. It is opened for the other direction,
-  // so that its use fails, as on a closed one.
+  // open() returns the lowest free descriptor, so in this order each gets its own number. It is opened for the opposite
+  // direction, so that using it fails as on a closed descriptor.
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);

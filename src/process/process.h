@@ -1,10 +1,10 @@
-// What the program asks of its process before anything else.
+// Set-up of the process before anything else.
 #pragma once
 
 namespace cuvae::cli {
 
-/// Standard descriptors that the caller closed stay unusable, but no file becomes one of them. Writing to a closed
-/// pipe, or beyond the largest file that is allowed, fails as other writes do, and no signal ends the program.
+/// Reserves the standard descriptors that the caller closed, so that no file gets their numbers. Makes a write to a
+/// closed pipe, or beyond the largest allowed file size, fail like other writes instead of raising a signal.
 void prepare_process();
 
 }  // namespace cuvae::cli

@@ -14,7 +14,7 @@ std::atomic<bool> stop{false};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
               "signal handlers need it");
 
-// timeout(1) sends its signal to the program and to the program's group: twice for one wish.
+// timeout(1) sends its signal twice, to the program and to the program's group.
 constexpr std::int64_t kOneWish = 300;
 
 std::int64_t milliseconds() {
@@ -33,7 +33,7 @@ void on_signal(int signal) {
   }
 }
 
-// A signal that the caller ignores, as nohup does, stays ignored.
+// A signal that the caller ignores stays ignored, as with nohup.
 void install(int signal, struct sigaction& old) {
   struct sigaction action = {};
   action.sa_handler = on_signal;

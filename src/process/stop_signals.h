@@ -1,4 +1,4 @@
-// Ctrl-C and termination, as a flag that training watches.
+// A flag for Ctrl-C and termination that training watches.
 #pragma once
 #include <signal.h>
 
@@ -6,8 +6,8 @@
 
 namespace cuvae::cli {
 
-/// While it lives, SIGINT and SIGTERM set the flag; another one, 0.3 s later or more, ends the program at
-/// once. One at a time.
+/// While this object exists, SIGINT and SIGTERM set the flag. A second signal, at least 0.3 s later, ends the program
+/// at once. Only one such object may exist at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -16,7 +16,7 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   const std::atomic<bool>* flag() const;
-  int exit_code() const;  ///< 130 or 143, as a shell reports a program that the signal ended
+  int exit_code() const;  ///< 130 or 143, as a shell reports for a program that the signal ended
 
  private:
   struct sigaction old_interrupt_ = {}, old_terminate_ = {};

@@ -14,15 +14,15 @@ namespace {
 
 constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
-// A file with one number; "max" and what cannot be read are no limit.
+// The number in a file. "max", and a file that cannot be read, mean no limit.
 std::size_t limit_in(const std::filesystem::path& path) {
   std::size_t bytes = 0;
   return std::ifstream(path) >> bytes ? bytes : kNoLimit;
 }
 
-// Of the process's group and those around it, in versions 2 and 1 of control groups.
+// The limit of the process's control group and the groups around it, in versions 2 and 1 of control groups.
 std::size_t cgroup_limit() {
-  std::size_t least = std::min(limit_in("/sys/fs/cgroup/memory.max"),  // what a container sees as its root
+  std::size_t least = std::min(limit_in("/sys/fs/cgroup/memory.max"),  // the root as a container sees it
                                limit_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
   std::ifstream groups("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {

@@ -1,10 +1,11 @@
-// How much memory the process may take.
+// How much memory the process may use.
 #pragma once
 #include <cstddef>
 
 namespace cuvae {
 
-/// The least of the machine's memory, the limit of the process's cgroups and those of its address space and data.
+/// The smallest of the machine's memory, the limits of the process's control groups, and the limits of its address
+/// space and data, in bytes.
 std::size_t memory_limit();
 
 }  // namespace cuvae

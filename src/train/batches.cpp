@@ -10,7 +10,7 @@
 namespace cuvae {
 namespace {
 
-constexpr std::size_t kMostHalfBytes = std::size_t{64} << 20;  // of the window: enough to keep the copies long
+constexpr std::size_t kMostHalfBytes = std::size_t{64} << 20;  // large enough for efficient copies
 
 }  // namespace
 
@@ -59,7 +59,7 @@ Index Batches::prepare(std::uint64_t step) {
   }
   const std::uint64_t chunk = step / chunk_steps_;
   if (chunk_ != chunk) {
-    if (!chunk_ || chunk != *chunk_ + 1) fill(chunk, step);  // the first; later ones are on their way already
+    if (!chunk_ || chunk != *chunk_ + 1) fill(chunk, step);  // the first chunk; later ones are already being copied
     window_->use(static_cast<int>(chunk % 2));
     fill(chunk + 1, (chunk + 1) * chunk_steps_);
     chunk_ = chunk;
@@ -73,7 +73,7 @@ void Batches::look_ahead(std::uint64_t step) {
   if (next * per_epoch_ < total_) order_of(next);
 }
 
-// The batches of a chunk from step `from` on, in the order of the steps.
+// Copies the batches of a chunk from step `from` on, in the order of the steps.
 void Batches::fill(std::uint64_t chunk, std::uint64_t from) {
   const std::uint64_t begin = chunk * chunk_steps_, end = std::min(begin + chunk_steps_, total_);
   if (from >= end) return;

@@ -1,4 +1,4 @@
-// The batches of a training run: every example once an epoch, in shuffled order.
+// The batches of a training run: every example at most once per epoch, in shuffled order.
 #pragma once
 #include <map>
 #include <optional>
@@ -11,24 +11,24 @@ namespace cuvae {
 
 using Rows = std::vector<std::uint32_t>;
 
-/// Fisher and Yates, with the words of one stream at one step.
+/// The shuffle of Fisher and Yates, with the random words of one stream at one step.
 void shuffle(Rows& rows, std::uint64_t seed, Stream stream, std::uint32_t step);
 
-/// Brings batches to the backend for gather_batch. Where the examples fit they all lie there, and an epoch is a new
-/// order of them. Else a window of two halves slides over the epochs: while steps read one half, the next batches,
-/// already in their shuffled order, go to the other. The batches are the same either way, bit for bit.
+/// Brings batches to the backend for gather_batch. If all examples fit into the backend's memory, they stay there and
+/// each epoch has a new order. Otherwise a window of two halves moves over the epochs: while steps read one half, the
+/// next batches, already in shuffled order, are copied to the other. Both ways give the same batches, bit for bit.
 class Batches {
  public:
-  /// Steps of `batch` examples, those of `train`, shuffled anew by `seed` in each epoch. `total` steps in all epochs.
-  /// Data sets of more than `most_bytes` do not fit; where it is 0, those that would not leave a tenth of the memory.
+  /// Batches of `batch` examples from the rows `train`, shuffled by `seed` in each epoch. `total` steps in all epochs.
+  /// A data set fits if it has at most `most_bytes`; if that is 0, if it leaves a tenth of the free memory.
   Batches(Backend& backend, const Dataset& data, Rows train, std::uint64_t seed, Index batch, std::uint64_t total,
           std::size_t most_bytes);
 
-  /// Gets ready for steps from `step` on; returns how many may follow before the next call. They stay in one epoch.
+  /// Prepares the steps from `step` on. Returns how many steps may follow before the next call, all in one epoch.
   Index prepare(std::uint64_t step);
-  /// While the device computes: the order of the epoch after that of `step`.
+  /// Computes the order of the epoch after that of `step`. To be called while the device computes.
   void look_ahead(std::uint64_t step);
-  /// The batch of the device's step counter, x [batch, D].
+  /// Writes the batch that belongs to the device's step counter to x [batch, D].
   void gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x) const;
 
   const ResidentData& data() const { return data_; }
@@ -42,16 +42,16 @@ class Batches {
   Rows train_;
   std::uint64_t seed_, batch_, per_epoch_, total_;
   ResidentData data_;
-  std::map<std::uint64_t, Rows> orders_;  // of the epochs at hand
+  std::map<std::uint64_t, Rows> orders_;  // by epoch, of the current epoch and its neighbours
 
   // Resident:
   Buffer order_;
-  std::optional<std::uint64_t> epoch_;  // whose order is on the backend
+  std::optional<std::uint64_t> epoch_;  // the epoch whose order is on the backend
 
   // Streamed: chunk c holds the batches of steps [c, c + 1) * chunk_steps_, in half c % 2.
   std::unique_ptr<DoubleBuffer> window_;
   std::uint64_t chunk_steps_ = 0;
-  std::optional<std::uint64_t> chunk_;  // that steps read now
+  std::optional<std::uint64_t> chunk_;  // the chunk that steps read now
 };
 
 }  // namespace cuvae

@@ -1,9 +1,10 @@
-// Layout of a checkpoint: the parameters by name ("encoder.0.weight", ...), the optimizer's arenas under "optimizer.m."
-// and "optimizer.v.", averaged weights under "ema.", "state" (StepState), "metrics.sums" and "metrics.moments", with
-// the estimator score-mean "running_mean" (RunningMean), with nvil and nvil-scaled the network's parameters and
-// optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance), of
-// standardized data "standardization.mean" and "standardization.scale"; in the metadata "format", "model", "training",
-// "progress" and "crc32", which files of older versions have not.
+// Layout of a checkpoint.
+// Tensors: the parameters by name ("encoder.0.weight", ...); the optimizer's arenas under "optimizer.m." and
+// "optimizer.v."; averaged weights under "ema."; "state" (StepState), "metrics.sums" and "metrics.moments".
+// With the estimator score-mean: "running_mean" (RunningMean). With nvil and nvil-scaled: the network's parameters and
+// optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance).
+// With standardized data: "standardization.mean" and "standardization.scale".
+// Metadata: "format", "model", "training", "progress", and "crc32", which files of older versions do not have.
 #include "cuvae/checkpoint.h"
 
 #include <zlib.h>
@@ -30,14 +31,14 @@ std::vector<Index> tensor_shape(const Parameter& p) {
   return p.vector ? std::vector<Index>{p.cols} : std::vector<Index>{p.rows, p.cols};
 }
 
-// Weights of one output were once saved as vectors.
+// Older versions saved the weights of one output as vectors.
 const Tensor& require_parameter(const SafetensorsFile& file, const std::string& prefix, const Parameter& p) {
   const Tensor* found = file.find(prefix + p.name);
   const bool as_vector = p.rows == 1 && found != nullptr && found->shape.size() == 1;
   return file.require(prefix + p.name, "F32", as_vector ? std::vector<Index>{p.cols} : tensor_shape(p));
 }
 
-// Tensors of a file to be written, and the host copies of those that lie in a device's memory.
+// The tensors to write, and host copies of those that are in a device's memory.
 class Gather {
  public:
   explicit Gather(Backend& backend) : backend_(backend) {}
@@ -79,7 +80,8 @@ json metadata_json(const SafetensorsFile& file, const char* key) {
   }
 }
 
-// The configuration, once the parameters' tensors are known to fit it: nothing is allocated for a claim.
+// Reads the configuration and checks that the parameters' tensors fit it, so that nothing is allocated for an
+// unchecked size.
 VaeConfig read_model(const SafetensorsFile& file) {
   const VaeConfig config = vae_config_from_json(metadata_json(file, "model"));
   const ParameterLayout layout = parameter_layout(config);
@@ -87,7 +89,7 @@ VaeConfig read_model(const SafetensorsFile& file) {
   return config;
 }
 
-// Weights are finite. So need not be what the optimizer keeps: a square may overflow, and stops its parameter.
+// Weights must be finite. The optimizer's values need not be: a square may overflow, which stops its parameter.
 enum class Values { finite, any };
 
 void check_values(const Tensor& tensor, Values values) {
@@ -97,7 +99,7 @@ void check_values(const Tensor& tensor, Values values) {
   const auto* const odd = std::find_if(numbers, numbers + count, [](float x) { return !std::isfinite(x); });
   if (odd != numbers + count)
     throw Error("tensor " + in_quotes(tensor.name) + " has the value " + number(static_cast<double>(*odd)) +
-                " at place " + std::to_string(odd - numbers));
+                " at index " + std::to_string(odd - numbers));
 }
 
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout, Backend& backend,
@@ -148,7 +150,7 @@ Standing read_standing(const SafetensorsFile& file) {
   return p;
 }
 
-// Of all metadata but itself and of all tensors, by their names in order: wherever in the file they lie.
+// The checksum of all other metadata and of all tensors, in the order of their names, not of their places in the file.
 std::string checksum(const std::map<std::string, std::string>& metadata, const std::vector<Tensor>& tensors) {
   uLong crc = ::crc32_z(0, nullptr, 0);
   const auto take = [&](const void* data, std::size_t bytes) {
@@ -162,14 +164,14 @@ std::string checksum(const std::map<std::string, std::string>& metadata, const s
   return std::to_string(crc);
 }
 
-// Opens a file and makes of it what f makes; errors name the file.
+// Opens a file and returns f(file). Errors name the file.
 template <class F>
 auto with_checkpoint(const std::filesystem::path& path, F f) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   try {
     const auto& metadata = file.metadata();
     if (const auto it = metadata.find("format"); it == metadata.end() || it->second != kFormat)
-      throw Error(std::string("not a cuvae checkpoint: the metadata do not say 'format': '") + kFormat + "'");
+      throw Error(std::string("not a cuvae checkpoint: the metadata have no 'format': '") + kFormat + "'");
     if (const auto it = metadata.find(kChecksum); it != metadata.end())
       if (const std::string actual = checksum(metadata, file.tensors()); it->second != actual)
         throw Error("damaged: the CRC-32 of its content is " + actual + " but must be " + in_quotes(it->second));

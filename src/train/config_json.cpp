@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-// One list of keys serves both directions: a writer and a reader with the same call.
+// One list of keys for both directions: a writer and a reader have the same call.
 struct Writer {
   json& j;
   template <class T>
@@ -54,7 +54,7 @@ void visit_vae(const Visit& v, Config& c) {
   v("initialization", c.initialization);
   v("image_height", c.image_height);
   v("image_width", c.image_width);
-  v("image_channels", c.image_channels, false);  // checkpoints older than these four show gray between 0 and 1
+  v("image_channels", c.image_channels, false);  // missing in older checkpoints, like the next three
   v("image_channels_first", c.image_channels_first, false);
   v("image_black", c.image_black, false);
   v("image_white", c.image_white, false);
@@ -66,7 +66,7 @@ void visit_train(const Visit& v, Config& c) {
   v("batch", c.batch);
   v("samples", c.samples);
   v("epochs", c.epochs);
-  v("estimator", c.estimator, false);  // checkpoints older than these three have their defaults
+  v("estimator", c.estimator, false);  // missing in older checkpoints, like the next two
   v("cost", c.cost, false);
   v("antithetic", c.antithetic, false);
   v("binarize", c.binarize);
@@ -82,7 +82,7 @@ void visit_train(const Visit& v, Config& c) {
   v("decay", c.schedule.decay);
   v("every_epochs", c.schedule.every_epochs);
   v("pieces", c.schedule.pieces);
-  v("schedule_epochs", c.schedule.epochs, false);  // older: that of the run
+  v("schedule_epochs", c.schedule.epochs, false);  // missing in older checkpoints: the whole run
   v("beta1", c.beta1);
   v("beta2", c.beta2);
   v("epsilon", c.epsilon);
@@ -90,7 +90,7 @@ void visit_train(const Visit& v, Config& c) {
   v("clip_norm", c.clip_norm);
   v("ema_decay", c.ema_decay);
   v("output_bias_from_data", c.output_bias_from_data);
-  v("standardize", c.standardize, false);  // as is this
+  v("standardize", c.standardize, false);  // missing in older checkpoints
   v("validation", c.validation);
   v("patience", c.patience);
   v("log_every", c.log_every);
@@ -120,7 +120,7 @@ VaeConfig vae_config_from_json(const json& j) {
   require_object(j);
   VaeConfig c;
   visit_vae(Reader{j}, c);
-  // A learned scale that starts outside of its clamp is refused now; such a start was held at the clamp.
+  // An initial learned scale outside its clamp is refused now. Older versions moved it to the clamp.
   if (is_scale_learned(c.likelihood)) c.scale = std::clamp(c.scale, std::exp(kLogScaleMin), std::exp(kLogScaleMax));
   c.validate();
   return c;

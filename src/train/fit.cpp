@@ -20,14 +20,14 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The averaged weights stand in for the model's own while this lives.
+// Replaces the model's weights by the averaged ones while this object exists.
 class UseAveraged {
  public:
   UseAveraged(Vae& vae, Buffer& averaged) : vae_(vae), averaged_(averaged) { swap(); }
   ~UseAveraged() {
     try {
       swap();
-    } catch (const Error&) {  // a device that fails here fails the next op too
+    } catch (const Error&) {  // if the device fails here, the next op fails too
     }
   }
   UseAveraged(const UseAveraged&) = delete;
@@ -48,8 +48,8 @@ class UseAveraged {
 Index training_examples(const TrainConfig& config, Index rows) {
   const auto held_out = static_cast<Index>(std::floor(config.validation * static_cast<double>(rows)));
   if (config.validation > 0 && held_out == 0)
-    throw Error("training: validation is " + number(config.validation) + ", which of " + std::to_string(rows) +
-                " examples holds out none: it must be 0 or at least 1/" + std::to_string(rows));
+    throw Error("training: validation is " + number(config.validation) + ", which holds out none of " +
+                std::to_string(rows) + " examples: it must be 0 or at least 1/" + std::to_string(rows));
   return rows - held_out;
 }
 
@@ -88,10 +88,11 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const std::uint32_t* device_step = &state_.as<StepState>()->step;
   const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
 
-  // A file that was touched but holds the same bytes does no harm.
+  // A file that was rewritten with the same bytes is accepted.
   const auto require_same_data = [&] {
     if (data.file_changed() && data.crc32() != crc)
-      throw Error(data.name() + ": the file changed while it was trained on; the last checkpoint is from before");
+      throw Error(data.name() +
+                  ": the file changed during training; the last checkpoint was written before the change");
   };
   const auto save_to = [&](const char* name) {
     if (options.checkpoints.empty()) return;
@@ -106,12 +107,12 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   std::uint64_t step = state().step, marked_step = step;
   const auto per_epoch = static_cast<std::uint64_t>(steps_per_epoch_);
   if (config_.standardize && !vae_.standardization()) {
-    if (step != 0) throw Error("fit: the run has begun without a standardization");
+    if (step != 0) throw Error("fit: the run was started without a standardization");
     vae_.set_standardization(Standardization::of(data, train));
   }
   if (config_.output_bias_from_data && step == 0) {
     vae_.set_output_bias(data.column_means());
-    const UseAveraged averaged(vae_, ema_);  // the averages start where the parameters do
+    const UseAveraged averaged(vae_, ema_);  // the averages have the same initial values
     vae_.set_output_bias(data.column_means());
   }
   if (step == 0) save_to("last.safetensors");
@@ -147,8 +148,8 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
     batches.gather(device_step, config_.binarize, pixel_noise, x);
     update(x);
   };
-  // A backend that queues its work gets much at once and is looked after when it is waited for anyway: its own count
-  // has stopped it by then. Others are watched step by step.
+  // A backend that queues its work gets many steps at once. It stops by its own count of skipped steps, so it is
+  // checked only when the host waits for it anyway. Other backends are checked after each step.
   const std::uint64_t at_once = backend_.records() ? kStepsAtOnce : 1;
   while (step < total) {
     const Index epoch = static_cast<Index>(step / per_epoch);
@@ -177,10 +178,10 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
         if (p.best) best_elbo_ = p.validation->elbo;
       }
-      // Reported before it is saved: what is killed in between is trained, and reported, again.
+      // The report comes before the checkpoint: after a kill in between, the epoch is trained and reported again.
       if (options.on_progress) options.on_progress(p);
       if (p.best) save_to("best.safetensors");
-      // Amid skipped steps the run may have diverged already: the last good checkpoint stays.
+      // After a skipped step the run may have diverged: keep the last good checkpoint.
       const bool due = (epoch + 1) % config_.checkpoint_every == 0 && state().skipped_in_a_row == 0;
       if (step == total || patience_spent() || due) save_to("last.safetensors");
       mark = seconds_now();  // validation and checkpoints are not part of the training rate

@@ -17,7 +17,7 @@ ResidentData::ResidentData(Backend& backend, const Dataset& data, std::size_t mo
 
 namespace {
 
-// Count, means, squared deviations of mu | logvar.
+// The count, the means and the squared deviations of mu | logvar.
 std::vector<double> read_moments(Backend& backend, const Buffer& moments, Index latent) {
   std::vector<double> m(static_cast<std::size_t>(1 + 4 * latent));
   backend.download(m.data(), moments.data(), m.size() * sizeof(double));

@@ -13,7 +13,7 @@
 namespace cuvae {
 namespace {
 
-// What a control group may use, where it has a limit of its own.
+// The memory limit of a control group, if it has one.
 double limit_in(const char* file) {
   double bytes = 0;
   return std::ifstream(file) >> bytes ? bytes : std::numeric_limits<double>::infinity();
@@ -40,7 +40,7 @@ Index count_steps(const TrainConfig& config, Index examples) {
   if (examples < config.batch)
     throw Error("training: batch is " + std::to_string(config.batch) + " but there are only " +
                 std::to_string(examples) + " training examples" +
-                (config.validation > 0 ? ", validation holding out " + number(config.validation) + " of all" : ""));
+                (config.validation > 0 ? " (validation holds out " + number(config.validation) + " of all)" : ""));
   return examples / config.batch;
 }
 
@@ -80,8 +80,8 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
 
 void check_memory(const char* what, double bytes) {
   if (const double most = memory_at_most(); bytes > most)
-    throw Error(std::string(what) + ": needs about " + gibibytes(bytes) + " of memory, but at most " + gibibytes(most) +
-                " are there");
+    throw Error(std::string(what) + ": needs about " + gibibytes(bytes) + " of memory, but only " + gibibytes(most) +
+                " are available");
 }
 
 }  // namespace cuvae

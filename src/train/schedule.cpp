@@ -11,13 +11,13 @@ void Schedule::validate() const {
   const auto check = [](bool ok, const char* name, double value, const char* rule) {
     if (!ok) throw Error(std::string("schedule: ") + name + " is " + number(value) + " but must be " + rule);
   };
-  // Devices take rates as float32, which holds less than a double.
+  // Devices get rates as float32, which has a smaller range than double.
   const auto positive = [](double x) {
     return x > 0 && static_cast<float>(x) > 0 && std::isfinite(static_cast<float>(x));
   };
-  constexpr const char* kPositive = "positive, in float32 too";
+  constexpr const char* kPositive = "positive, also in float32";
   check(positive(rate), "the rate", rate, kPositive);
-  check(final_rate == 0 || positive(final_rate), "the final rate", final_rate, "0 or positive, in float32 too");
+  check(final_rate == 0 || positive(final_rate), "the final rate", final_rate, "0 or positive, also in float32");
   check(warmup_epochs >= 0 && std::isfinite(warmup_epochs), "the warm-up", warmup_epochs, "at least 0 epochs");
   check(epochs >= 0 && std::isfinite(epochs), "the length", epochs, "at least 0 epochs");
   if (kind == LearningRate::Kind::step) {
@@ -75,7 +75,7 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
 void check_durations(const TrainConfig& config, Index steps_per_epoch) {
   const auto check = [&](const std::string& name, double from, double to) {
     if (to > from && steps(from, steps_per_epoch) == steps(to, steps_per_epoch))
-      throw Error("training: " + name + " of " + number(to - from) + " epochs rounds to no step: an epoch has " +
+      throw Error("training: " + name + " of " + number(to - from) + " epochs rounds to 0 steps: an epoch has " +
                   std::to_string(steps_per_epoch));
   };
   const Schedule& s = config.schedule;

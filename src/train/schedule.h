@@ -1,4 +1,4 @@
-// From passes over the data, as configurations say it, to steps, as the device counts them.
+// Conversion of schedules from passes over the data, as in configurations, to steps, as the device counts.
 #pragma once
 #include "cuvae/trainer.h"
 
@@ -7,7 +7,7 @@ namespace cuvae {
 KlWeight kl_weight(const TrainConfig& config, Index steps_per_epoch);
 OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch);
 
-/// Throws Error when a time that is above 0 rounds to no step.
+/// Throws Error if a duration above 0 rounds to 0 steps.
 void check_durations(const TrainConfig& config, Index steps_per_epoch);
 
 }  // namespace cuvae

@@ -1,4 +1,4 @@
-// Every command of the program, as a user runs it.
+// Every command of the program, run like by a user.
 #include <cmath>
 
 #include "cli_test.h"
@@ -44,7 +44,7 @@ TEST_F(CliTest, TrainFillsTheRunFolder) {
   expect_picture(folder / "manifold.png", 2 * (20 * 29 + 1), 2 * (20 * 29 + 1));
 
   const std::vector<Json> lines = json_lines(folder / "metrics.jsonl");
-  ASSERT_EQ(lines.size(), 4U);  // 150 examples: 3 steps an epoch, a report after steps 2, 3, 4, 6
+  ASSERT_EQ(lines.size(), 4U);  // 150 examples: 3 steps per epoch, reports after steps 2, 3, 4 and 6
   const std::pair<const char*, int> kinds[] = {{"step", 2}, {"epoch", 3}, {"step", 4}, {"epoch", 6}};
   for (std::size_t i = 0; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i]["kind"], kinds[i].first);
@@ -129,7 +129,7 @@ TEST_F(CliTest, SamplesAreDrawsOrMeans) {
   const Dataset draws = samples({});
   for (Index i = 0; i < draws.rows(); ++i)
     for (const float value : draws.row(i)) ASSERT_TRUE(value == 0 || value == 1);
-  EXPECT_EQ(samples({"--binary"}).crc32(), draws.crc32());  // as the default was asked for once
+  EXPECT_EQ(samples({"--binary"}).crc32(), draws.crc32());  // an older name of the default
   const std::vector<float> mean = samples({"--mean"}).row(0);
   EXPECT_TRUE(std::any_of(mean.begin(), mean.end(), [](float p) { return p > 0 && p < 1; }));
   expect_failure(run({"sample", model, "--out", path("a.npy"), "--mean", "--binary"}), 2,
@@ -149,7 +149,7 @@ TEST_F(CliTest, SamplesOfAGaussianHaveItsNoise) {
     const auto difference = static_cast<double>(draws[i] - means[i]);
     squares += difference * difference;
   }
-  const double n = static_cast<double>(draws.size());  // 0.25 +- five standard deviations of a mean of n squares
+  const double n = static_cast<double>(draws.size());  // 0.25, within five standard deviations of a mean of n squares
   EXPECT_NEAR(squares / n, 0.25, 5 * 0.25 * std::sqrt(2 / n));
   expect_failure(run({"sample", model, "--out", path("a.npy"), "--binary"}), 2, "not bernoulli");
 }
@@ -162,7 +162,7 @@ TEST_F(CliTest, EncodesAndDecodes) {
   EXPECT_EQ(stats.cols(), 4);
   EXPECT_NE(stats.row(0), stats.row(1));
 
-  // The means decode to what reconstruct shows below the examples.
+  // Decoding the means gives the reconstructions of `cuvae reconstruct`.
   std::string means;
   for (Index i = 0; i < 5; ++i) means += float_bytes({stats.row(i)[0], stats.row(i)[1]}, std::endian::little);
   write(path("means.npy"), npy(1, npy_dict("<f4", "(5, 2)"), means));
@@ -177,7 +177,7 @@ TEST_F(CliTest, EncodesAndDecodes) {
   ASSERT_EQ(all.rows(), 200);
   for (Index i = 0; i < 5; ++i) {
     EXPECT_EQ(pairs.row(i), digits.row(i));
-    for (std::size_t d = 0; d < 784; ++d) {  // products of other shapes round differently
+    for (std::size_t d = 0; d < 784; ++d) {  // products with other shapes round differently
       ASSERT_NEAR(decoded.row(i)[d], pairs.row(5 + i)[d], 1e-5);
       ASSERT_NEAR(decoded.row(i)[d], all.row(i)[d], 1e-5);
     }
@@ -186,7 +186,7 @@ TEST_F(CliTest, EncodesAndDecodes) {
   expect_picture(path("decoded.png"), 2 * (3 * 29 + 1), 2 * (2 * 29 + 1));
 }
 
-// Masks of 0 and 1 are what they say with the pixel scale 1, in training and in all that the run is used for.
+// With pixel scale 1, masks of 0 and 1 stay unchanged in training and in every later use of the run.
 TEST_F(CliTest, PixelScaleOfARun) {
   std::string masks, doubled;
   for (int i = 0; i < 40 * 16; ++i)
@@ -194,7 +194,7 @@ TEST_F(CliTest, PixelScaleOfARun) {
   const std::string ones = write(path("ones.npy"), npy(1, npy_dict("|u1", "(40, 16)"), masks)),
                     twos = write(path("twos.npy"), npy(1, npy_dict("|u1", "(40, 16)"), doubled));
   const Arguments small = {"--batch", "10", "--data", ones};
-  expect_failure(run(train_arguments("dark", small)), 1, "the largest of the uint8 values is 1");
+  expect_failure(run(train_arguments("dark", small)), 1, "the largest uint8 value is 1, but values are divided by 255");
   const std::string model = train("run", small + Arguments{"--pixel-scale", "1"});
   EXPECT_EQ(Json::parse(read_bytes(model + "/config.json"))["pixel-scale"], 1);
   EXPECT_EQ(Json::parse(succeed({"info", model, "--json"}))["training"]["pixel-scale"], 1);
@@ -210,7 +210,7 @@ TEST_F(CliTest, PixelScaleOfARun) {
   EXPECT_EQ(*std::max_element(row.begin(), row.begin() + 16), 1);
 }
 
-// A model that was trained on binarized pixels is given such, unless it is told otherwise.
+// A model that was trained on binarized pixels gets binarized pixels unless --binarize is given.
 TEST_F(CliTest, BinarizesAsInTraining) {
   const std::string model = train("run"), grey = train("grey", {"--binarize", "none"});
   const auto latents = [&](const std::string& run_folder, const Arguments& more) {
@@ -242,7 +242,7 @@ TEST_F(CliTest, EvaluatesInTextAndJson) {
   const std::string text = succeed(eval);
   EXPECT_NE(text.find("examples        50, 3 latent samples each\nELBO            -"), std::string::npos) << text;
 
-  // Binarization defaults to the model's own.
+  // The default binarization is that of the training.
   EXPECT_EQ(Json::parse(succeed(eval + Arguments{"--json", "--binarize", "stochastic"})), e);
   EXPECT_NE(Json::parse(succeed(eval + Arguments{"--json", "--binarize", "none"}))["elbo"], e["elbo"]);
   EXPECT_EQ(Json::parse(succeed(eval + Arguments{"--json", "--split", "train"}))["examples"], 200);

@@ -1,4 +1,4 @@
-// Flags, config files, the environment, and run folders that exist already.
+// Flags, config files, the environment, and existing run folders.
 #include "cli_test.h"
 
 namespace cuvae::test {
@@ -103,7 +103,7 @@ TEST_F(CliConfigTest, DataComesFromFlagThenFileThenEnvironment) {
   expect_failure(run({"eval", path("run")}), 2, "CUVAE_DATA");
 }
 
-// Data near the run are named from its folder, others by their whole path, which older runs have for all.
+// Data near the run have a relative path in config.json, others the absolute path. Older runs have only absolute paths.
 TEST_F(CliConfigTest, DataAreFoundFromTheFilesFolder) {
   const Arguments again = {"--config", path("a/b/c/run/config.json"), "--quiet", "--out"};
   train("a/b/c/run");
@@ -190,7 +190,7 @@ TEST_F(CliConfigTest, OverwriteRefusesAFolderThatIsNoRun) {
   expect_failure(run(train_arguments("mine")), 1, "not a run");
   EXPECT_EQ(read_bytes(path("mine/samples.png")), "mine");
   fs::create_directory(path("killed"));
-  write(path("killed/.cuvae.1.0.tmp"), "{");  // left by a run that was killed at its very start
+  write(path("killed/.cuvae.1.0.tmp"), "{");  // left by a run that was killed at its start
   train("killed");
 }
 

@@ -1,4 +1,4 @@
-// Whatever goes wrong: one line on stderr, an exit code, and nothing half-written.
+// Every failure gives one line on stderr and an exit code, and leaves no incomplete file.
 #include <cmath>
 
 #include "cli_test.h"
@@ -130,12 +130,14 @@ TEST_F(CliErrorTest, ModelsThatAreNone) {
 TEST_F(CliErrorTest, ExamplesThatDoNotFitTheModel) {
   const std::string model = train("run");
   write(path("x.npy"), npy(1, npy_dict("|u1", "(4, 2)"), count_up(8)));
-  expect_failure(run({"eval", model, "--data", path("x.npy")}), 1, "rows have 2 values but the model takes 784");
+  expect_failure(run({"eval", model, "--data", path("x.npy")}), 1, "rows have 2 values but the model needs 784");
   expect_failure(run({"encode", model, "--data", path("x.npy"), "--out", path("e.npy")}), 1, "takes 784");
   expect_failure(run({"decode", model, "--in", data() + "/t10k-images-idx3-ubyte", "--out", path("d.npy")}), 1,
-                 "rows have 784 values but the model takes 2 or 4");
-  expect_failure(run({"interpolate", model, "--data", data(), "--out", path("p.png"), "--to", "50"}), 1, "50 of 50");
-  expect_failure(run({"traverse", model, "--data", data(), "--out", path("p.png"), "--index", "99"}), 1, "99 of 50");
+                 "rows have 784 values but the model needs 2 or 4");
+  expect_failure(run({"interpolate", model, "--data", data(), "--out", path("p.png"), "--to", "50"}), 1,
+                 "row is 50 but must be from 0 to 49");
+  expect_failure(run({"traverse", model, "--data", data(), "--out", path("p.png"), "--index", "99"}), 1,
+                 "row is 99 but must be from 0 to 49");
   expect_failure(run({"traverse", model, "--out", path("p.png"), "--dims", "2"}), 2,
                  "--dims: 2 is not one of the model's dimensions, 0 to 1");
   expect_failure(run({"sample", model, "--out", path("p.png"), "--count", "2000000000"}), 2, "must be 1 to 1000000");

@@ -1,4 +1,4 @@
-// What is not finite is a failure, whichever command meets it: null in JSON, words in text, and exit code 1.
+// A result that is not finite is a failure in every command: null in JSON, words in text, and exit code 1.
 #include <cmath>
 
 #include "cli_test.h"
@@ -35,7 +35,7 @@ TEST_F(CliNotFinite, ARunWhoseEveryStepWasSkippedFails) {
     for (const char* key : {"loss", "reconstruction", "kl", "gradient_norm", "active_units"})
       EXPECT_TRUE(line.at(key).is_null()) << key << " is " << line.at(key);
 
-  // Nor does a run that has nothing left to train become a good one.
+  // A run that is already finished still counts as a failure.
   const ProgramResult again = run({"resume", path("run"), "--quiet"});
   expect_failure(again, 1, "no step of the last epoch changed the model");
 }

@@ -1,4 +1,4 @@
-// Numbers and settings as users spell them: decimal and in range, and none that does nothing.
+// Numbers and settings in the user's texts: decimal, in range, and with an effect.
 #include "cli_test.h"
 
 namespace cuvae::test {
@@ -42,7 +42,7 @@ TEST_F(CliNumbersTest, EveryCommandNamesItsRanges) {
   expect_refused({"--threads", "4097"}, "--threads: must be 0 to 4096, not \"4097\"");
   expect_refused({"--data-memory", "-1"}, "--data-memory: must be 0 to 2147483647, not \"-1\"");
   expect_refused({"--beta", "1e-50"}, "--beta: must be 0 or at least 1.2e-38, not \"1e-50\"");
-  expect_refused({"--lr", "1e-50"}, "the rate is 1e-50 but must be positive, in float32 too");
+  expect_refused({"--lr", "1e-50"}, "the rate is 1e-50 but must be positive, also in float32");
   expect_refused(
       {"--schedule", "pieces", "--lr-pieces", "1:1e400"},
       "--lr-pieces: '1:1e400' is not EPOCHS:RATE: RATE must be a finite number of at least 0, not \"1e400\"");
@@ -133,7 +133,7 @@ TEST_F(CliNumbersTest, SettingsWithoutEffectAreRefused) {
 }
 
 TEST_F(CliNumbersTest, FilesOfEarlierVersionsMaySpellOutDefaults) {
-  // Without an effect here, as all the keys that such a file held.
+  // This key has no effect here. Older files contained all keys.
   const std::string idle = R"("lr-final": 0.0, "lr-warmup": 0.0, "lr-decay": 0.5, "lr-every": 10.0, "lr-pieces": [],
       "scale": 1.0, "cost": "elbo", "patience": 0, "data-memory": 0)";
   write(path("old.json"), "{" + idle + "}");
@@ -145,7 +145,7 @@ TEST_F(CliNumbersTest, FilesOfEarlierVersionsMaySpellOutDefaults) {
   EXPECT_EQ(c["beta2"], 0.999);
   expect_file_refused(R"({"lr-final": 1e-5})", "--config: 'lr-final' has no effect without --schedule cosine");
 
-  // A run of then goes on whatever its file holds.
+  // A run with such a file can still be resumed.
   Json old = c;
   old["lr-final"] = 1e-5;
   old["lr-pieces"] = Json::array();

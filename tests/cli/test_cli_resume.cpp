@@ -1,4 +1,4 @@
-// Runs that are stopped or killed, and go on as if nothing had happened.
+// Runs that are stopped or killed and then continue with the same bytes.
 #include <random>
 
 #include "cli_test.h"
@@ -8,7 +8,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What was measured with a clock differs between runs.
+// Values that depend on time differ between runs.
 std::vector<Json> metrics_without_times(const std::string& run) {
   std::vector<Json> lines = json_lines(run + "/metrics.jsonl");
   for (Json& line : lines) {
@@ -20,7 +20,7 @@ std::vector<Json> metrics_without_times(const std::string& run) {
 
 class CliResumeTest : public CliTest {
  protected:
-  // Long enough to be stopped in its middle: a few seconds.
+  // Long enough to be stopped before its end: a few seconds.
   Arguments long_arguments(const std::string& out) const {
     return train_arguments(
         out, {"--epochs", "150", "--batch", "10", "--log-every", "7", "--validation", "0.2", "--ema", "0.9"});
@@ -74,7 +74,7 @@ TEST_F(CliResumeTest, StopsAtASignalWithACheckpoint) {
     const std::string name = signal == SIGINT ? "interrupted" : "terminated";
     Program program(cuvae(long_arguments(name)));
     wait_for_reports(name, 9);
-    program.send(SIGSTOP);  // held still, it cannot come to its end while the second program starts
+    program.send(SIGSTOP);  // paused, so that it cannot end while the second program starts
     expect_failure(run({"resume", path(name)}), 1, "another process is training in this folder");
     program.send(signal);
     program.send(SIGCONT);
@@ -127,9 +127,10 @@ TEST_F(CliResumeTest, ACosineIsStretchedOnlyWhereToldSo) {
   const std::vector<Json> stretched = metrics_without_times(path("run"));
   EXPECT_LT(stretched[1]["learning_rate"], stretched[2]["learning_rate"]);
 
-  // Kept, or set at the start, it makes the run that was never interrupted.
+  // If the length is kept, or was set at the start, the result is that of the uninterrupted run.
   succeed(train_arguments("kept", cosine + final));
-  expect_failure(run({"resume", path("kept"), "--epochs", "4"}), 2, "give --schedule-epochs 2 to continue at that rate");
+  expect_failure(run({"resume", path("kept"), "--epochs", "4"}), 2,
+                 "give --schedule-epochs 2 to continue at that rate");
   succeed({"resume", path("kept"), "--epochs", "4", "--schedule-epochs", "2", "--quiet"});
   succeed(train_arguments("kept-whole", cosine + final + Arguments{"--epochs", "4", "--schedule-epochs", "2"}));
   expect_same_run(path("kept"), path("kept-whole"));
@@ -170,7 +171,7 @@ TEST_F(CliResumeTest, FindsDataThatMoved) {
   EXPECT_TRUE(succeed({"resume", path("run")}).starts_with("the run is already finished"));  // the new place is stored
 }
 
-// The name of an array in an archive is part of no file's name.
+// The name of an array in an archive does not belong to the file's name.
 TEST_F(CliResumeTest, FindsAnArrayOfAnArchive) {
   write(path("x.npy"), npy(1, npy_dict("|u1", "(50, 4)"), count_up(200)));
   const std::string zip = "cd '" + dir_.path().string() + "' && python3 -m zipfile -c x.npz x.npy";

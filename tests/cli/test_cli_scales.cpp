@@ -1,4 +1,4 @@
-// The command line where data and scale do not suit each other: settings refused, warnings, --standardize.
+// Data and scale that do not fit together: refused settings, warnings, --standardize.
 #include <cmath>
 #include <random>
 
@@ -9,7 +9,7 @@ namespace {
 
 class CliScales : public CliTest {
  protected:
-  /// Two factors in six columns, in a unit.
+  /// Data with two factors in six columns, in units of `unit`.
   std::string factors(const std::string& name, double unit, double offset = 0) const {
     std::mt19937 random(3);
     std::normal_distribution<double> normal;
@@ -26,7 +26,7 @@ class CliScales : public CliTest {
     write(path(name), npy(1, npy_dict("<f4", "(320, 6)"), float_bytes(values, std::endian::little)));
     return path(name);
   }
-  /// What a training of twenty epochs says on stderr but progress, and its last ELBO.
+  /// The lines on stderr of a training of twenty epochs, without progress, and its last ELBO.
   struct Trained {
     std::string warnings;
     double elbo = 0;
@@ -67,7 +67,7 @@ TEST_F(CliScales, DataFarFromTheScaleAreNamedAndStandardizedOnesAreEqual) {
   EXPECT_NEAR(c.elbo, a.elbo - 6 * std::log(2e4), 0.05);
 
   const Json evaluation = Json::parse(succeed({"eval", path("c"), "--data", euros, "--json"}));
-  EXPECT_NEAR(evaluation["elbo"], c.elbo, 1);  // of the model after the epoch, whose mean c.elbo is
+  EXPECT_NEAR(evaluation["elbo"], c.elbo, 1);  // of the model after the epoch; c.elbo is the mean during the epoch
   const Json info = Json::parse(succeed({"info", path("c"), "--json"}));
   EXPECT_EQ(info["training"]["standardize"], true);
   EXPECT_GT(info["model"]["standardized-by"][0], 1e3);
@@ -86,7 +86,7 @@ TEST_F(CliScales, DataFarFromTheScaleAreNamedAndStandardizedOnesAreEqual) {
   EXPECT_LT(error, 0.5 * spread) << "reconstructions follow the examples, in their units";
 }
 
-// Steps of 0.05 take the learned scale from 1000 to its upper bound, e^7 = 1097, soon.
+// With steps of 0.05, the learned scale soon moves from 1000 to its upper limit, e^7 = 1097.
 TEST_F(CliScales, ScalesThatEndAtTheirBoundsAreNamed) {
   const Arguments more{"--likelihood", "gaussian-learned", "--scale", "1000", "--lr", "0.05"};
   const Trained t = trained("euros", factors("euros.npy", 2e4, 5e4), more);
@@ -95,7 +95,7 @@ TEST_F(CliScales, ScalesThatEndAtTheirBoundsAreNamed) {
       << t.warnings;
 }
 
-// A rate of 1 throws the log variances beyond their bounds, -15 and 15.
+// A rate of 1 moves the log variances beyond their limits, -15 and 15.
 TEST_F(CliScales, LogVariancesThatEndAtTheirBoundsAreNamed) {
   const std::string unit = factors("unit.npy", 1);
   const Arguments more{"--likelihood", "gaussian", "--lr", "1"};
@@ -114,7 +114,7 @@ TEST_F(CliScales, ConstantDataAreNamed) {
     EXPECT_EQ(trained("run", path("x.npy"), likelihood + Arguments{"--overwrite"}).warnings, warning);
 }
 
-// A decoder that learns nothing, far from the data for these scales: its log p is as 1 over their squares.
+// For these scales the decoder is far from the data and learns nothing: log p is proportional to 1 / scale^2.
 TEST_F(CliScales, AFixedScaleIsUsedAsAsked) {
   const std::string unit = factors("unit.npy", 1);
   const auto log_p = [&](const std::string& out, const std::string& scale) {

@@ -1,4 +1,4 @@
-// The program in a pipeline, and on every format of data.
+// The program in a pipeline, and with every data format.
 #include "base64.h"
 #include "cli_test.h"
 
@@ -13,7 +13,7 @@ ProgramOptions with_input(const std::string& path) {
   return options;
 }
 
-// The other end of a terminal, for a program to believe in.
+// A pseudo terminal: the program believes that it runs in a terminal.
 class Terminal {
  public:
   Terminal() : master_(::posix_openpt(O_RDWR | O_NOCTTY)) {
@@ -90,7 +90,7 @@ TEST_F(CliStreams, TablesTrain) {
   const std::string zipped = train("zipped", more + Arguments{path("t.csv.gz")});
   EXPECT_EQ(read_bytes(plain + "/last.safetensors"), read_bytes(zipped + "/last.safetensors"));
   expect_failure(run({"decode", plain, "--in", write(path("bad.csv"), "1,2,3\n"), "--out", path("d.npy")}), 1,
-                 "rows have 3 values but the model takes 2 or 4");
+                 "rows have 3 values but the model needs 2 or 4");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The benchmark of the estimators: its statistics against exact values, its exact formulas against published ones, and
-// the program as a user starts it.
+// The benchmark of the estimators: its statistics against exact values, its exact formulas against published values,
+// and the program, started like by a user.
 #include <cmath>
 #include <sstream>
 
@@ -31,7 +31,7 @@ TEST(EstimatorStatistics, PowerSumsAreMomentsFarFromZero) {
 }
 
 TEST(EstimatorStatistics, NormsLeaveOutTheNoiseOfMeans) {
-  // Groups' means (1, +-1): of the mean (1, 0) once the noise is out, though |mean| of each is sqrt(2).
+  // The groups' means are (1, +-1), each with norm sqrt(2). Without the noise the mean is (1, 0).
   const std::vector<std::vector<double>> gram = {{2, 0, 2, 0}, {0, 2, 0, 2}, {2, 0, 2, 0}, {0, 2, 0, 2}};
   EXPECT_NEAR(squared_norm(gram).mean, 2.0 / 3, 1e-15);  // pairs: four of 2 and eight of 0
   EXPECT_NEAR(squared_distance(gram, gram, std::vector<std::vector<double>>(4, std::vector<double>(4, 1))).mean,
@@ -39,7 +39,7 @@ TEST(EstimatorStatistics, NormsLeaveOutTheNoiseOfMeans) {
 }
 
 TEST(EstimatorStatistics, ProjectionIsTheScale) {
-  // The reference's mean (2, 0) with noise (0, +-1); what is projected is half of it, with noise of its own.
+  // The reference has the mean (2, 0) with noise (0, +-1). The projected mean is half of it, with independent noise.
   const std::vector<std::vector<double>> gram = {{5, 3, 5, 3}, {3, 5, 3, 5}, {5, 3, 5, 3}, {3, 5, 3, 5}};
   const std::vector<std::vector<double>> cross(3, std::vector<double>(4, 2));
   EXPECT_NEAR(projection(gram, cross).mean, 2 / (11.0 / 3), 1e-15);  // pairs: four of 5 and eight of 3
@@ -47,7 +47,7 @@ TEST(EstimatorStatistics, ProjectionIsTheScale) {
 
 TEST(EstimatorStatistics, SlopeOfAPowerLaw) {
   EXPECT_NEAR(log_log_slope({{1, 3, 0.1}, {4, 1.5, 0.1}, {16, 0.75, 0.1}}).mean, -0.5, 1e-12);
-  // By weight: the point with a large error does not pull. Two points with errors of 0.1 at log x = 0 and 1.
+  // Weighted: the point with a large error has no influence. Two points with errors of 0.1 at log x = 0 and 1.
   EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), std::exp(1), 0.1}, {std::exp(2), 1, 1e6}}).mean, 1, 1e-9);
   EXPECT_NEAR(log_log_slope({{1, 1, 0.1}, {std::exp(1), 1, 0.1}}).error, 0.1 * std::sqrt(2), 1e-12);
   EXPECT_TRUE(std::isnan(log_log_slope({{1, 1, 0.1}}).mean));
@@ -85,8 +85,8 @@ TEST(EstimatorExact, FunctionsAgreeWithAnIndependentQuadrature) {
   }
 }
 
-// Gauss and Legendre's rule of 400 points on [0, 13], and of 400 on [0, 1] for the second number of coupled pairs: all
-// digits shown are right.
+// Gauss-Legendre quadrature with 400 points on [0, 13], and 400 on [0, 1] for the second number of coupled pairs. All
+// digits shown are correct.
 TEST(EstimatorExact, MeasureValuedVariancesAreExact) {
   const struct {
     const char* name;
@@ -242,7 +242,7 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
   std::ofstream(path("out/cells.jsonl")) << reversed_lines(cells);
   succeed(arguments);
   EXPECT_EQ(read_bytes(path("out/results.csv")), results);
-  // Others are measured beside them, and timed.
+  // Other estimators are added, measured and timed.
   succeed(estimators("vae", {"--estimators", "pathwise,stl"}));
   std::set<std::string> timed;
   for (const test::Json& row : test::Json::parse(read_bytes(path("out/results.json"))))
@@ -261,7 +261,7 @@ TEST_F(EstimatorCommand, RefusesInOneLine) {
   expect_failure(run(estimators("toy", {"--estimators", "best"})), 2, "not one of pathwise, total");
   expect_failure(run(estimators("toy", {"--draws", "0"})), 2, "--draws");
   expect_failure(run({"estimators", "--suite", "toy", "--out", path("out"), "--device", "cpu", "--estimators", "iwae"}),
-                 1, "none of them is in the suites");
+                 1, "none of them is in the chosen suites");
   expect_failure(run(estimators("toy", {"--precision", "half"})), 2, "--precision");
   expect_failure(run(estimators("all")), 2, "--suite");
   expect_failure(run({"estimators"}), 2, "--out");
@@ -281,7 +281,7 @@ TEST_F(EstimatorCommand, RefusesInOneLine) {
   expect_failure(run(estimators("toy", {"--precision", "bf16"})), 2, "toy is in fp32 or tf32");
 }
 
-// What fails leaves the rest its place, and its name.
+// A cell that fails is named, and the others are still measured.
 TEST_F(EstimatorCommand, MeasuresTheRestWhereSomethingFails) {
   const auto backend = make_backend("cpu", 1);
   VaeConfig small;
@@ -299,7 +299,7 @@ TEST_F(EstimatorCommand, MeasuresTheRestWhereSomethingFails) {
   EXPECT_GT(read_bytes(path("out/results.csv")).size(), 100u);
 }
 
-// A Gaussian model trained on values beyond [0, 1] meets such values, not their binarization.
+// A Gaussian model that was trained on values outside [0, 1] gets such values, not binarized ones.
 TEST_F(EstimatorCommand, MeasuresAtACheckpointOnItsOwnKindOfData) {
   const auto backend = make_backend("cpu", 1);
   std::vector<float> ramp(40 * 6);

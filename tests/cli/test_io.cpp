@@ -1,5 +1,5 @@
-// What reaches the disk, in which order, and what is left when one call fails: seen by a library loaded before the C
-// library (io_shim.cpp).
+// What reaches the disk, in which order, and what is left if one call fails. A library that is loaded before the C
+// library (io_shim.cpp) observes and fails the calls.
 #include <cerrno>
 #include <cstdlib>
 #include <sstream>
@@ -25,7 +25,7 @@ class IoTest : public CliTest {
              {"CUVAE_IO_ROOT", path("run")},
              {"CUVAE_IO_LOG", path("log")},
              {"CUVAE_IO_FAULT", fault},
-             // The library may come before the sanitizer's: it only passes calls on.
+             // The library may be loaded before the sanitizer's, because it only passes calls on.
              {"ASAN_OPTIONS", (sanitizer ? std::string(sanitizer) + ":" : "") + "verify_asan_link_order=0"}},
             {},
             {}};
@@ -47,21 +47,21 @@ class IoTest : public CliTest {
     return std::any_of(all.begin(), all.end(), [](const Call& c) { return c.name == "fault"; });
   }
 
-  // Between two places of the log: a call of this name on this path.
+  // Whether the log has a call with this name on this path between two places.
   static bool among(const std::vector<Call>& all, std::size_t from, std::size_t to, const std::string& name,
                     const std::string& path) {
     return std::any_of(all.begin() + static_cast<Index>(from), all.begin() + static_cast<Index>(to),
                        [&](const Call& c) { return c.name == name && c.path == path; });
   }
 
-  // Two epochs of one step each, with a validation, into the folder that the library watches or into another.
+  // Two epochs of one step each, with a validation, in the folder that the library observes or in another one.
   Arguments small(const Arguments& more = {}, const std::string& out = "run") const {
     return train_arguments(out, Arguments{"--epochs", "2", "--batch", "100", "--hidden", "4", "--latent", "3",
                                           "--validation", "0.5", "--log-every", "1"} +
                                     more);
   }
 
-  // Every file that takes its name was written, then synced, and its name is synced before another takes its own.
+  // Each file is written, synced and renamed, and its folder is synced before the next file is renamed.
   static void expect_safe_renames(const std::vector<Call>& all) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (all[i].name != "rename") continue;
@@ -81,7 +81,7 @@ class IoTest : public CliTest {
       EXPECT_TRUE(among(all, i + 1, next, "fsync", folder)) << "the name " << all[i].target << " was not synced";
     }
   }
-  // No line of metrics is written that is not on the disk when a checkpoint that counts on it takes its name.
+  // Lines of metrics are on the disk before a checkpoint that refers to them is renamed.
   void expect_metrics_before_checkpoints(const std::vector<Call>& all) const {
     const std::string metrics = path("run/metrics.jsonl");
     bool dirty = false;
@@ -98,8 +98,8 @@ class IoTest : public CliTest {
     EXPECT_GE(lines, 2);
   }
 
-  /// Makes `prepare`'s state, runs the command with the n-th call of a name failing, and lets `check` judge what is
-  /// left: for each n until the command makes no more such calls.
+  /// Calls `prepare`, runs the command while the n-th call with a name fails, and calls `check` on what is left.
+  /// Repeats this for each n until the command makes no more such calls.
   template <class Prepare, class Check>
   void fail_each(const std::string& name, int error, const Arguments& command, Prepare prepare, Check check) {
     for (int n = 1;; ++n) {
@@ -112,7 +112,7 @@ class IoTest : public CliTest {
         EXPECT_GT(n, 1) << "no such call was seen";
         return;
       }
-      if (result.code == 0) {  // only what nothing depends on may fail so
+      if (result.code == 0) {  // success is allowed only if nothing depends on the failed call
         EXPECT_TRUE(name == "close" || name == "unlink") << "a failed call went unnoticed";
       } else {
         expect_failure(result, 1, "");
@@ -121,7 +121,7 @@ class IoTest : public CliTest {
     }
   }
 
-  // No temporary file stays, unless it is the removal that failed.
+  // No temporary file is left, unless its removal failed.
   void expect_no_leftovers() const {
     for (const auto& entry : fs::recursive_directory_iterator(path("run")))
       EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
@@ -174,7 +174,7 @@ TEST_F(IoTest, AFailedReplacementLeavesTheOldRunOrTheNewOne) {
         name, error, small({"--overwrite"}), [&] { copy("old", "run"); },
         [&](const ProgramResult& result) {
           EXPECT_EQ(read_bytes(path("run/notes.txt")), "mine");
-          succeed({"resume", path("run"), "--quiet"});  // mends what is half done
+          succeed({"resume", path("run"), "--quiet"});  // completes unfinished work
           expect_no_leftovers();
           const bool old = read_bytes(path("run/config.json")) == read_bytes(path("old/config.json"));
           EXPECT_FALSE(old && result.code == 0);

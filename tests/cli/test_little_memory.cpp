@@ -1,5 +1,5 @@
-// One allocation fails, wherever it is: each command ends with success or with one line, and leaves no damaged file.
-// CUVAE_FAIL_EVERY=7 lets every seventh fail in turn, 1 each one; without it, 24 of each command.
+// If any single allocation fails, a command ends with success or with one line, and leaves no damaged file.
+// CUVAE_FAIL_EVERY=7 tries every seventh allocation, 1 tries each one; without it, 24 are tried for each command.
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -25,7 +25,7 @@ class LittleMemory : public CliTest {
             "4",     "--latent", "2",           "--hidden", "3",       "--threads", "1", "--quiet"};
   }
 
-  /// Runs the command with one failure after another; `prepare` comes before each, `check` after it.
+  /// Runs the command once for each failing allocation. Calls `prepare` before each run and `check` after it.
   void sweep(const Arguments& arguments, const std::function<void()>& prepare = {},
              const std::function<void()>& check = {}) {
     const std::pair<std::string, std::string> preload{"LD_PRELOAD", CUVAE_FAIL_ALLOCATION_LIBRARY};

@@ -1,4 +1,4 @@
-// Folders of runs: what is ours and what is not, whatever their names, links, descriptors and pipes are.
+// Run folders: which files belong to the run, with unusual names, links, descriptors and pipes.
 #include <map>
 
 #include "cli_test.h"
@@ -10,11 +10,11 @@ namespace fs = std::filesystem;
 
 class RunFolderTest : public CliTest {
  protected:
-  // As `cuvae arguments` in a shell, with redirections.
+  // Like `cuvae arguments` in a shell, with redirections.
   static ProgramResult shell(const Arguments& arguments, const std::string& redirections) {
     return run_program(Arguments{"/bin/sh", "-c", "exec \"$0\" \"$@\" " + redirections} + cuvae(arguments));
   }
-  // Of a run's folder, with the bytes.
+  // The files of a run folder with their bytes.
   static std::map<std::string, std::string> contents(const fs::path& folder) {
     std::map<std::string, std::string> all;
     for (const auto& entry : fs::directory_iterator(folder)) all[entry.path().filename()] = read_bytes(entry.path());
@@ -67,7 +67,7 @@ TEST_F(RunFolderTest, ARunThatCannotStartLeavesTheOldOne) {
   expect_kept({"--hidden", "16"}, {{}, rlim_t{2000}, {}});
 }
 
-// A process that is killed leaves the replacement before its checkpoint, or with it.
+// A killed process leaves the replacement without its checkpoint, or with it.
 TEST_F(RunFolderTest, AKilledReplacementIsUndoneOrPutInPlace) {
   train("old", {"--validation", "0.25"});
   train("new", {"--latent", "3"});
@@ -110,7 +110,7 @@ TEST_F(RunFolderTest, LinksInARunAreNotFollowed) {
                    path("run/") + name + ": is a symbolic link");
     EXPECT_EQ(read_bytes(path("victim")), "precious");
     EXPECT_EQ(contents(good), before);
-    succeed(train_arguments("run", {"--overwrite"}));  // puts a file in the link's place
+    succeed(train_arguments("run", {"--overwrite"}));  // replaces the link by a file
     EXPECT_EQ(read_bytes(path("victim")), "precious");
     EXPECT_EQ(contents(good), before);
     EXPECT_FALSE(fs::is_symlink(path("run/") + name));
@@ -141,7 +141,7 @@ TEST_F(RunFolderTest, AClosedPipeCostsNoCheckpoint) {
   train("reference", {"--epochs", "20"});
   Arguments arguments = train_arguments("run", {"--epochs", "20"});
   std::erase(arguments, "--quiet");
-  // Its reader leaves before the first line: no signal ends the training.
+  // The reader ends before the first line. No signal ends the training.
   const std::string line = "\"$0\" \"$@\" 2>&1 | :; echo ${PIPESTATUS[0]}";
   EXPECT_EQ(run_program(Arguments{"/bin/bash", "-c", line} + cuvae(arguments)).out, "1\n");
   EXPECT_TRUE(read_bytes(path("run/last.safetensors")) == read_bytes(path("reference/last.safetensors")));
@@ -155,7 +155,7 @@ TEST_F(RunFolderTest, AnyNameWorks) {
     EXPECT_TRUE(fs::exists(path(name))) << name;
     fs::remove(path(name));
   }
-  // Data and run of any bytes, through config.json and back.
+  // Paths with any bytes are written to config.json and read again.
   const std::string odd = "caf\xe9 \x1b[31m";
   fs::rename(data(), path(odd + "data"));
   Arguments arguments = train_arguments(odd, {"--data", path(odd + "data")});
@@ -170,7 +170,7 @@ TEST_F(RunFolderTest, AnyNameWorks) {
   expect_failure(run({"info", path("\x1b[2J\n\xff")}), 1, "\\x1b[2J\\n\\xff: ");
 }
 
-// The commands that a run prints last.
+// The commands that a run prints at its end.
 TEST_F(RunFolderTest, AdviceCanBePasted) {
   fs::create_directory(path("my data"));
   fs::copy_file(data() + "/train-images-idx3-ubyte", path("my data/train-images-idx3-ubyte"));

@@ -2,7 +2,7 @@
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
-# The README shows this very program.
+# The README must contain this program.
 file(READ ${SOURCE}/README.md readme)
 file(READ ${SOURCE}/tests/consumer/train_digits.cpp program)
 string(FIND "${readme}" "${program}" place)

@@ -1,4 +1,4 @@
-// The CPU's products: cut into parts for any number of threads, and whole numbers, whose sums are exact in any order.
+// Matrix products on the CPU, split for any number of threads. The matrices are whole numbers, whose sums are exact.
 #include "cpu/gemm.h"
 
 #include <memory>

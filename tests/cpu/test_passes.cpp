@@ -1,4 +1,4 @@
-// The CPU passes of every instruction set that this processor has, against the reference and the portable ones.
+// The CPU passes for every instruction set of this processor, against the reference and the portable passes.
 #include "cpu/passes.h"
 
 #include <cstdlib>
@@ -48,12 +48,12 @@ constexpr Index kSizes[] = {1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128
 constexpr Activation kActivations[] = {Activation::identity, Activation::relu, Activation::tanh, Activation::softplus,
                                        Activation::silu,     Activation::gelu, Activation::elu};
 
-/// Every result within `rtol` of the portable one, or of the values that went in.
+/// Every result is within `rtol` of the portable one, or of the inputs.
 void expect_alike(const std::vector<float>& got, const std::vector<float>& portable, double rtol, const char* label) {
   expect_close(got, reference::widen(portable), rtol, rtol, label);
 }
 
-// Products may be fused here and not there: an ulp or two in each of a handful of roundings. 0x1p-23 is an ulp.
+// Some instruction sets fuse products: each of a few roundings may differ by an ulp or two. 0x1p-23 is an ulp.
 constexpr double kFewUlp = 8 * 0x1p-23;
 
 TEST_P(PassesTest, Activations) {
@@ -69,7 +69,7 @@ TEST_P(PassesTest, Activations) {
       for (std::size_t i = 0; i < pre.size(); ++i) {
         want.push_back(reference::activate(act, pre[i]));
         slope.push_back(b[i] * reference::activation_slope(act, pre[i]));
-        bound.push_back(kFewUlp * (1 + std::fabs(pre[i])) / 2);  // GELU's 1 + erf cancels, times x
+        bound.push_back(kFewUlp * (1 + std::fabs(pre[i])) / 2);  // in GELU, 1 + erf cancels and is multiplied by x
       }
       expect_within(y, want, bound, "y");
       p_.activation_backward(dx.data(), y2.data(), pre2.data(), n, act);
@@ -132,7 +132,7 @@ TEST_P(PassesTest, Latents) {
   }
 }
 
-// The log-densities' terms do not cancel, all being positive but for logvar; the terms' are up to e^2 times 4.
+// The terms of the log-densities do not cancel: all but logvar are positive. They are at most 4 e^2.
 TEST_P(PassesTest, LatentTerms) {
   constexpr Index kRows = 3, kSamples = 2;
   for (const Index latent : kSizes) {
@@ -211,7 +211,7 @@ TEST_P(PassesTest, SumsAndUpdates) {
   }
 }
 
-// The choice is made once in a process, so each is made in a fresh one.
+// A process makes the choice once, so each choice is tested in a new process.
 TEST(PassesDeathTest, TheEnvironmentLimitsTheInstructionSet) {
   ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
   const std::vector<const Passes*> all = tables();

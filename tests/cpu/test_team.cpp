@@ -1,4 +1,4 @@
-// Loops shared by threads: every chunk once, by whichever thread; errors; the decision whether to share.
+// Loops shared by threads: every chunk runs once, in any thread; errors; the decision whether to share.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// The range of data: what is divided by what, and what training and evaluation refuse, with the way out.
+// The range of data: divisions, and data that training and evaluation refuse, with a remedy in the message.
 #include "data/check_data.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ std::string refusal(const Dataset& data, const VaeConfig& model = kBernoulli, Bi
 TEST(CheckData, NamesTheFirstValueOutsideItsPlaceAndTheWayOut) {
   EXPECT_EQ(refusal(floats({0, 1, 0.5F, 0, 173.5F, 200})),
             "memory: row 1, column 1 is 173.5, but a Bernoulli likelihood needs values in [0, 1]: divide by 255 "
-            "(--pixel-scale 255), or train with another (--likelihood gaussian)");
+            "(--pixel-scale 255), or use another one (--likelihood gaussian)");
   EXPECT_NE(refusal(floats({0, 4095, 2})).find("row 0, column 1 is 4095, but"), std::string::npos);
   EXPECT_NE(refusal(floats({0, 4095, 2})).find("divide by 4095 (--pixel-scale 4095)"), std::string::npos);
   EXPECT_NE(refusal(floats({16, 3, 2})).find("divide by 16 (--pixel-scale 16)"), std::string::npos);
@@ -53,9 +53,10 @@ TEST(CheckData, BinarizationNeedsTheUnitIntervalToo) {
 }
 
 TEST(CheckData, RefusesBytesThatAreAllButBlack) {
-  EXPECT_EQ(refusal(bytes({0, 1, 0})),
-            "memory: the largest of the uint8 values is 1, and they would be divided by 255: are these 0/1 masks? Then "
-            "give the pixel scale 1 (--pixel-scale 1); 255 takes them as they are");
+  EXPECT_EQ(
+      refusal(bytes({0, 1, 0})),
+      "memory: the largest uint8 value is 1, but values are divided by 255: for 0/1 masks, give the pixel scale 1 "
+      "(--pixel-scale 1); to divide by 255, give 255");
   EXPECT_NE(refusal(bytes({0, 16, 3}), kGaussian).find("the pixel scale 16 (--pixel-scale 16)"), std::string::npos);
   check_data_fits(bytes({0, 32, 0}), kBernoulli, Binarize::none);
   for (const float scale : {1.0F, 255.0F})
@@ -84,7 +85,7 @@ TEST(DividedBy, MakesFloatsOfOtherValues) {
   const Dataset sixteenths = bytes({0, 16, 4}).divided_by(16);
   EXPECT_EQ(sixteenths.dtype(), DType::f32);
   EXPECT_EQ(sixteenths.row(0), (std::vector<float>{0, 1, 0.25F}));
-  EXPECT_EQ(bytes({0, 2, 1}).divided_by(1).row(0), (std::vector<float>{0, 2, 1}));  // 2 / 1 has no pixel
+  EXPECT_EQ(bytes({0, 2, 1}).divided_by(1).row(0), (std::vector<float>{0, 2, 1}));  // no pixel stands for 2 / 1
   const Dataset pixels = floats({0, 255, 51}).divided_by(255);
   EXPECT_EQ(pixels.row(0), (std::vector<float>{0, 1, 51.0F / 255.0F}));
   check_data_fits(pixels, kBernoulli, Binarize::none);
@@ -96,7 +97,7 @@ TEST(DividedBy, RefusesWhatMakesNoSense) {
        {0.0F, -1.0F, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
     expect_error([&] { set.divided_by(scale); }, "but must be positive");
   expect_error([&] { set.divided_by(1e-45F); }, "are beyond float32");
-  expect_error([&] { set.divided_by(2).divided_by(2); }, "is divided by 2 already");
+  expect_error([&] { set.divided_by(2).divided_by(2); }, "is already divided by 2");
 }
 
 }  // namespace

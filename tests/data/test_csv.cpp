@@ -1,4 +1,4 @@
-// Tables as text: what is read, and for all else one line that names the place.
+// Tables as text: accepted files, and for all others an error of one line that names the place.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -79,16 +79,16 @@ TEST(Csv, FieldsThatAreNoNumbers) {
   EXPECT_EQ(read_error("a,b\n1,-1e39\n"), "line 2, column 2: \"-1e39\" is beyond the range of float32");
   EXPECT_EQ(read_error("a,b\n1,1e999\n"), "line 2, column 2: \"1e999\" is beyond the range of float32");
   EXPECT_EQ(read_error("1,2\n3,+-4\n"), "line 2, column 2: \"+-4\" is not a number");
-  EXPECT_EQ(read_error(std::string("1,2\n3,4\0\n", 9)).substr(0, 12), "no format th");
+  EXPECT_EQ(read_error(std::string("1,2\n3,4\0\n", 9)).substr(0, 14), "unknown format");
 }
 
 TEST(Csv, MissingValues) {
-  const std::string reason = " is missing: missing values are not supported, fill them in or leave the row out";
+  const std::string reason = " is missing: missing values are not supported; fill them in or remove the row";
   for (const std::string word : {"", "nan", "NaN", "NA", "-nan", "null", "?", "N/A", "None"}) {
     EXPECT_EQ(read_error("a,b\n1,2\n" + word + ",4\n"), "line 3, column 1: \"" + word + "\"" + reason);
-    // Never taken for a header, which would lose the row without a word.
+    // Must not count as a header, because the row would then be lost silently.
     EXPECT_EQ(read_error("1," + word + ",2\n3,4,5\n"),
-              "line 1, column 2: \"" + word + "\"" + reason + " (and a header needs names that are no numbers)");
+              "line 1, column 2: \"" + word + "\"" + reason + " (a header line must have a name that is not a number)");
   }
   EXPECT_EQ(read_error("a,b\n1,2,\n"), "line 2 has 3 fields, but the header has 2");
 }
@@ -129,7 +129,7 @@ TEST(Csv, EveryPrefixGivesATableOrOneLine) {
 TEST(Csv, AWidthThatIsNotWantedIsRefusedAtTheFirstRow) {
   const TempDir dir;
   const auto path = write(dir / "x", "a,b,c\n1,2,3\nx\n");
-  expect_error([&] { Dataset::open(path, Split::train, {2, 4}); }, "rows have 3 values but the model takes 2 or 4");
+  expect_error([&] { Dataset::open(path, Split::train, {2, 4}); }, "rows have 3 values but the model needs 2 or 4");
 }
 
 TEST(Csv, OnlyTheValuesStayInMemory) {
@@ -149,7 +149,7 @@ TEST(Csv, OnlyTheValuesStayInMemory) {
   const auto before = peak_kib();
   EXPECT_EQ(read_error(bomb + gzip("x\n")), "line 200001, column 1: \"x\" is not a number");
   EXPECT_LT(peak_kib() - before, 32 * 1024);
-  // A line of many empty fields, which alone would take 16 bytes each.
+  // A line of many empty fields, which would need 16 bytes each.
   EXPECT_EQ(read_error(gzip(std::string(60 << 20, ','))), "line 1 has more than 1048576 fields");
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)

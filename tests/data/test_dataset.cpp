@@ -1,4 +1,4 @@
-// Good data sets of every kind.
+// Valid data sets of every format.
 #include "cuvae/dataset.h"
 
 #include <gtest/gtest.h>
@@ -33,8 +33,8 @@ std::vector<float> floats_of(const Dataset& set) {
   return {values, values + set.rows() * set.cols()};
 }
 
-// The file behind an address, "" for memory of the program's own: /proc/self/maps has "begin-end perms offset dev inode
-// path".
+// The file that is mapped at an address, "" for the program's own memory. Lines of /proc/self/maps are "begin-end perms
+// offset dev inode path".
 std::string mapped_path(const void* address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
   std::ifstream maps("/proc/self/maps");
@@ -221,7 +221,7 @@ TEST(Dataset, TakesWhatTheProgramHas) {
   EXPECT_DOUBLE_EQ(pixels.mean(1), 0.3);
   EXPECT_EQ(pixels.column_means(), (std::vector<float>{0.5f, 0.3f}));
   EXPECT_EQ(pixels.row(1), (std::vector<float>{1.f, 0.4f}));
-  EXPECT_EQ(pixels.image_width(), 2);  // of 1 x 2: two is no square
+  EXPECT_EQ(pixels.image_width(), 2);  // 1 x 2: two is not a square number
 
   const Dataset values = Dataset::from_memory(std::vector<float>{0.f, 1.f, 0.5f, 0.75f}, 1, 4);
   EXPECT_EQ(values.image_height(), 2);

@@ -1,5 +1,4 @@
-// Bad data sets: each gives one line that names the file and, where there is one, the byte offset; nothing crashes or
-// hangs.
+// Invalid data sets: each gives one line with the file and, if there is one, the byte offset. Nothing crashes or hangs.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -70,34 +69,34 @@ TEST(DatasetErrors, EveryPrefixIsTruncated) {
     }
   }
   for (std::size_t size = 4; size < kIdx.size(); ++size) {
-    const std::string promised = size < 16 ? "the IDX header has 16 bytes" : "the header promises 22 bytes";
+    const std::string promised = size < 16 ? "the IDX header has 16 bytes" : "the header states 22 bytes";
     const std::string at = "truncated at byte " + std::to_string(size);
     EXPECT_EQ(error_in(kIdx.substr(0, size)), at + ": " + promised);
     EXPECT_EQ(error_in(gzip(kIdx.substr(0, size))), at + " of the decompressed stream: " + promised);
   }
   const std::string zipped = gzip(kIdx), size = std::to_string(zipped.size() - 3);
   EXPECT_EQ(error_in(zipped.substr(0, zipped.size() - 3)),
-            "truncated at byte " + size + " of the compressed bytes: the compressed stream does not end there");
+            "truncated at byte " + size + " of the compressed bytes: the compressed stream is not complete");
 }
 
 TEST(DatasetErrors, TrailingBytes) {
-  EXPECT_EQ(error_in(kIdx + "x"), "trailing bytes at byte 22: the header promises 22 bytes in all");
+  EXPECT_EQ(error_in(kIdx + "x"), "trailing bytes at byte 22: the header states 22 bytes in total");
   EXPECT_EQ(error_in(gzip(kIdx + "xyz")),
-            "trailing bytes at byte 22 of the decompressed stream: the header promises 22 bytes in all");
+            "trailing bytes at byte 22 of the decompressed stream: the header states 22 bytes in total");
   const std::string zipped = gzip(kIdx), at = "trailing bytes at byte " + std::to_string(zipped.size());
-  EXPECT_EQ(error_in(zipped + "garbage"), at + " of the compressed bytes: the gzip stream has ended there");
+  EXPECT_EQ(error_in(zipped + "garbage"), at + " of the compressed bytes: the gzip stream ends there");
   EXPECT_EQ(error_in(zipped + std::string(70000, '\0') + "garbage"),
             "trailing bytes at byte " + std::to_string(zipped.size() + 70000) +
-                " of the compressed bytes: the gzip stream has ended before");
+                " of the compressed bytes: the gzip stream ends before them");
   EXPECT_NE(error_in(zipped + "\x1f").find("truncated at byte"), std::string::npos);
   EXPECT_NE(error_in(zipped + "\x1f?").find("corrupt compressed stream at byte"), std::string::npos);
 }
 
 TEST(DatasetErrors, ForeignFiles) {
   EXPECT_EQ(error_in("\x89HDF\r\n"),
-            "no format that is read (IDX, NPY, NPZ, CSV) at byte 0: the file begins with 89 48 44 46");
+            "unknown format (must be IDX, NPY, NPZ or CSV) at byte 0: the file begins with 89 48 44 46");
   EXPECT_NE(error_in("PK\3\4....").find("truncated at byte 8"), std::string::npos);
-  EXPECT_EQ(error_in(gzip("")), "truncated at byte 0 of the decompressed stream: a magic number has 4 bytes");
+  EXPECT_EQ(error_in(gzip("")), "truncated at byte 0 of the decompressed stream: a format's magic number has 4 bytes");
   EXPECT_NE(error_in(gzip(gzip(kIdx))).find("at byte 0 of the decompressed stream: the file begins with 1f 8b"),
             std::string::npos);
 }
@@ -146,9 +145,9 @@ TEST(DatasetErrors, AbsurdHeadersAllocateNothing) {
   };
   const auto before = peak_kib();
   const std::string terabytes = idx(8, {1u << 31, 1u << 12, 1}, count_up(6));
-  EXPECT_EQ(error_in(terabytes), "truncated at byte 22: the header promises 8796093022224 bytes");
+  EXPECT_EQ(error_in(terabytes), "truncated at byte 22: the header states 8796093022224 bytes");
   EXPECT_EQ(error_in(gzip(terabytes)),
-            "truncated at byte 22 of the decompressed stream: the header promises 8796093022224 bytes");
+            "truncated at byte 22 of the decompressed stream: the header states 8796093022224 bytes");
   EXPECT_EQ(error_in(idx(8, {~0u, ~0u, ~0u}, "")),
             "shape too large at byte 4: 4294967295 x 4294967295 x 4294967295 values overflow 63 bits");
   EXPECT_NE(error_in(idx(8, std::vector<std::uint32_t>(255, ~0u), "")).find("shape too large"), std::string::npos);
@@ -158,7 +157,7 @@ TEST(DatasetErrors, AbsurdHeadersAllocateNothing) {
   EXPECT_NE(error_in_npy(npy_dict("|u1", "(9223372036854775807, 1)")).find("shape too large"), std::string::npos);
   EXPECT_NE(error_in_npy(npy_dict("|u1", "(9223372036854775000, 1)")).find("truncated at byte"), std::string::npos);
   EXPECT_NE(error_in_npy(npy_dict("|u1", "(18446744073709551616, 1)")).find("bad NPY shape"), std::string::npos);
-  // A bomb: 512 MiB of zeros behind a header that promises six bytes.
+  // A bomb: 512 MiB of zeros after a header that states six bytes.
   std::string bomb = gzip(idx(8, {2, 3}, ""));
   const std::string member = gzip(std::string(1 << 20, '\0'));
   for (int i = 0; i < 512; ++i) bomb += member;
@@ -185,7 +184,7 @@ TEST(DatasetErrors, Labels) {
   write(labels, idx(8, {2, 1, 1}, "ab"));
   EXPECT_EQ(error(), labels.string() + ": not labels at byte 4: 3 dimensions, but labels are integers in one or two");
   write(labels, idx(8, {5}, "ab"));
-  EXPECT_EQ(error(), labels.string() + ": truncated at byte 10: the header promises 13 bytes");
+  EXPECT_EQ(error(), labels.string() + ": truncated at byte 10: the header states 13 bytes");
   write(labels, idx(8, {2}, "ab"));
   EXPECT_EQ(error(), "no error");
   write(images, idx(8, {3, 1, 1}, "abc"));
@@ -198,11 +197,11 @@ TEST(DatasetErrors, WrongUse) {
             "dataset: 5 values do not fill [2, 3]");
   EXPECT_EQ(error_of([] { Dataset::from_memory(std::vector<float>(), 0, 3); }), "dataset: 0 values do not fill [0, 3]");
   const Dataset set = Dataset::from_memory(std::vector<std::uint8_t>(6), 2, 3);
-  EXPECT_EQ(error_of([&] { set.row(2); }), "dataset: row 2 of 2");
-  EXPECT_EQ(error_of([&] { set.mean(-1); }), "dataset: column -1 of 3");
+  EXPECT_EQ(error_of([&] { set.row(2); }), "dataset: row is 2 but must be from 0 to 1");
+  EXPECT_EQ(error_of([&] { set.mean(-1); }), "dataset: column is -1 but must be from 0 to 2");
 }
 
-// A damaged file gives an error or a valid data set; the sanitizers see whatever else it might do.
+// A damaged file gives an error or a valid data set. Sanitizers find everything else.
 void open_damaged(const std::filesystem::path& path, const std::string& bytes) {
   try {
     const Dataset set = Dataset::open(write(path, bytes), Split::train);

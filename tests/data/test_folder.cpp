@@ -68,7 +68,7 @@ TEST(Folder, SeveralDataSetsMustBeNamed) {
   make(dir / "emnist-digits-train-labels-idx1-ubyte", labels('\1'));
   make(dir / "emnist-letters-train-labels-idx1-ubyte", labels('\2'));
   const std::string error = dir.path().string() +
-                            ": images of several data sets in this folder: name one file of "
+                            ": images of several data sets in this folder: give one of these files: "
                             "emnist-digits-train-images-idx3-ubyte.gz, emnist-letters-train-images-idx3-ubyte";
   EXPECT_EQ(error_text([&] { Dataset::open(dir.path(), Split::train); }), error);
   EXPECT_EQ(error_text([&] { open_labels(dir.path(), Split::train); }), error);
@@ -79,7 +79,7 @@ TEST(Folder, SeveralDataSetsMustBeNamed) {
   make(root / "MNIST/raw/train-images-idx3-ubyte", images('m'));
   make(root / "FashionMNIST/raw/train-images-idx3-ubyte", images('f'));
   expect_error([&] { Dataset::open(root.path(), Split::train); },
-               "name one file of MNIST/raw/train-images-idx3-ubyte, FashionMNIST/raw/train-images-idx3-ubyte");
+               "give one of these files: MNIST/raw/train-images-idx3-ubyte, FashionMNIST/raw/train-images-idx3-ubyte");
   EXPECT_EQ(pixels(root / "FashionMNIST", Split::train), "ff");
 }
 

@@ -1,4 +1,4 @@
-// NPY files of every type and order, as NumPy 2.4 wrote them; the float32 values are those of its astype.
+// NPY files of every type and order, written by NumPy 2.4. The float32 values are from its astype.
 #include <cmath>
 #include <limits>
 
@@ -110,7 +110,7 @@ TEST(Npy, FortranOrderIsTransposed) {
 }
 
 TEST(Npy, FortranOrderOfManyRows) {
-  // More rows than are transposed at a time, and a last part of another size: x[i, j] = 3 i + j as uint16.
+  // More rows than one block of the transposition, and a last block of another size: x[i, j] = 3 i + j as uint16.
   std::string bytes;
   for (unsigned j = 0; j < 3; ++j)
     for (unsigned i = 0; i < 150; ++i)
@@ -124,7 +124,7 @@ TEST(Npy, DoublesBeyondFloat32AreNamed) {
   const auto doubles = [](const std::vector<double>& values) {
     return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
   };
-  const std::string error = "value 2 of example 1 is -1e+300, but float32 ends at 3.40282e+38: rescale the data";
+  const std::string error = "value 2 of example 1 is -1e+300, but the largest float32 is 3.40282e+38: rescale the data";
   EXPECT_EQ(read_error(npy(1, npy_dict("<f8", "(2, 3)"), doubles({0, 1, 2, 3, 4, -1e300}))), error);
   EXPECT_EQ(read_error(
                 npy(1, "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }", doubles({0, 1, 2, 3, 4, -1e300}))),
@@ -177,7 +177,7 @@ TEST(Npy, AHeaderOfManyDimensionsTakesNoTime) {
 TEST(Npy, AWidthThatIsNotWantedIsRefusedBeforeTheValues) {
   const TempDir dir;
   const auto path = write(dir / "x", npy(1, npy_dict("<f8", "(1000000, 6)"), ""));
-  expect_error([&] { Dataset::open(path, Split::train, {2, 4}); }, "rows have 6 values but the model takes 2 or 4");
+  expect_error([&] { Dataset::open(path, Split::train, {2, 4}); }, "rows have 6 values but the model needs 2 or 4");
   expect_error([&] { Dataset::open(path, Split::train, {6}); }, "truncated");
 }
 

@@ -1,4 +1,4 @@
-// NPZ archives: those of NumPy, and hostile ones, whose every length is checked.
+// NPZ archives from NumPy, and hostile ones in which every length may be wrong.
 #include <sys/resource.h>
 
 #include "base64.h"
@@ -61,7 +61,7 @@ struct Entry {
   std::uint64_t size = 0;
   std::uint32_t crc = 0;
   unsigned method = 0, flags = 0;
-  std::int64_t longer = 0;  // the directory's lie about the stored bytes
+  std::int64_t longer = 0;  // how many bytes too many the directory states
 };
 
 Entry stored(const std::string& name, const std::string& bytes) { return {name, bytes, bytes.size(), crc_of(bytes)}; }
@@ -69,7 +69,7 @@ Entry compressed(const std::string& name, const std::string& bytes) {
   return {name, deflated(bytes), bytes.size(), crc_of(bytes), 8};
 }
 
-// An archive by APPNOTE.TXT; with `in_64` all sizes stand in the 64-bit fields. `count` lies about the entries.
+// An archive by APPNOTE.TXT. With `in_64`, all sizes are in the 64-bit fields. `count` is the stated number of entries.
 std::string zip(const std::vector<Entry>& entries, bool in_64 = false, std::uint64_t count = 0) {
   const auto size = [&](std::uint64_t number) { return in_64 ? little(0xffffffff, 4) : little(number, 4); };
   std::string archive, directory;
@@ -124,12 +124,12 @@ TEST(Npz, WhatNumpyWrites) {
 
 TEST(Npz, NamesThatAreNotThere) {
   EXPECT_EQ(array_error(from_base64(kCompressed), ""),
-            ": holds several arrays: name one, as FILE.npz:NAME, of \"weights\", \"labels\"");
+            ": has several arrays: choose one by FILE.npz:NAME, its arrays are \"weights\", \"labels\"");
   EXPECT_EQ(array_error(from_base64(kCompressed), ":weight"),
-            ": holds no array \"weight\", but \"weights\", \"labels\"");
+            ": has no array \"weight\", its arrays are \"weights\", \"labels\"");
   EXPECT_EQ(array_error(zip({stored("data.pkl", "x")}), ""), ": a zip archive without arrays (.npy)");
   EXPECT_EQ(array_error(zip({}), ""), ": a zip archive without arrays (.npy)");
-  EXPECT_EQ(array_error(kArray, ":x"), ": is no NPZ archive, so it has no array \"x\"");
+  EXPECT_EQ(array_error(kArray, ":x"), ": is not an NPZ archive and has no array \"x\"");
   EXPECT_EQ(read_error(gzip(from_base64(kSavez))),
             "a zip archive at byte 0 of the decompressed stream: unpack it from gzip first");
   std::vector<Entry> many;
@@ -144,7 +144,7 @@ TEST(Npz, OddFileNames) {
   write(dir / "a:b", zip({stored("x.npy", ones), stored("c:x.npy", twos)}));
   EXPECT_EQ(values("a:b:x"), (std::vector<float>{1, 1}));
   EXPECT_EQ(values("a:b:c:x"), (std::vector<float>{2, 2}));
-  write(dir / "a:b:x", twos);  // a file of the whole name wins
+  write(dir / "a:b:x", twos);  // a file with the whole name wins
   EXPECT_EQ(values("a:b:x"), (std::vector<float>{2, 2}));
   expect_error([&] { values("nowhere:x"); }, (dir / "nowhere:x").string() + ": cannot read");
 }
@@ -168,23 +168,24 @@ TEST(Npz, HostileArchives) {
   EXPECT_EQ(with([](Entry& e) { e.method = 14; }),
             ": \"x.npy\" is compressed by method 14, but only stored (0) and deflated (8) members are read");
   EXPECT_EQ(array_error(from_base64(kBzip2), "").substr(0, 37), ": \"x.npy\" is compressed by method 12,");
-  EXPECT_EQ(with([](Entry& e) { e.crc ^= 1; }), ": \"x.npy\": corrupt: its checksum (CRC-32) is not the archive's");
-  EXPECT_EQ(
-      with([](Entry& e) { e.size -= 1; }),
-      ": \"x.npy\": corrupt: it has not the " + std::to_string(kArray.size() - 1) + " bytes that the archive promises");
-  EXPECT_EQ(
-      with([](Entry& e) { e.size += 1; }),
-      ": \"x.npy\": corrupt: it has not the " + std::to_string(kArray.size() + 1) + " bytes that the archive promises");
-  EXPECT_NE(with([](Entry& e) { e.stored += "more"; }).find("corrupt: it has not the"), std::string::npos);
+  EXPECT_EQ(with([](Entry& e) { e.crc ^= 1; }),
+            ": \"x.npy\": corrupt: its checksum (CRC-32) differs from the archive's");
+  EXPECT_EQ(with([](Entry& e) { e.size -= 1; }), ": \"x.npy\": corrupt: its size is not the " +
+                                                     std::to_string(kArray.size() - 1) +
+                                                     " bytes that the archive states");
+  EXPECT_EQ(with([](Entry& e) { e.size += 1; }), ": \"x.npy\": corrupt: its size is not the " +
+                                                     std::to_string(kArray.size() + 1) +
+                                                     " bytes that the archive states");
+  EXPECT_NE(with([](Entry& e) { e.stored += "more"; }).find("corrupt: its size is not the"), std::string::npos);
   EXPECT_NE(with([](Entry& e) { e.stored.resize(e.stored.size() / 2); }).find("truncated at byte"), std::string::npos);
   EXPECT_NE(with([](Entry& e) { e.stored[0] = '\x07'; }).find("corrupt compressed stream at byte"), std::string::npos);
-  EXPECT_NE(with([](Entry& e) { e.longer = 4; }).find("\"x.npy\" overlaps what follows it"), std::string::npos);
+  EXPECT_NE(with([](Entry& e) { e.longer = 4; }).find("\"x.npy\" overlaps the next member"), std::string::npos);
   EXPECT_NE(with([](Entry& e) { e.longer = 100000; }).find("truncated at byte"), std::string::npos);
   EXPECT_NE(array_error(zip({good}, false, 2), "").find("truncated at byte"), std::string::npos);
   EXPECT_NE(array_error(zip({good}, true, 10001), "").find("too many members at byte"), std::string::npos);
   std::string renamed = zip({good});
   renamed[30] = 'y';
-  EXPECT_NE(array_error(renamed, "").find("another name than the directory's \"x.npy\""), std::string::npos);
+  EXPECT_NE(array_error(renamed, "").find("its name differs from the directory's \"x.npy\""), std::string::npos);
   EXPECT_NE(array_error(zip({good}) + "x", "").find("no directory at byte"), std::string::npos);
 }
 
@@ -194,7 +195,7 @@ TEST(Npz, AbsurdSizesAllocateNothing) {
     getrusage(RUSAGE_SELF, &usage);
     return usage.ru_maxrss;
   };
-  // 256 MiB of zeros behind a header of six bytes, in an archive that promises anything.
+  // 256 MiB of zeros after a header that states six bytes, in archives with several stated sizes.
   const std::string array = npy(1, npy_dict("|u1", "(2, 3)"), "") + std::string(256 << 20, '\0');
   Entry bomb = compressed("x.npy", array);
   const auto before = peak_kib();

@@ -1,4 +1,4 @@
-// Data files that are written again while they are in use.
+// Data files that are rewritten while they are used.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -15,7 +15,7 @@
 namespace cuvae::test {
 namespace {
 
-/// While it lives, all files are mapped, or all are read.
+/// While this object exists, all files are mapped, or all are read.
 class LargestRead {
  public:
   explicit LargestRead(std::size_t bytes) { largest_read() = bytes; }
@@ -32,14 +32,14 @@ class RewrittenData : public ::testing::Test {
     for (const std::uint8_t pixel : small_pixels(400)) text += static_cast<char>(pixel ^ mask);
     return npy(1, npy_dict("|u1", "(400, 12)"), text);
   }
-  /// In place, as numpy.save does; a later time, however coarse the clock of the file system.
+  /// Rewrites the file in place, like numpy.save, and sets a later time, in case the file system's clock is coarse.
   void rewrite(const std::string& bytes) const {
     std::ofstream(file_, std::ios::binary) << bytes;
     std::filesystem::last_write_time(file_, std::filesystem::last_write_time(file_) + std::chrono::seconds(1));
   }
   Dataset open() const { return Dataset::open(file_, Split::train); }
 
-  /// Trains with checkpoints; `meddle` runs after the first epoch.
+  /// Trains with checkpoints; calls `meddle` after the first epoch.
   template <class Meddle>
   void train(Meddle meddle) const {
     const std::unique_ptr<Backend> backend = make_backend("cpu", 1);
@@ -88,7 +88,7 @@ TEST_F(RewrittenData, TrainingOnOtherBytesOfTheSameSizeEndsWithItsLastCheckpoint
           rewrite(pixels(0xff));
         });
       },
-      "x.npy: the file changed while it was trained on");
+      "x.npy: the file changed during training");
   EXPECT_EQ(file_bytes(dir_ / "last.safetensors"), before);
   rewrite(pixels());
   train([&] { rewrite(pixels()); });  // the same bytes again
@@ -103,7 +103,7 @@ TEST_F(RewrittenData, AFileThatIsCutShortIsOneLineOfTheProgram) {
     ::alarm(20);
     EXPECT_NE(data.crc32(), 0U);
   };
-  EXPECT_EXIT(read_cut_file(), ::testing::ExitedWithCode(1), "^cuvae: .*x.npy: the file was cut short, or .*\n$");
+  EXPECT_EXIT(read_cut_file(), ::testing::ExitedWithCode(1), "^cuvae: .*x.npy: the file was cut short or .*\n$");
   EXPECT_EXIT((cli::report_cut_files(), ::raise(SIGBUS), ::raise(SIGBUS)), ::testing::KilledBySignal(SIGBUS), "");
 }
 

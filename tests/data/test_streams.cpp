@@ -1,4 +1,4 @@
-// What is read once and from front to back: pipes, the standard input, and gzip in all that gzip accepts.
+// Input that can be read only once: pipes, the standard input, and every variant of gzip files.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -30,13 +30,13 @@ std::string bytes_of(const Dataset& set) {
   return {static_cast<const char*>(set.data()), static_cast<std::size_t>(set.rows() * set.cols())};
 }
 
-// A named pipe through which another thread sends the bytes.
+// A named pipe; another thread writes the bytes.
 class Pipe {
  public:
   explicit Pipe(std::string bytes) : path_(dir_ / "pipe") {
     if (::mkfifo(path_.c_str(), 0600) != 0) throw std::runtime_error("mkfifo");
     writer_ = std::thread([this, bytes = std::move(bytes)] {
-      ::signal(SIGPIPE, SIG_IGN);  // the reader may have enough before the end
+      ::signal(SIGPIPE, SIG_IGN);  // the reader may stop before the end
       const int fd = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
       for (std::size_t at = 0; at < bytes.size();) {
         const ssize_t sent = ::write(fd, bytes.data() + at, std::min<std::size_t>(bytes.size() - at, 1000));
@@ -75,10 +75,10 @@ TEST(Streams, PipesGiveTheErrorsOfFiles) {
     return text.substr(std::min(text.size(), pipe.path().string().size() + 2));
   };
   EXPECT_EQ(error(""), "the file is empty (0 bytes)");
-  EXPECT_EQ(error(kIdx + "x"), "trailing bytes at byte 22: the header promises 22 bytes in all");
+  EXPECT_EQ(error(kIdx + "x"), "trailing bytes at byte 22: the header states 22 bytes in total");
   for (std::size_t size = 16; size < kIdx.size(); ++size) {
     EXPECT_EQ(error(kIdx.substr(0, size)),
-              "truncated at byte " + std::to_string(size) + ": the header promises 22 bytes");
+              "truncated at byte " + std::to_string(size) + ": the header states 22 bytes");
   }
 }
 

@@ -1,4 +1,4 @@
-// Evaluation against the reference's model in double, and what its numbers must not depend on.
+// Evaluation against the reference's model in double precision, and independence of batch size and threads.
 #include "cuvae/evaluate.h"
 
 #include <limits>
@@ -24,7 +24,8 @@ class Evaluate : public OpTest {
     return vae;
   }
 
-  /// Of rows of the small data, by the reference; a float32 pass errs by some ten roundings of its terms.
+  /// The reference's evaluation of rows of the small data. A float32 pass has an error of about ten roundings of its
+  /// terms.
   void expect_as_reference(const Vae& vae, const std::vector<std::uint32_t>& rows, const EvaluateOptions& options) {
     Vector pixels;
     for (const std::uint8_t byte : small_pixels()) pixels.push_back(byte / 255.0);
@@ -105,7 +106,7 @@ TEST_P(Evaluate, SomeRowsInAnyOrder) {
     expect_as_reference(vae, rows, {2, 2, Binarize::stochastic, 9});
 }
 
-// The noise belongs to the row, so that batches change only the rounding of products.
+// The noise depends only on the row, so the batch size changes only the rounding of products.
 TEST_P(Evaluate, DoesNotDependOnTheBatch) {
   const Vae vae = random_model(small_model());
   const Evaluation whole = evaluate(vae, small_data(), {2, 500, Binarize::stochastic, 9});
@@ -122,7 +123,7 @@ TEST_P(Evaluate, DoesNotDependOnTheBatch) {
   EXPECT_NE(evaluate(vae, small_data(), {2, 500, Binarize::stochastic, 10}).elbo, whole.elbo);
 }
 
-// An encoder without hidden layers whose means are single pixels, of known variance.
+// An encoder without hidden layers. Its means are single pixels with known variance.
 TEST_P(Evaluate, CountsTheUnitsWhoseMeansVary) {
   VaeConfig config = small_model();
   config.latent = 4;
@@ -132,7 +133,7 @@ TEST_P(Evaluate, CountsTheUnitsWhoseMeansVary) {
   const Parameter& w = vae.encoder().weights()[0];
   std::fill_n(arena.begin() + w.offset, w.size(), 0.0f);
   for (Index l = 0; l < 4; ++l) arena[w.offset + l * 12 + l] = 1;       // mu_l = x_l
-  for (Index l = 4; l < 8; ++l) arena[w.offset + l * 12 + 4] = 100.0f;  // logvar varies, which must not count
+  for (Index l = 4; l < 8; ++l) arena[w.offset + l * 12 + 4] = 100.0f;  // logvar varies, but must have no effect
   backend_.upload(vae.params(), arena.data(), arena.size() * sizeof(float));
   std::vector<float> pixels(40 * 12, 0.5f);
   const float halves[] = {0.0f, 0.099f, 0.101f, 0.3f};  // standard deviations around 0.5
@@ -160,8 +161,8 @@ TEST_P(Evaluate, RowsThatAreAllTheSameHaveNoError) {
 TEST_P(Evaluate, RefusesWhatItCannotDo) {
   const Vae vae = random_model(small_model());
   const Dataset data = small_data();
-  expect_error([&] { evaluate(vae, data, {0, 10}); }, "evaluate: samples and batch must be at least 1");
-  expect_error([&] { evaluate(vae, data, {1, 0}); }, "evaluate: samples and batch must be at least 1");
+  expect_error([&] { evaluate(vae, data, {0, 10}); }, "but both must be at least 1");
+  expect_error([&] { evaluate(vae, data, {1, 0}); }, "but both must be at least 1");
   expect_error([&] { evaluate(vae, data, {std::numeric_limits<Index>::max(), 10}); }, "rows");
   expect_error(
       [&] {
@@ -169,7 +170,7 @@ TEST_P(Evaluate, RefusesWhatItCannotDo) {
       },
       "rows");
   expect_error([&] { evaluate(vae, data, std::vector<std::uint32_t>{}, {}); }, "evaluate: no examples");
-  expect_error([&] { evaluate(vae, data, {3, 43}, {}); }, "evaluate: row 43 is asked for but there are 43");
+  expect_error([&] { evaluate(vae, data, {3, 43}, {}); }, "evaluate: row is 43 but the data have only 43 rows");
   expect_error([&] { evaluate(vae, Dataset::from_memory(small_pixels(5, 11), 5, 11)); },
                "memory: examples have 11 values but the model's data_dim is 12");
   expect_error([&] { evaluate(vae, Dataset::from_memory(std::vector<float>(12, -1.0f), 1, 12)); },

@@ -12,7 +12,7 @@
 
 namespace {
 
-thread_local long allocations_left = -1;  // until one fails; negative: none does
+thread_local long allocations_left = -1;  // number of allocations until one fails; negative: none fails
 
 void* allocate(std::size_t bytes) {
   if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();

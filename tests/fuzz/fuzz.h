@@ -1,4 +1,4 @@
-// What the fuzz targets share: a file in memory, and a second try with an allocation that fails.
+// Shared by the fuzz targets: a file in memory, and a second try with a failing allocation.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace cuvae::fuzz {
 
-/// A file of this name whose bytes are in memory; one for the whole process.
+/// A file with this name whose bytes are in memory. There is one for the whole process.
 class MemoryFile {
  public:
   explicit MemoryFile(const char* name);
@@ -24,11 +24,11 @@ class MemoryFile {
   int file_ = -1;
 };
 
-/// Calls f, which may throw cuvae::Error of one line. Anything else ends the process.
+/// Calls f. It may throw cuvae::Error with one line; everything else ends the process.
 void run(const std::function<void()>& f);
 
-/// The same. For one input in four calls f again while an allocation fails, which one the bytes decide; then it may
-/// also throw std::bad_alloc. Not for what holds nlohmann's JSON, whose destructor allocates and may not throw.
+/// The same. For one input in four, calls f again while one allocation fails; the bytes decide which one. f may then
+/// also throw std::bad_alloc. Not for functions with nlohmann's JSON: its destructor allocates and must not throw.
 void run_with_failures(const std::uint8_t* data, std::size_t size, const std::function<void()>& f);
 
 }  // namespace cuvae::fuzz

@@ -1,4 +1,4 @@
-// A checkpoint: read as info, as a model, and as a run that goes on.
+// A checkpoint: read as info, as a model, and as a run to resume.
 #include "cuvae/checkpoint.h"
 #include "fuzz.h"
 
@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::run([] {
     const CheckpointInfo info = read_checkpoint_info(file.path());
     const Vae vae = load_vae(*backend, file.path());
-    // What the file alone cannot bound, the data do: here 64 examples.
+    // The file alone does not limit the batch; the number of examples does, here 64.
     if (info.examples > 64 || info.training.samples > 64) return;
     Trainer trainer = Trainer::resume(*backend, file.path());
     trainer.state();

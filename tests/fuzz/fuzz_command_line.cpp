@@ -1,4 +1,4 @@
-// The arguments of a command, one a line, or a config.json: parsed, and not run.
+// The arguments of a command, one per line, or a config.json: parsed, not run.
 #include <algorithm>
 #include <sstream>
 
@@ -13,7 +13,7 @@ void parse(const std::string& text) {
   std::vector<std::string> arguments;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) arguments.push_back(line);
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 expects the reverse order
   cuvae::cli::Program program;
   try {
     program.app.parse(arguments);

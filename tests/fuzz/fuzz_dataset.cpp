@@ -1,4 +1,4 @@
-// A data file of any format: it is opened, and every value of what opens is read.
+// A data file of any format: opened, and every value is read.
 #include <cmath>
 
 #include "cuvae/dataset.h"

@@ -1,4 +1,4 @@
-// JSON: parsed, and taken as configurations of a checkpoint; what is taken is written and read again.
+// JSON: parsed and read as configurations of a checkpoint. What is accepted is written and read again.
 #include <string_view>
 
 #include "cuvae/error.h"
@@ -13,7 +13,7 @@ void read_as(const nlohmann::json& json, Read read) {
   try {
     const auto config = read(json);
     if (cuvae::to_json(read(cuvae::to_json(config))) != cuvae::to_json(config)) __builtin_trap();
-  } catch (const cuvae::Error&) {  // most texts are no configuration
+  } catch (const cuvae::Error&) {  // most texts are not a configuration
   }
 }
 

@@ -1,4 +1,4 @@
-// Runs a target on the files and folders that are named: what libFuzzer does with a corpus, for any compiler.
+// Runs a target on the given files and folders, as libFuzzer does with a corpus, with any compiler.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -21,9 +21,9 @@ int main(int argc, char** argv) {
   for (const fs::path& file : files) {
     std::ifstream in(file, std::ios::binary);
     const std::vector<char> bytes{std::istreambuf_iterator<char>(in), {}};
-    std::fprintf(stderr, "%s\n", file.c_str());  // the last one is what fails
+    std::fprintf(stderr, "%s\n", file.c_str());  // if the target fails, this is the last line
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   }
   std::printf("%zu inputs\n", files.size());
-  return files.empty() ? 1 : 0;  // a folder that is not there is no pass
+  return files.empty() ? 1 : 0;  // a missing folder must not pass
 }

@@ -33,13 +33,13 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// Every failure must leave exactly this behind.
+/// Every failure must leave exactly these files.
 void expect_only_old_file(const TempDir& dir) {
   EXPECT_EQ(names_in(dir.path()), std::vector<std::string>{"file"});
   EXPECT_EQ(read_text(dir.path() / "file"), "old");
 }
 
-/// Makes the process fail to write beyond a file size, as a full disk does.
+/// Makes writes beyond a file size fail, like on a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -103,7 +103,7 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   const TempDir dir;
   const fs::path path = dir.path() / "file";
   write_text(path, "old");
-  // Fails while buffers are written out, in a short write, and in the last flush; also when the callback looks away.
+  // Failures while a buffer is written, in a short write, and in the last flush; also if the callback ignores errors.
   for (const std::size_t bytes : {4'000'000, 2'500'000, 1'600'000}) {
     const FileSizeLimit limit(1'500'000);
     const auto write = [&](std::ostream& out) {

@@ -1,4 +1,4 @@
-// JSON from files: what is not strict is refused, and time and memory stay in bounds.
+// JSON from files: only strict JSON is accepted, and time and memory are bounded.
 #include "io/json_text.h"
 
 #include <gtest/gtest.h>

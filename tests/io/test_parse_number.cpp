@@ -1,4 +1,4 @@
-// Numbers in texts: what is no decimal number in range is refused, and nothing becomes another number.
+// Numbers in texts: only decimal numbers in range are accepted, and none is changed.
 #include "io/parse_number.h"
 
 #include <gtest/gtest.h>

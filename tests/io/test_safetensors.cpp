@@ -1,4 +1,4 @@
-// The safetensors format: what is written is read again, and no file, however broken, does harm.
+// The safetensors format: written files can be read, and no damaged file causes anything but an error.
 #include "io/safetensors.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The file that a header and data make.
+/// A file with this header and data.
 std::string file_bytes(const std::string& header, const std::string& data) {
   const std::uint64_t length = header.size();
   std::string bytes(sizeof(length), '\0');
@@ -98,12 +98,12 @@ TEST_F(Safetensors, KeepsNamesThatNeedEscapes) {
 TEST_F(Safetensors, WritesOnlyWhatCanBeRead) {
   const auto write = [&](const std::vector<Tensor>& tensors) { write_safetensors(path_, {}, tensors); };
   const Tensor good{"a", "F32", {2}, weights_.data(), 8};
-  expect_error([&] { write({good, good}); }, "the name \"a\" is taken");
+  expect_error([&] { write({good, good}); }, "the name \"a\" is already used");
   expect_error(
       [&] {
         write({{"__metadata__", "F32", {2}, weights_.data(), 8}});
       },
-      "the name \"__metadata__\" is taken");
+      "the name \"__metadata__\" is already used");
   expect_error([&] { write({{"a", "F32", {3}, weights_.data(), 8}}); }, "tensor \"a\" is F32 [3] but has 8 bytes");
   expect_error([&] { write({{"a", "F32", {-1, -2}, weights_.data(), 8}}); }, "is F32 [-1,-2] but has 8 bytes");
   expect_error(
@@ -156,14 +156,14 @@ TEST_F(Safetensors, SurvivesRandomDamage) {
     for (std::size_t changes = 1 + below(3); changes > 0; --changes) damages[below(5)](bytes, below(bytes.size()));
     try {
       const SafetensorsFile file = open(bytes);
-      for (const Tensor& tensor : file.tensors()) {  // touches every byte that the file says is there
+      for (const Tensor& tensor : file.tensors()) {  // reads every byte of every tensor
         EXPECT_EQ(std::string(static_cast<const char*>(tensor.data), tensor.bytes).size(), tensor.bytes);
       }
       ++opened;
     } catch (const Error&) {
     }
   }
-  EXPECT_GT(opened, 0);     // damage within the data is legal
+  EXPECT_GT(opened, 0);     // damage within the data is not an error
   EXPECT_LT(opened, 2500);  // most of the file is header
 }
 
@@ -173,7 +173,7 @@ TEST_F(Safetensors, RefusesAbsurdHeaderLengths) {
     std::memcpy(bytes.data(), &length, sizeof(length));
     expect_error([&] { open(bytes); }, "header of " + std::to_string(length) + " bytes");
   }
-  // A file that is long enough, without taking up the space.
+  // A sparse file that is long enough.
   open(file_bytes("{}", ""));
   const std::uint64_t length = 100'000'001;
   std::fstream(path_, std::ios::in | std::ios::out | std::ios::binary).write(reinterpret_cast<const char*>(&length), 8);
@@ -204,7 +204,7 @@ TEST_F(Safetensors, RefusesDeepNestingAndDoubledKeys) {
   }
 }
 
-// 2.2 MB: a reader that looks at each pair of entries needs minutes.
+// 2.2 MB: a reader that compares all pairs of entries needs minutes.
 TEST_F(Safetensors, ReadsManyTensorsInLinearTime) {
   std::string header = "{";
   for (int i = 0; i < 40'000; ++i)
@@ -252,7 +252,7 @@ TEST_F(Safetensors, RefusesHolesOverlapsAndMisalignedData) {
   const auto byte = [&](std::size_t n) { return std::to_string(8 + two("[0,4]", "[4,8]").size() + n); };
   expect_refused(two("[0,4]", "[3,7]"), "0123456", "tensor \"b\" begins at byte ");
   expect_refused(two("[0,4]", "[0,4]"), "0123",
-                 "tensor \"b\" begins at byte " + byte(0) + " but must at byte " + byte(4));
+                 "tensor \"b\" begins at byte " + byte(0) + " but must begin at byte " + byte(4));
   expect_refused(two("[0,4]", "[5,9]"), "012345678", "tensor \"b\" begins at byte ");
   expect_refused(two("[1,5]", "[5,9]"), "012345678", "tensor \"a\" begins at byte ");
   expect_refused(two("[0,4]", "[4,8]"), "012345678", "1 bytes too many at byte ");

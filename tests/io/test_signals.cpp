@@ -1,4 +1,4 @@
-// A program that takes signals, from a timer or a profiler say, computes what it would without them.
+// Signals, for example from a timer or a profiler, do not change what a program computes.
 #include <signal.h>
 #include <sys/time.h>
 
@@ -12,7 +12,7 @@ using namespace test;
 
 std::atomic<int> handled{0};
 
-// SIGALRM every 100 microseconds, handled by any thread, while it lives.
+// While this object exists: SIGALRM every 100 microseconds, handled by any thread.
 class Alarms {
  public:
   Alarms() {
@@ -37,7 +37,7 @@ class Alarms {
   struct sigaction before_ = {};
 };
 
-// Rows enough that oneDNN packs its operands in the heap.
+// Enough rows that oneDNN copies its operands to the heap.
 TEST(Signals, DoNotReachIntoProducts) {
   constexpr Index kBatch = 2560, kInputs = 200, kOutputs = 400;
   const auto backend = make_backend("cpu", 2);

@@ -1,4 +1,4 @@
-// Names in messages, in JSON and in commands to paste.
+// Names in messages, in JSON and in printed commands.
 #include "io/text.h"
 
 #include <gtest/gtest.h>
@@ -55,9 +55,9 @@ TEST(Text, JsonKeepsEveryPath) {
   }
   EXPECT_EQ(path_to_json("caf\xc3\xa9"), "caf\xc3\xa9");
   EXPECT_EQ(path_to_json("/d/caf\xe9 1"), "file:///d/caf%e9%201");
-  expect_error([] { path_from_json("file:///a%2"); }, "is not a file's URI");
-  expect_error([] { path_from_json("file:///a%zz"); }, "is not a file's URI");
-  expect_error([] { path_from_json("file:///a%00"); }, "is not a file's URI");
+  expect_error([] { path_from_json("file:///a%2"); }, "is not a file URI");
+  expect_error([] { path_from_json("file:///a%zz"); }, "is not a file URI");
+  expect_error([] { path_from_json("file:///a%00"); }, "is not a file URI");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The elementary functions against libm in double, over dense samples of all the floats of their ranges.
+// The elementary functions against libm in double precision, for dense samples of the floats in their ranges.
 #include "math/elementary.h"
 
 #include <gtest/gtest.h>
@@ -20,12 +20,12 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::
 
 /// |got - want| in units of the spacing of floats at `want`; infinite for NaN.
 double ulps(float got, double want) {
-  const int exponent = std::max(std::ilogb(want), -126);  // below, the spacing stays the same
+  const int exponent = std::max(std::ilogb(want), -126);  // below this, the spacing is constant
   const double error = std::fabs(double{got} - want) / std::ldexp(1.0, exponent - 23);
   return std::isnan(error) ? INFINITY : error;
 }
 
-/// Every 509th float from `low` to `high`, both of one sign, and the two.
+/// Every 509th float from `low` to `high`, and these two. Both have the same sign.
 template <class F>
 void for_floats(float low, float high, F f) {
   std::int32_t from = math::to_bits(low), to = math::to_bits(high);
@@ -34,7 +34,7 @@ void for_floats(float low, float high, F f) {
   f(math::from_bits(to));
 }
 
-/// The worst error over the range is at most `bound` ulp.
+/// The largest error in the range is at most `bound` ulp.
 template <class Got, class Want>
 void expect_ulps(const std::string& name, float low, float high, double bound, Got got, Want want) {
   double worst = 0;
@@ -72,7 +72,7 @@ TEST(Elementary, Log1p) {
       "log1p", 0.0f, 1.0f, kBound, [](float x) { return math::log1p_unit(x); }, [](double x) { return std::log1p(x); });
 }
 
-// Sine and cosine near a zero of theirs are good to their own ulp, since the reduction is exact.
+// Near a zero, sine and cosine are accurate in units of their own ulp, because the reduction is exact.
 TEST(Elementary, SineAndCosineOfTurns) {
   const auto turn = [](float u) {
     struct {
@@ -81,7 +81,7 @@ TEST(Elementary, SineAndCosineOfTurns) {
     math::sincos_turns(u, r.s, r.c);
     return r;
   };
-  // In double, reduced exactly before 2 pi comes in.
+  // In double precision; the reduction is exact before the multiplication by 2 pi.
   const auto sine = [](double u) {
     const double q = std::round(u * 4), a = (u - q / 4) * 6.283185307179586476925;
     const double s = std::sin(a), c = std::cos(a);
@@ -123,7 +123,7 @@ TEST(Elementary, NormalPairsAreFiniteForEveryUniform) {
     }
 }
 
-// Built from the functions above with a few roundings more.
+// Made from the functions above, with a few more roundings.
 TEST(Formulas, AreGoodToThreeUlp) {
   const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
   const auto softplus = [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); };

@@ -1,4 +1,4 @@
-// Every method that is given buffers refuses more rows than they were made for, and writes nothing then.
+// Every method with buffers refuses more rows than they were made for, and then writes nothing.
 #include "cuvae/estimator.h"
 #include "cuvae/probes.h"
 #include "error_text.h"
@@ -36,7 +36,7 @@ TEST_P(Buffers, AViewLiesInsideItsBuffer) {
   expect_error([&] { b.view(1, -1); }, "does not hold [1, -1]");
   constexpr Index huge = Index{1} << 62;
   expect_error([&] { b.view(huge, huge); }, "does not hold [");
-  expect_error([&] { b.view(4, huge); }, "does not hold [");  // 2^64 elements, which overflow to none
+  expect_error([&] { b.view(4, huge); }, "does not hold [");  // 2^64 elements, which overflow to 0
   expect_error([&] { Buffer().view(1, 1); }, "a buffer of 0 bytes does not hold [1, 1]");
 }
 
@@ -52,7 +52,7 @@ TEST_P(Buffers, TheStagesOfAModelRefuseMoreRows) {
   expect_error([&] { vae.decode(rows(7, 2), a); }, made + "6 rows");
   expect_error([&] { vae.log_prob(output, x, 1.0f, nullptr, a); }, made + "6 rows");
 
-  // As many rows, and fewer, are taken.
+  // The same number of rows, and fewer, are accepted.
   for (const Index count : {1, 3}) {
     const View of_encoder = vae.encode(rows(count, 12), a);
     const View z = vae.sample_latent(of_encoder, noise(), a);

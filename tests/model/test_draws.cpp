@@ -1,4 +1,4 @@
-// Draws from p(x|z) beside their means and scales. A statistic of n draws is allowed five of its standard deviations.
+// Samples from p(x|z) against their means and scales. A statistic of n samples may be off by five standard deviations.
 #include <cmath>
 
 #include "op_test.h"
@@ -22,7 +22,7 @@ class Draws : public OpTest {
     for (Index i = 0; i < rows; ++i) z.insert(z.end(), {1.0f, -2.0f});
     return z;
   }
-  /// The mean and standard deviation of column `col` of draws less their means.
+  /// The mean and standard deviation of column `col` of samples minus their means.
   static std::pair<double, double> column(const std::vector<float>& draws, const std::vector<float>& means, Index col) {
     double sum = 0, squares = 0;
     for (auto i = static_cast<std::size_t>(col); i < draws.size(); i += kCols) {
@@ -50,7 +50,7 @@ TEST_P(Draws, OfAGaussianHaveItsScale) {
        {Likelihood::gaussian, Likelihood::gaussian_learned, Likelihood::gaussian_learned_per_dim}) {
     SCOPED_TRACE(std::string(to_string(likelihood)));
     Vae vae(backend_, model_of(likelihood), 1);
-    if (likelihood == Likelihood::gaussian_learned_per_dim) {  // a scale of its own for each column: 1/12 ... 12/12
+    if (likelihood == Likelihood::gaussian_learned_per_dim) {  // each column has its own scale: 1/12 ... 12/12
       std::vector<float> params = parameters(vae);
       const Parameter& p = vae.layout().parameters().back();
       for (Index col = 0; col < kCols; ++col)

@@ -1,5 +1,5 @@
-// The gradient of the whole ELBO, as one SGD step applies it, against central differences of the reference's loss at
-// the same noise.
+// The gradient of the whole ELBO, from one SGD step, against central differences of the reference's loss with the same
+// noise.
 #include <functional>
 #include <numeric>
 
@@ -153,8 +153,8 @@ TEST_P(ElboGradient, FreeBits) {
   EXPECT_LT(below, kLatent);
 }
 
-// A log variance beyond its clamp has the value at the clamp, and its gradient, which is the KL's and leads back. At
-// the upper bound the KL is e^15 / 2, so that beta is small there: the differences would else be lost in the loss.
+// A log variance outside its clamp has the value at the clamp. Its gradient comes from the KL and leads back inside. At
+// the upper limit the KL is e^15 / 2; beta is small there, because the differences would otherwise be lost in the loss.
 TEST_P(ElboGradient, LogVarianceOutsideOfItsClamp) {
   const VaeConfig model = smooth_model();
   for (const auto& [logvar, beta] : {std::pair{-20.0f, 0.5f}, {20.0f, 0x1p-12f}}) {
@@ -180,7 +180,7 @@ TEST_P(ElboGradient, LogScaleOutsideOfItsClamp) {
   expect_gradients(model, plain_sgd(2), 1, start_outside, true);
 }
 
-// Every slice starts on a 64-byte boundary; what lies between them must never move.
+// Every slice starts on a 64-byte boundary. The floats between slices must never change.
 TEST_P(ElboGradient, GapsOfTheArenaStayZero) {
   TrainConfig training = plain_sgd(1);
   training.optimizer = Optimizer::adamw;

@@ -1,4 +1,4 @@
-// Standardized data: the transformation, and models that keep it: everything they say is in the data's units.
+// Standardized data: the transformation, and models that contain it, whose results are in the data's units.
 #include "cuvae/standardization.h"
 
 #include <numbers>
@@ -41,7 +41,7 @@ TEST(Standardization, AppliesAndUndoes) {
   EXPECT_EQ(bytes.dtype(), DType::f32);
   EXPECT_EQ(bytes.row(0), (std::vector<float>{-1, 2}));
   const Dataset far = Dataset::from_memory(std::vector<float>{0, 1, 0, 3e38f}, 2, 2);
-  EXPECT_NE(error_text([&] { s.apply(far); }).find("memory: value 1 of example 1 lies further"), std::string::npos);
+  EXPECT_NE(error_text([&] { s.apply(far); }).find("memory: value 1 of example 1 is too far"), std::string::npos);
   EXPECT_EQ(Standardization{}.apply(far).data(), far.data()) << "copies nothing";
 }
 
@@ -61,7 +61,7 @@ class StandardizedModel : public CheckpointTest {
     t.standardize = true;
     return t;
   }
-  /// Rows with something to learn in a unit, and from an offset.
+  /// Rows that a model can learn, in units of `unit` and with an offset.
   static Dataset data_in(double unit, double offset = 0) {
     std::vector<float> values;
     for (const float v : fractions(small_pixels(kRows)))
@@ -71,8 +71,8 @@ class StandardizedModel : public CheckpointTest {
 };
 CUVAE_ON_EVERY_BACKEND(StandardizedModel);
 
-// A run on the data as it is and one on data that were standardized before: the same steps, to the bit. The first
-// speaks in the data's units: log p(x) is less by the logarithms of the deviations.
+// A run with --standardize and a run on data that were standardized before make the same steps, bit for bit. The first
+// reports in the data's units: its log p(x) is smaller by the logarithms of the deviations.
 TEST_P(StandardizedModel, TrainsAsOnDataThatWereStandardizedBefore) {
   for (const Likelihood l :
        {Likelihood::gaussian, Likelihood::gaussian_learned, Likelihood::gaussian_learned_per_dim}) {
@@ -90,7 +90,7 @@ TEST_P(StandardizedModel, TrainsAsOnDataThatWereStandardizedBefore) {
     config.output_bias_from_data = false;
     Trainer plain(backend_, model(l), config, before);
     std::vector<float> means = data.column_means();
-    s.apply(means);  // 0 but for rounding
+    s.apply(means);  // 0, except for rounding
     plain.vae().set_output_bias(means);
     plain.fit(before);
     const Metrics want = plain.metrics();
@@ -109,7 +109,7 @@ TEST_P(StandardizedModel, TrainsAsOnDataThatWereStandardizedBefore) {
   }
 }
 
-// The numbers that are standardized differ by float32's rounding of the data alone, 2^-24 of the offset.
+// The standardized numbers differ only by the float32 rounding of the data, 2^-24 of the offset.
 TEST_P(StandardizedModel, TheElboFollowsTheUnit) {
   const auto elbo_in = [&](double unit, double offset) {
     const Dataset data = data_in(unit, offset);
@@ -127,7 +127,7 @@ TEST_P(StandardizedModel, EncodesAndDecodesInTheDatasUnits) {
   Trainer trainer(backend_, model(Likelihood::gaussian), training(), data);
   trainer.fit(data);
   const Standardization s = trainer.vae().standardization();
-  Vae plain(backend_, model(Likelihood::gaussian), 0);  // the same parameters, without
+  Vae plain(backend_, model(Likelihood::gaussian), 0);  // the same parameters, without standardization
   const std::vector<float> arena = parameters(trainer.vae());
   backend_.upload(plain.params(), arena.data(), arena.size() * sizeof(float));
   plain.refresh_weights();

@@ -1,5 +1,5 @@
-// The independent voice: every op as plain loops in double precision. Shares no code with the library, only its
-// vocabulary.
+// The independent reference: every op as plain loops in double precision. It shares no code with the library, only its
+// types.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -32,7 +32,7 @@ struct NoiseKey {
 std::uint32_t word(const NoiseKey& noise, std::uint64_t index);
 double uniform(const NoiseKey& noise, std::uint64_t index);
 double normal(const NoiseKey& noise, std::uint64_t index);
-/// How far a float32 Box-Muller may lie from `normal`: derived at the definition.
+/// The largest error of a float32 Box-Muller relative to `normal`; derived at the definition.
 double normal_error(const NoiseKey& noise, std::uint64_t index);
 
 // Batches.
@@ -46,7 +46,7 @@ Vector gather_batch(const Vector& pixels, Index width, const std::vector<Index>&
 // Linear layers. `inputs` and `outputs` are I and O.
 
 double activate(Activation act, double pre);
-/// The derivative at `pre`, from the pre-activation alone.
+/// The derivative at `pre`, from the pre-activation.
 double activation_slope(Activation act, double pre);
 /// x w^T + b.
 Vector affine(const Vector& x, const Vector& w, const Vector& b, Index inputs, Index outputs);
@@ -58,8 +58,8 @@ struct LinearGradients {
 LinearGradients linear_backward(const Vector& x, const Vector& w, const Vector& dy, const Vector& slope, Index inputs,
                                 Index outputs);
 
-/// A loss's gradient by a value x that is held within [low, high], from that at the held value: zero where descent
-/// would take x further away from there.
+/// The gradient of a loss by a value x that is clamped to [low, high], from the gradient at the clamped value. Zero if
+/// descent would move x further away from the interval.
 double clamp_gradient(double gradient, double x, double low, double high);
 
 // Latents.
@@ -76,13 +76,13 @@ double beta(const KlWeight& weight, std::uint32_t step);
 Vector latent_backward(const Vector& stats, const NoiseKey& noise, const Vector& dz, const KlWeight& weight,
                        const Vector& kl_dims, double kl_scale, Index samples, Index latent);
 
-/// The terms of each sample row (cuvae::LatentTerms), and what they add to dstats, term by term.
+/// The terms of each sample row (cuvae::LatentTerms), and what each term adds to dstats.
 struct LatentTerms {
   Vector path, density, score;
   double entropy = 0;
   bool stick_the_landing = false, optimal_baseline = false;
 };
-/// sum_{j != k} costs_j scores_j^2 / sum_{j != k} scores_j^2, or 0 where there are no scores but zeros.
+/// sum_{j != k} costs_j scores_j^2 / sum_{j != k} scores_j^2, or 0 if all scores are 0.
 double optimal_baseline(const Vector& costs, const Vector& scores, Index k);
 Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
                              Index samples, Index latent);
@@ -104,20 +104,21 @@ LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeigh
 LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, const RowWeight& row_weight,
                           Index samples, Index width);
 
-// What the samples of a row count for, from their log-densities.
+// Weights of the samples of a row, from their log-densities.
 
 struct ImportanceWeights {
   Vector bound, weights, effective;
 };
 ImportanceWeights importance_weights(const Vector& log_w, Index samples);
-/// `costs` are log w, or for another Cost less. `baseline` is the running mean, `norms` the scores' squared norms.
+/// `costs` are log w, or for another Cost fewer terms. `baseline` is the running mean, `norms` the scores' squared
+/// norms.
 Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline,
                      const Vector& norms = {});
 
 // Probes of the measure-valued estimators and of the delta method.
 
 struct Probes {
-  Vector z, error;  // and how far float32 may lie from each value: derived at the definition
+  Vector z, error;  // and the largest float32 error of each value, derived at the definition
 };
 /// `noise` is the samples'.
 Probes place_probes(Estimator estimator, const Vector& stats, const NoiseKey& noise, Index samples, Index latent);

@@ -93,11 +93,11 @@ Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, cons
         const double weight = terms.path[r] * terms.density[r];
         through_z(weight * z);             // -log p(z)
         through_z(weight * -eps / sigma);  // log q by z
-        if (!terms.stick_the_landing) {    // and by its own parameters
+        if (!terms.stick_the_landing) {    // log q by its own parameters
           dmu += weight * eps / sigma;
           dlogvar += weight * (eps * eps - 1) / 2;
         }
-        Vector by_mu, by_logvar;  // the scores of the row's samples, without what is common to them
+        Vector by_mu, by_logvar;  // the scores of the row's samples, without common terms
         for (Index j = 0; j < samples && terms.optimal_baseline; ++j) {
           by_mu.push_back(sample_normal(noise, samples, latent, b * samples + j, l));
           by_logvar.push_back(by_mu.back() * by_mu.back() - 1);

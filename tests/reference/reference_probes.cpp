@@ -20,7 +20,7 @@ Value rayleigh(const NoiseKey& noise, std::uint64_t index) {
   return {r, std::min(kUlp / r, std::sqrt(2 * kUlp)) + 8 * r * kUlp};
 }
 
-// A norm moves by at most what its components do together; then a few roundings.
+// The error of a norm is at most that of all its components together, plus a few roundings.
 Value maxwell(const NoiseKey& noise, std::uint64_t sign, std::uint64_t normals) {
   double square = 0, error = 0;
   for (std::uint64_t i = normals; i < normals + 3; ++i) {

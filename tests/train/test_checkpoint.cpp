@@ -1,4 +1,4 @@
-// Checkpoints: everything that is saved comes back.
+// Checkpoints: everything that is saved is restored.
 #include "cuvae/checkpoint.h"
 
 #include "checkpoint_test.h"
@@ -12,7 +12,7 @@ using nlohmann::json;
 class Checkpoint : public CheckpointTest {};
 CUVAE_ON_EVERY_BACKEND(Checkpoint);
 
-// Every setting has a value that is not its default, so that a forgotten one shows.
+// No setting has its default value, so that the test finds a forgotten one.
 TEST_P(Checkpoint, KeepsEverySetting) {
   VaeConfig model{12, 3, {4, 5}, {6}, Activation::gelu, Likelihood::gaussian_learned, 0.3f, Initialization::he, 2, 2};
   model.image_channels = 3, model.image_channels_first = true;
@@ -33,7 +33,7 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   t.validation = 0.15;
   t.patience = 4, t.log_every = 13, t.checkpoint_every = 2, t.max_skipped = 5;
   const json kept = to_json(t), defaults = to_json(TrainConfig{});
-  for (const auto& [key, value] : defaults.items())  // another estimator allows less: KeepsTheEstimator
+  for (const auto& [key, value] : defaults.items())  // other estimators allow fewer settings: see KeepsTheEstimator
     if (key != "estimator" && key != "cost") {
       EXPECT_NE(kept.at(key), value) << key;
     }
@@ -56,7 +56,7 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   EXPECT_EQ(resumed.steps_per_epoch(), 14);
 }
 
-// Earlier versions let a learned scale start anywhere, and held it at its clamp.
+// Earlier versions accepted any initial learned scale and moved it to its clamp.
 TEST_P(Checkpoint, OneWhoseLearnedScaleStartedOutsideOfItsClampLoads) {
   VaeConfig model = small_model();
   model.likelihood = Likelihood::gaussian_learned;
@@ -70,7 +70,7 @@ TEST_P(Checkpoint, OneWhoseLearnedScaleStartedOutsideOfItsClampLoads) {
   EXPECT_EQ(vae_config_from_json(to_json(model)).scale, 5000);
 }
 
-// A weight of one output is a matrix as any other; files that have it as a vector still load.
+// The weights of one output are a matrix. Older files in which they are a vector still load.
 TEST_P(Checkpoint, WeightsAreMatricesAndBiasesVectors) {
   VaeConfig model = small_model();
   model.encoder_hidden = {1};
@@ -197,7 +197,7 @@ TEST_P(Checkpoint, LoadedModelComputesTheSame) {
   expect_same_bits(loaded.decode(z), trainer.vae().decode(z), "decode");
 }
 
-// Checkpoints from before there were estimators to choose from.
+// Checkpoints from versions without a choice of estimators.
 TEST_P(Checkpoint, WithoutAnEstimatorIsPathwise) {
   save_changed([](Metadata& metadata, Tensors&) {
     nlohmann::json training = nlohmann::json::parse(metadata.at("training"));
@@ -212,7 +212,7 @@ TEST_P(Checkpoint, WithoutAnEstimatorIsPathwise) {
   EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
 }
 
-// And from before there were pictures of colors, and of other ranges than 0 to 1.
+// Checkpoints from versions without colors and without ranges of pictures.
 TEST_P(Checkpoint, WithoutColorsIsGray) {
   save_changed([](Metadata& metadata, Tensors&) {
     json model = json::parse(metadata.at("model"));
@@ -230,7 +230,7 @@ TEST_P(Checkpoint, WithoutColorsIsGray) {
   EXPECT_EQ(Trainer::resume(backend_, path_).state().step, 2u);
 }
 
-// Two files as a version wrote them that had no checksum, and no width for weights of a single output.
+// Two files from a version without checksums, which saved the weights of a single output as a vector.
 TEST_P(Checkpoint, ReadsFilesOfOlderVersions) {
   struct Frozen {
     const char* file;

@@ -1,4 +1,4 @@
-// A checkpoint that is damaged, foreign or absurd is refused in one line that names it.
+// A checkpoint that is damaged, of another program or absurd is refused in one line that names it.
 #include <sys/resource.h>
 
 #include <random>
@@ -40,7 +40,7 @@ TEST_P(CheckpointErrors, RefusesToResumeWithoutTheOptimizer) {
   }
 }
 
-// A width of 2^24 would take gigabytes: nothing may be allocated for what a file merely says.
+// A width of 2^24 would need gigabytes: nothing may be allocated for an unchecked size.
 TEST_P(CheckpointErrors, RefusesAbsurdSettingsWithoutAllocatingForThem) {
   const auto peak_kilobytes = [] {
     rusage usage{};
@@ -112,7 +112,7 @@ TEST(RunChecks, RefusesBatchesThatTheDataDoNotHave) {
 
 TEST(RunChecks, RefusesMoreMemoryThanThereIs) {
   EXPECT_NO_THROW(check_memory("training", 1000));
-  expect_error([] { check_memory("training", 0x1p70); }, "training: needs about 1.1e+12 GiB of memory, but at most ");
+  expect_error([] { check_memory("training", 0x1p70); }, "training: needs about 1.1e+12 GiB of memory, but only ");
 }
 
 TEST(RunChecks, CountsTheBytesOfTraining) {
@@ -161,7 +161,7 @@ TEST_P(CheckpointErrors, RefusesWeightsThatAreNotFinite) {
           if (t.name == name) t.data = values.data();
       });
       expect_refused_by_resume("tensor \"" + name + "\" has the value " + (std::isnan(bad) ? "nan" : "-inf") +
-                               " at place 2");
+                               " at index 2");
       if (name.starts_with("ema")) expect_refused_by_load("tensor \"" + name + "\" has the value ");
     }
 }
@@ -202,7 +202,7 @@ TEST_P(CheckpointErrors, RefusesForeignAndTruncatedFiles) {
   expect_refused("No such file");
 }
 
-// Whatever happens to a file's header, opening it gives a model or an Error.
+// Opening a file with any damaged header gives a model or an Error.
 TEST_P(CheckpointErrors, SurvivesRandomDamage) {
   save_example();
   const std::string good = file_bytes(path_);

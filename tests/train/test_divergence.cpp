@@ -1,4 +1,4 @@
-// How runs end whose steps are not finite, and what a loop of one's own is refused.
+// How runs end if their steps are not finite, and which batches step() refuses.
 #include <cmath>
 #include <limits>
 
@@ -76,7 +76,7 @@ TEST_P(Divergence, ALoopOfOnesOwnEndsToo) {
   const std::string diverged =
       "step: diverged: the loss or the gradient norm was not finite in 4 steps in a row, up to "
       "step 8;";
-  if (backend_.records()) {  // learns of it when the host looks; the device has stopped counting by then
+  if (backend_.records()) {  // the host notices later; the device has then stopped
     for (int i = 0; i < 9; ++i) trainer.step(bad);
     EXPECT_EQ(trainer.metrics().skipped, 7u);
   } else {
@@ -86,7 +86,7 @@ TEST_P(Divergence, ALoopOfOnesOwnEndsToo) {
   expect_error([&] { trainer.step(good); }, diverged);
   expect_same_bits(parameters(trainer.vae()), before, "params");
   EXPECT_EQ(trainer.state().step, 8u);
-  trainer.mutable_config().max_skipped = 5;  // and goes on when it is told to
+  trainer.mutable_config().max_skipped = 5;  // and continues with a larger limit
   trainer.step(good);
   EXPECT_EQ(trainer.state().updates, 2u);
 }
@@ -113,7 +113,7 @@ TEST_P(Divergence, ALoopOfOnesOwnIsCheckedAsFitIs) {
   EXPECT_EQ(trainer.state().updates, 2u);
 }
 
-// On the CPU before anything is computed; where that would have to wait, the step is skipped.
+// The CPU refuses before it computes anything. A backend that would have to wait skips the step.
 TEST_P(Divergence, PixelsThatAreNoProbabilitiesDoNotTrain) {
   for (const Binarize binarize : {Binarize::none, Binarize::threshold, Binarize::stochastic})
     for (const float bad : {7.0f, -0.5f, 1.0001f, kNaN}) {

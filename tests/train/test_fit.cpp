@@ -1,4 +1,4 @@
-// The loop of epochs: which rows are trained on, validation, early stopping, and checkpoints of the best epoch.
+// The loop of epochs: training rows, validation, early stopping, and checkpoints of the best epoch.
 #include <atomic>
 #include <cmath>
 #include <map>
@@ -16,13 +16,13 @@ using namespace test;
 
 using Rows = std::vector<std::uint32_t>;
 
-/// Fisher and Yates with the reference's words.
+/// The shuffle of Fisher and Yates with the reference's random words.
 void shuffle(Rows& rows, const reference::NoiseKey& key) {
   for (std::uint64_t i = rows.size() - 1; i > 0; --i)
     std::swap(rows[i], rows[std::uint64_t{reference::word(key, i)} * (i + 1) >> 32]);
 }
 
-/// The rows of the small data as a run splits them: the last ones of a shuffle are held out.
+/// The rows of the small data in a run: the last ones of a shuffle are held out.
 struct SplitRows {
   SplitRows(const TrainConfig& config, std::size_t held) : train(kSmallRows) {
     std::iota(train.begin(), train.end(), 0u);
@@ -43,7 +43,7 @@ class Fit : public OpTest {
 };
 CUVAE_ON_EVERY_BACKEND(Fit);
 
-// The public step on the rows that an epoch's shuffle names gives what fit gives, to the bit.
+// step() on the rows of an epoch's shuffle gives the same bits as fit().
 TEST_P(Fit, EqualsStepsOnTheShuffledRows) {
   for (const double validation : {0.0, 0.25}) {
     TrainConfig config = small_training();
@@ -138,7 +138,7 @@ TEST_P(Fit, StopsEarlyAndKeepsTheBestEpoch) {
   config.validation = 0.25;
   config.patience = 3;
   config.epochs = 1000;
-  config.schedule.rate = 0.3;  // too fast to stay at the best
+  config.schedule.rate = 0.3;  // so fast that the best ELBO is not the last
   const Dataset data = small_data();
   Trainer trainer(backend_, small_model(), config, data);
   double best = -INFINITY;
@@ -171,7 +171,7 @@ TEST_P(Fit, StopsEarlyAndKeepsTheBestEpoch) {
   EXPECT_EQ(again.state().step, last_epoch * trainer.steps_per_epoch());
 }
 
-// 43 rows make 8 steps of 5 an epoch.
+// 43 rows make 8 steps of 5 rows per epoch.
 TEST_P(Fit, ReportsItsProgress) {
   TrainConfig config = small_training();
   config.log_every = 3;
@@ -192,7 +192,7 @@ TEST_P(Fit, ReportsItsProgress) {
     EXPECT_GT(p.examples_per_second, 0);
     EXPECT_GE(p.seconds, 0);
     EXPECT_FALSE(p.validation.has_value() || p.best);
-    const auto step = static_cast<std::uint32_t>(p.step - 1);  // the last one taken
+    const auto step = static_cast<std::uint32_t>(p.step - 1);  // the last step
     EXPECT_NEAR(p.learning_rate, reference::learning_rate(rate, step), 1e-6 * 0.01);
     EXPECT_NEAR(p.beta, 0.5 * std::min(1.0, step / 10.0), 1e-7);
   };
@@ -204,7 +204,7 @@ TEST_P(Fit, ReportsItsProgress) {
   EXPECT_EQ(at, (std::vector<std::uint64_t>{8, 16, 24}));
 }
 
-// Made longer, a cosine neither stretches nor, at a final rate of 0, trains on in vain.
+// With more epochs, a cosine keeps its length, and a final rate of 0 is refused.
 TEST_P(Fit, ACosineKeepsItsLength) {
   TrainConfig config = small_training();
   config.schedule.kind = LearningRate::Kind::cosine;
@@ -247,7 +247,7 @@ TEST_P(Fit, StartsTheOutputBiasAtTheDataMean) {
   config.output_bias_from_data = true;
   config.ema_decay = 0.9f;
   config.optimizer = Optimizer::sgd;
-  config.schedule.rate = 1e-30;  // moves nothing
+  config.schedule.rate = 1e-30;  // changes no parameter
   const Dataset data = small_data();
   Trainer trainer(backend_, small_model(), config, data);
   trainer.fit(data, {folder.path(), {}, nullptr});

@@ -1,4 +1,4 @@
-// The loss of a likelihood, and moments: what is summed over a run.
+// Sums over a run: the loss of a likelihood, and moments.
 #include <limits>
 
 #include "op_test.h"
@@ -41,13 +41,13 @@ class Metrics : public OpTest {
     return log_p.get();
   }
 
-  /// The losses of one batch under every weight, and their sums, held against the reference. log p spreads over a
-  /// few hundred nats a row.
+  /// The losses of one batch with every KL weight, and their sums, against the reference. log p varies by a few hundred
+  /// nats per row.
   void expect_losses(Likelihood likelihood, Shape s) {
     const auto values = random_vector(s.batch * s.samples * s.width, 71, 10, 20);
     const Matrix kl(backend_, s.batch, 1, random_vector(s.batch, 72, 0, 30)),
         dims(backend_, 1, s.latent, random_vector(s.latent, 73, 0, 1));
-    std::vector<double> started(metric::kl_dims + s.latent, 3.0);  // what earlier steps left
+    std::vector<double> started(metric::kl_dims + s.latent, 3.0);  // the sums of earlier steps
     const Array<double> sums(backend_, started);
     Vector want(started.begin(), started.end());
     for (const KlWeight& weight : kWeights) {
@@ -95,7 +95,7 @@ TEST_P(Metrics, TheFirstStepHasTheFullKlUnlessItWarmsUp) {
   }
 }
 
-// Merged in double: each moment is off by some roundings of numbers of order one.
+// Merged in double precision: each moment has an error of a few roundings of numbers of order one.
 TEST_P(Metrics, AFiniteLossTakesTheMomentsOfItsStepIn) {
   for (const Index latent : {1, 2, 33, 200}) {
     SCOPED_TRACE("L " + std::to_string(latent));

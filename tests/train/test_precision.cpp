@@ -1,4 +1,4 @@
-// A training step whose products round their inputs, against one in float32.
+// A training step with rounded inputs of products, against a step in float32.
 #include "op_test.h"
 #include "small_training.h"
 

@@ -1,4 +1,4 @@
-// A recording does what calling the ops does: the same bits after a training of several steps.
+// Replaying a recording is the same as calling the ops: the same bits after several steps of training.
 #include "op_test.h"
 #include "small_training.h"
 
@@ -35,7 +35,7 @@ TEST_P(Replay, TrainsLikeCallingEachStep) {
   }
 }
 
-// Recording and replaying start from the bits that the steps before left, whichever way those were run.
+// Recording and replaying can follow steps of either kind, with the same bits.
 TEST_P(Replay, MayBeMixedWithCalls) {
   const Array<std::uint8_t> pixels(backend_, small_pixels(5));
   const ConstView x{pixels.data(), 5, 12, DType::u8};

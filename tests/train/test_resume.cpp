@@ -1,4 +1,4 @@
-// Bits are a promise: the same run gives the same checkpoint, also when it is stopped anywhere and resumed.
+// The same run gives the same checkpoint, bit for bit, also if it is stopped anywhere and resumed.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -24,7 +24,7 @@ class Resume : public OpTest {
  protected:
   using Stops = std::function<bool(std::uint64_t)>;  // after which steps
 
-  /// Trains to the end in as many parts as there are stops; the bytes of the last checkpoint, and of the best one.
+  /// Trains to the end, interrupted by each of the stops. Returns the bytes of the last checkpoint and of the best one.
   std::string trained(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
     const TempDir folder;
     const Dataset data = small_data();
@@ -55,7 +55,7 @@ TEST_P(Resume, TheSameRunGivesTheSameBytes) {
   EXPECT_FALSE(bytes == trained(small_model(), other_seed, never));
 }
 
-// Matrix products may be summed in another order on another number of threads, but never on the same one.
+// The order of sums in matrix products may depend on the number of threads, but is the same for the same number.
 TEST_P(Resume, ThreadsRepeatTheirOwnBytes) {
   VaeConfig model = small_model();
   model.encoder_hidden = {300};
@@ -66,7 +66,7 @@ TEST_P(Resume, ThreadsRepeatTheirOwnBytes) {
   }
 }
 
-// 33 rows in batches of 5: six steps an epoch, 18 in all.
+// 33 rows in batches of 5: six steps per epoch, 18 in total.
 TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
     for (const Optimizer optimizer : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd}) {
@@ -144,7 +144,7 @@ class Child {
       throw std::runtime_error("cannot start " + program);
   }
   void kill() const { ::kill(pid_, SIGKILL); }
-  /// Whether the kill came before the end; any other failure fails the test.
+  /// Whether it was killed before its end; any other failure fails the test.
   bool was_killed() const {
     int status = 0;
     ::waitpid(pid_, &status, 0);
@@ -180,14 +180,14 @@ TEST(Killed, AtAnyMomentARunResumesToTheSameBytes) {
     bool killed = true;
     for (int part = 0; killed; ++part) {
       const Child child(folder.path());
-      if (part < 5) {  // then it may end in peace
+      if (part < 5) {  // after that it may finish
         const double share = std::uniform_real_distribution(0.0, 1.0)(random);
         std::this_thread::sleep_for(std::chrono::duration<double>(share * seconds));
         child.kill();
       }
       killed = child.was_killed();
       kills += killed;
-      if (std::filesystem::exists(last)) read_checkpoint_info(last);  // throws when it is not whole
+      if (std::filesystem::exists(last)) read_checkpoint_info(last);  // throws if it is not complete
     }
     EXPECT_TRUE(file_bytes(last) == want) << "run " << run;
   }

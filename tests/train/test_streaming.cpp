@@ -1,5 +1,5 @@
-// Data sets that a device's memory cannot hold: the batches, and so the whole run, are the same to the bit. (The CPU
-// reads the host's memory, so there the limit changes nothing.)
+// Data sets that do not fit into a device's memory: the batches, and therefore the whole run, have the same bits. (The
+// CPU reads the host's memory, so there the limit changes nothing.)
 #include <atomic>
 
 #include "op_test.h"
@@ -29,7 +29,7 @@ CUVAE_ON_EVERY_BACKEND(Streaming);
 
 constexpr std::size_t kBatchBytes = 5 * 12;
 
-// Windows of one batch a half, of several that epochs cut in two, and of more than an epoch.
+// Halves of the window with one batch, with several batches across the end of an epoch, and with more than an epoch.
 TEST_P(Streaming, GivesTheBytesOfResidentData) {
   for (const Index log_every : {1, 0}) {
     TrainConfig config = thorough_training();

@@ -1,4 +1,4 @@
-// What a trainer refuses.
+// Settings and data that a trainer refuses.
 #include <functional>
 #include <limits>
 #include <utility>
@@ -18,7 +18,7 @@ constexpr float kNaNf = std::numeric_limits<float>::quiet_NaN(), kInfinityf = st
 
 class TrainErrors : public OpTest {
  protected:
-  /// The setting at each value makes the trainer refuse, with a text that names it.
+  /// The trainer must refuse the setting at each value, with a message that names it.
   template <class Config, class Field>
   void expect_refused(Field Config::*field, std::vector<Field> values, const std::string& name) {
     for (const Field value : values) {
@@ -157,7 +157,7 @@ TEST_P(TrainErrors, WhatRoundsToNothingIsRefused) {
   using Kind = LearningRate::Kind;
   const auto expect = [&](const TrainConfig& config, const std::string& name) {
     expect_error([&] { Trainer(backend_, small_model(), config, kSmallRows); },
-                 "training: " + name + " epochs rounds to no step: an epoch has 8");
+                 "training: " + name + " epochs rounds to 0 steps: an epoch has 8");
   };
   TrainConfig config = small_training();
   config.kl_warmup_epochs = 0.06;
@@ -166,7 +166,7 @@ TEST_P(TrainErrors, WhatRoundsToNothingIsRefused) {
   EXPECT_NO_THROW(Trainer(backend_, small_model(), config, kSmallRows));
   Trainer trainer(backend_, small_model(), config, kSmallRows);
   trainer.mutable_config().kl_warmup_epochs = 0.001;
-  expect_error([&] { trainer.fit(small_data()); }, "a KL warm-up of 0.001 epochs rounds to no step");
+  expect_error([&] { trainer.fit(small_data()); }, "a KL warm-up of 0.001 epochs rounds to 0 steps");
   config = small_training();
   config.schedule = {Kind::cosine, 1, 0, 0.01, 0.5, 10, {}};
   expect(config, "a warm-up of the rate of 0.01");
@@ -180,7 +180,7 @@ TEST_P(TrainErrors, WhatRoundsToNothingIsRefused) {
   config = small_training();
   config.validation = 0.02;
   expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
-               "validation is 0.02, which of 43 examples holds out none: it must be 0 or at least 1/43");
+               "validation is 0.02, which holds out none of 43 examples: it must be 0 or at least 1/43");
   config.validation = 0.024;
   EXPECT_EQ(training_examples(config, 43), 42);
 }
@@ -213,7 +213,7 @@ TEST_P(TrainErrors, EveryPartOfAModelOutOfRangeIsNamed) {
   expect_refused(model, "more than 64 hidden layers");
 }
 
-// No product of sizes that the library forms may leave its integers.
+// No product of sizes in the library may overflow.
 TEST_P(TrainErrors, SizesThatMultiplyBeyondReasonAreRefused) {
   TrainConfig config = small_training();
   config.batch = config.samples = 0x7fffffff;
@@ -234,7 +234,7 @@ TEST_P(TrainErrors, DataThatDoNotFit) {
   config.batch = 40;
   config.validation = 0.5;
   expect_error([&] { Trainer(backend_, small_model(), config, small_data()); },
-               "batch is 40 but there are only 22 training examples, validation holding out 0.5 of all");
+               "batch is 40 but there are only 22 training examples (validation holds out 0.5 of all)");
 
   Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
   expect_error([&] { trainer.fit(small_data(42)); },

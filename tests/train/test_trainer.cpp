@@ -1,4 +1,4 @@
-// One training step and what it reports: own batches, metrics, schedules, and steps that are not finite.
+// One training step: the caller's batches, metrics, schedules, and steps that are not finite.
 #include "cuvae/trainer.h"
 
 #include <limits>
@@ -25,7 +25,7 @@ class TrainerTest : public OpTest {
     return batch_of(random_vector(5 * 12, seed, low, high));
   }
 
-  /// All tensors that an update may change, by their bytes.
+  /// The bytes of all tensors that an update may change.
   static std::map<std::string, std::string> learned_tensors(Trainer& trainer) {
     const TempDir folder;
     trainer.save(folder / "now");
@@ -38,7 +38,7 @@ class TrainerTest : public OpTest {
 };
 CUVAE_ON_EVERY_BACKEND(TrainerTest);
 
-// Float32 steps of a small model, so every mean agrees with the double one to some ten roundings of its terms.
+// Float32 steps of a small model: every mean agrees with the reference up to about ten roundings of its terms.
 TEST_P(TrainerTest, MetricsAreTheMeansOfTheSteps) {
   TrainConfig config = small_training();
   config.samples = 3;
@@ -118,7 +118,7 @@ TEST_P(TrainerTest, MeansOverNoStepsAreNotNumbers) {
       EXPECT_TRUE(std::isnan(mean)) << mean;
   };
   expect_nothing();
-  const std::vector<float> huge(60, 1e30f);  // finite stats, which vary, and an infinite loss
+  const std::vector<float> huge(60, 1e30f);  // gives finite stats, which vary, and an infinite loss
   trainer.step(batch_of(huge));
   expect_nothing();
   EXPECT_EQ(trainer.metrics().skipped, 1u);
@@ -199,7 +199,7 @@ TEST(Schedules, EpochsBecomeSteps) {
   EXPECT_EQ(rate.piece_rate[2], 0.001f);
   config.kl_warmup_epochs = 1e300;
   EXPECT_EQ(kl_weight(config, 7).warmup_steps, 0xffffffffu);
-  config.schedule.epochs = 2.5;  // of its own
+  config.schedule.epochs = 2.5;  // its own length
   EXPECT_EQ(optimizer_step(config, 7).learning_rate.total_steps, 18u);
 }
 
@@ -215,7 +215,8 @@ TEST_P(TrainerTest, OutputBiasIsTheLogitOrTheMeanItself) {
     for (std::size_t d = 0; d < mean.size(); ++d) {
       const double p = std::clamp(double{mean[d]}, 0.001, 0.999);
       const double want = likelihood == Likelihood::gaussian ? mean[d] : std::log(p / (1 - p));
-      EXPECT_NEAR(params[bias.offset + d], want, 1e-4 * std::fabs(want));  // 1 - 0.999f is good to 2^-24 / 0.001
+      EXPECT_NEAR(params[bias.offset + d], want,
+                  1e-4 * std::fabs(want));  // 1 - 0.999f has a relative error of 2^-24 / 0.001
     }
     expect_error([&] { vae.set_output_bias({0.5f}); }, "set_output_bias: mean has 1 values");
   }

@@ -14,7 +14,7 @@ using namespace test;
 using nlohmann::json;
 using reference::Vector;
 
-// The environment's, where the tests run on another machine than the one that built them.
+// The environment variable is for tests on another machine than the one that built them.
 const std::filesystem::path kSource =
     std::getenv("CUVAE_SOURCE_DIR") != nullptr ? std::getenv("CUVAE_SOURCE_DIR") : CUVAE_SOURCE_DIR;
 
@@ -79,7 +79,7 @@ double norm(const Vector& v) { return std::sqrt(dot(v, v)); }
 
 class Trajectory : public OpTest {
  protected:
-  /// Ten steps of fit, each held against the frozen one.
+  /// Ten steps of fit(), each compared with the frozen one.
   void expect_as_frozen(const json& want) {
     const Dataset data = first_digits();
     Trainer trainer(backend_, model_of(want.at("settings")), training_of(want.at("settings")), data);
@@ -136,8 +136,8 @@ class Trajectory : public OpTest {
   }
 
   // Adam divides a gradient by its own size, so one that is rounding alone moves its parameter like any other:
-  // differences are measured against how far the parameters moved, in the root mean square. Besides, each step rounds
-  // a parameter to 2^-24 of itself at most.
+  // differences are measured against how far the parameters moved, in the root mean square. Each step also
+  // rounds a parameter by at most 2^-24 of itself.
   static void expect_parameter(const json& parameter, const json& want, const Vector& got, const Vector& start,
                                std::uint64_t steps) {
     Vector change = got, picked, bound;

@@ -1,4 +1,4 @@
-// Bytes that come in order and once: of a descriptor, of memory, of a decompressor.
+// A stream of bytes that can be read once, in order: from a descriptor, memory or a decompressor.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -16,7 +16,7 @@ class ByteSource {
   virtual std::size_t read(std::span<std::uint8_t> out) = 0;
 };
 
-/// Bytes in memory, which `owner` keeps alive.
+/// Bytes in memory. `owner` keeps them alive.
 class MemorySource : public ByteSource {
  public:
   MemorySource(std::span<const std::uint8_t> bytes, std::shared_ptr<const void> owner)

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kFirstStep = 1 << 16;
 
-// What came of a stream, and then the rest of it.
+// The bytes that were already read from a stream, and then the rest of it.
 class PrefixedSource : public ByteSource {
  public:
   PrefixedSource(std::vector<std::uint8_t> prefix, std::unique_ptr<ByteSource> rest)
@@ -62,7 +62,7 @@ std::span<const std::uint8_t> FileContent::front(std::size_t count) {
     try {
       bytes.resize(target);
     } catch (const std::bad_alloc&) {
-      throw error("out of memory", filled, "that many bytes were read and there are more");
+      throw error("out of memory", filled, "the file has more bytes than fit into memory");
     }
     const std::size_t got = source_->read(std::span(bytes).subspan(filled));
     bytes.resize(filled + got);

@@ -1,4 +1,4 @@
-// The content of a file from its front, whether it is a regular file or a stream, gzipped or not.
+// The content of a file, read from its front: a regular file or a stream, gzipped or not.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -17,18 +17,18 @@ class FileContent {
  public:
   /// A regular file, a pipe, or "-" for the standard input.
   explicit FileContent(const std::filesystem::path& path);
-  /// A part of another file, with a name for messages.
+  /// A part of another file. `name` is its name in messages.
   FileContent(std::string name, std::unique_ptr<ByteSource> source);
 
-  /// The first `count` bytes, or all where there are fewer. A stream is read, and a gzipped file decompressed, only
-  /// this far; the memory grows with the bytes that really come, so that `count` may be an unchecked claim. The span
-  /// is good until the next call.
+  /// The first `count` bytes, or all bytes if there are fewer. A stream is read, and a gzipped file is decompressed,
+  /// only up to there. Memory grows with the bytes that arrive, so `count` may come from an untrusted header. The span
+  /// is valid until the next call.
   std::span<const std::uint8_t> front(std::size_t count);
 
-  /// The same, but throws where the content ends early: "x: truncated at byte 7: <claim> 16 bytes".
+  /// The same, but throws Error if the content ends early: "x: truncated at byte 7: <claim> 16 bytes".
   std::span<const std::uint8_t> require(std::size_t count, const std::string& claim);
 
-  /// The next bytes from the beginning on, without keeping them; 0 at the end. No front() after the first call.
+  /// Reads the next bytes without keeping them; returns 0 at the end. front() must not be called after this.
   std::size_t read(std::span<std::uint8_t> out);
 
   /// "<file>: <condition> at byte <offset>: <detail>".
@@ -43,10 +43,10 @@ class FileContent {
  private:
   std::string name_;
   bool gzipped_ = false;
-  std::shared_ptr<const MappedFile> file_;            // a regular file that is not gzipped; else
-  std::unique_ptr<ByteSource> source_;                // where more bytes come from, and
-  std::shared_ptr<std::vector<std::uint8_t>> bytes_;  // those that came
-  std::size_t read_ = 0;                              // bytes given out by read()
+  std::shared_ptr<const MappedFile> file_;            // only for a regular file that is not gzipped
+  std::unique_ptr<ByteSource> source_;                // otherwise: the bytes that are still to come,
+  std::shared_ptr<std::vector<std::uint8_t>> bytes_;  // and those that were read
+  std::size_t read_ = 0;                              // bytes that read() has returned
 };
 
 }  // namespace cuvae

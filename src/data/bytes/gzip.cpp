@@ -18,9 +18,9 @@ std::size_t GzipSource::read(std::span<std::uint8_t> out) {
     if (at_end_) {
       skip_padding();
     } else if (next[0] == 0x1f) {
-      inflater_.begin_next();  // zlib tells whether it is another member
+      inflater_.begin_next();  // zlib reports an error unless this is another member
     } else {
-      throw inflater_.error("trailing bytes", "the gzip stream has ended there");
+      throw inflater_.error("trailing bytes", "the gzip stream ends there");
     }
   }
   return produced;
@@ -30,7 +30,7 @@ void GzipSource::skip_padding() {
   for (auto next = inflater_.next_input(); !next.empty(); next = inflater_.next_input()) {
     const auto other = std::find_if(next.begin(), next.end(), [](std::uint8_t byte) { return byte != 0; });
     inflater_.skip_input(static_cast<std::size_t>(other - next.begin()));
-    if (other != next.end()) throw inflater_.error("trailing bytes", "the gzip stream has ended before");
+    if (other != next.end()) throw inflater_.error("trailing bytes", "the gzip stream ends before them");
   }
 }
 

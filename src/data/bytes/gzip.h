@@ -11,8 +11,8 @@ inline bool is_gzip(std::span<const std::uint8_t> bytes) {
   return bytes.size() >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
 }
 
-/// One or more gzip members, and zero bytes after them, as tapes leave them. Throws Error for a truncated or corrupt
-/// stream and for anything else behind the last member.
+/// One or more gzip members. Zero bytes may follow them, as on tapes. Throws Error for a truncated or corrupt stream
+/// and for other bytes after the last member.
 class GzipSource : public ByteSource {
  public:
   GzipSource(std::unique_ptr<ByteSource> compressed, const std::string& file_name);

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kInputBytes = 1 << 16;
 constexpr std::size_t kMostPerCall = 1 << 30;  // zlib counts in 32 bits
 
-// zlib's way to ask for gzip headers and checksums, or for neither.
+// The argument by which zlib expects gzip headers and checksums, or neither.
 int window_bits(Inflater::Format format) { return format == Inflater::Format::gzip ? 16 + MAX_WBITS : -MAX_WBITS; }
 
 }  // namespace
@@ -60,9 +60,9 @@ std::size_t Inflater::read(std::span<std::uint8_t> out) {
     if (status == Z_STREAM_END) {
       ended_ = true;
     } else if (status == Z_BUF_ERROR) {
-      throw error("truncated", "the compressed stream does not end there");
+      throw error("truncated", "the compressed stream is not complete");
     } else if (status == Z_MEM_ERROR) {
-      throw error("out of memory", "zlib needs more");
+      throw error("out of memory", "zlib needs more memory");
     } else if (status != Z_OK) {
       throw error("corrupt compressed stream", stream_->msg ? stream_->msg : "zlib status " + std::to_string(status));
     }

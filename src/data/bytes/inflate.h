@@ -1,4 +1,4 @@
-// Decompression of deflated bytes, as far as the caller asks and no further.
+// Decompression of deflated bytes, only as far as the caller asks.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -11,23 +11,24 @@ struct z_stream_s;
 
 namespace cuvae {
 
-/// One compressed stream after the other.
+/// Decompresses one or more streams that follow each other.
 class Inflater {
  public:
-  enum class Format { gzip, raw };  ///< gzip: with header and checksum; raw: deflated bytes alone
+  enum class Format { gzip, raw };  ///< gzip: with header and checksum; raw: only deflated bytes
 
-  /// `where` is what errors begin with: "x.gz: ".
+  /// Errors begin with `where`, such as "x.gz: ".
   Inflater(std::unique_ptr<ByteSource> in, Format format, std::string where);
 
   /// Fills `out` unless the stream ends first; returns how many bytes were written. Throws Error for a truncated or
   /// corrupt stream.
   std::size_t read(std::span<std::uint8_t> out);
 
-  bool ended() const { return ended_; }        ///< the stream ended, and its checksum was right
-  std::span<const std::uint8_t> next_input();  ///< compressed bytes that follow, at least one unless there are none
-  void skip_input(std::size_t count);          ///< of what next_input() gave
-  void begin_next();                           ///< another stream begins with what follows
-  Error error(const std::string& condition, const std::string& detail) const;  ///< names the compressed byte
+  bool ended() const { return ended_; }        ///< whether the stream ended with the right checksum
+  std::span<const std::uint8_t> next_input();  ///< the compressed bytes that follow; empty only at the end
+  void skip_input(std::size_t count);          ///< skips bytes of next_input()
+  void begin_next();                           ///< begins another stream with the bytes that follow
+  Error error(const std::string& condition,
+              const std::string& detail) const;  ///< names the place in the compressed bytes
 
  private:
   struct Deleter {
@@ -38,7 +39,7 @@ class Inflater {
   std::string where_;
   std::unique_ptr<z_stream_s, Deleter> stream_;
   std::vector<std::uint8_t> input_;
-  std::size_t filled_ = 0, used_ = 0;  // of input_
+  std::size_t filled_ = 0, used_ = 0;  // bytes of input_
   std::size_t consumed_ = 0;           // compressed bytes since the beginning
   bool ended_ = false;
 };

@@ -17,7 +17,7 @@ LineReader::LineReader(FileContent& content) : content_(content), buffer_(kFirst
   if (front.starts_with(kByteOrderMark)) begin_ = kByteOrderMark.size();
 }
 
-// Reads on behind what is there, which moves to the buffer's beginning; false at the end.
+// Moves the unread bytes to the beginning of the buffer and reads more; returns false at the end.
 bool LineReader::fill() {
   std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), buffer_.begin() + static_cast<std::ptrdiff_t>(end_),
             buffer_.begin());

@@ -15,7 +15,7 @@
 namespace cuvae {
 namespace {
 
-// What is mapped, for mapped_at. A file beyond the last slot is not listed.
+// The mapped files, for mapped_at. If all slots are used, a file is not listed.
 struct Slot {
   std::atomic<bool> taken{false};
   std::atomic<const MappedFile*> file{nullptr};
@@ -49,7 +49,7 @@ const MappedFile* mapped_at(const void* address) {
   return nullptr;
 }
 
-// O_NONBLOCK: to open a fifo would otherwise wait for its writer.
+// O_NONBLOCK: otherwise opening a fifo would wait for a writer.
 MappedFile::MappedFile(const std::filesystem::path& path)
     : name_(path.string()), file_(open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)) {
   if (!file_ || ::fstat(file_.get(), &opened_) != 0) throw system_error(name_, "cannot read");
@@ -67,7 +67,7 @@ void MappedFile::read() {
     const ssize_t got = ::read(file_.get(), content_.get() + filled, size_ - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw system_error(name_, "cannot read at byte " + std::to_string(filled));
-    if (got == 0) break;  // it was cut short, which its size tells
+    if (got == 0) break;  // the file was cut short; the check of its size below reports that
     filled += static_cast<std::size_t>(got);
   }
   struct stat now {};

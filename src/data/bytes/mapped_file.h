@@ -1,4 +1,4 @@
-// A regular file in memory: read whole, or mapped where it is large.
+// A regular file in memory: read completely, or mapped if it is large.
 #pragma once
 #include <sys/stat.h>
 
@@ -12,12 +12,12 @@
 
 namespace cuvae {
 
-/// Files of more bytes than this are mapped, others read: at first a quarter of what the process may take of memory.
+/// Larger files are mapped, others are read. At first a quarter of the memory that the process may use.
 std::size_t& largest_read();
 
-/// Throws Error for a path that is missing, empty, unreadable or not a regular file, and for one that changes while it
-/// is read. What is read stays as it is. What is mapped follows the file: changed() tells, and where the file was cut
-/// short, reading ends the program by SIGBUS, unless the program handles it (see mapped_at).
+/// Throws Error for a path that is missing, empty, unreadable or not a regular file, and for a file that changes while
+/// it is read. A copy in memory never changes. A mapping changes with the file: changed() tells. If the file is cut
+/// short, reading the mapping raises SIGBUS, which ends the program unless it handles the signal (see mapped_at).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -41,10 +41,10 @@ class MappedFile {
   std::unique_ptr<std::uint8_t[]> content_;
   const std::uint8_t* address_ = nullptr;
   std::size_t size_ = 0;
-  int slot_ = -1;  // in the list of mapped_at
+  int slot_ = -1;  // the index in the list of mapped_at
 };
 
-/// The mapped file that holds this address, or null. Safe in a handler of signals. Knows up to 64 files at once.
+/// The mapped file that contains this address, or null. Safe in a signal handler. At most 64 files are known at once.
 const MappedFile* mapped_at(const void* address);
 
 }  // namespace cuvae

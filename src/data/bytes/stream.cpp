@@ -55,7 +55,7 @@ class DescriptorSource : public ByteSource {
 bool is_standard_input(const std::filesystem::path& path) { return path == "-"; }
 
 bool is_stream(const std::filesystem::path& path) {
-  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   const std::filesystem::file_status status = std::filesystem::status(path, ignored);
   return is_standard_input(path) || is_fifo(status) || is_socket(status);
 }

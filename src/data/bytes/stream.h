@@ -1,4 +1,4 @@
-// Files that can be read only once, from front to back: the standard input, pipes, named pipes.
+// Files that can be read only once: the standard input, pipes and named pipes.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -8,13 +8,13 @@
 
 namespace cuvae {
 
-/// "-" stands for the standard input.
+/// Whether the path is "-", which means the standard input.
 bool is_standard_input(const std::filesystem::path& path);
 
-/// Whether the path is the standard input, a pipe or a socket: what cannot be mapped but read.
+/// Whether the path is the standard input, a pipe or a socket, which can be read but not mapped.
 bool is_stream(const std::filesystem::path& path);
 
-/// Opens such a file; to open a named pipe waits for its writer. Throws Error, also for a terminal.
+/// Opens such a file. Opening a named pipe waits for its writer. Throws Error, also for a terminal.
 std::unique_ptr<ByteSource> open_stream(const std::filesystem::path& path);
 
 /// "standard input", or the path.

@@ -18,10 +18,10 @@ constexpr std::uint32_t kLocalHeader = 0x04034b50, kEntry = 0x02014b50, kEnd = 0
                         kLocator64 = 0x07064b50;
 constexpr std::uint64_t kLocalBytes = 30, kEntryBytes = 46, kEndBytes = 22, kEnd64Bytes = 56, kLocatorBytes = 20;
 constexpr std::uint64_t kLongestComment = 65535, kMostMembers = 10000;
-constexpr std::uint32_t kIn64 = 0xffffffff;  // the number stands in the extra field
+constexpr std::uint32_t kIn64 = 0xffffffff;  // means that the number is in the extra field
 constexpr unsigned kEncrypted = 1, kStored = 0, kDeflated = 8, kExtra64 = 1;
 
-/// Holds a member against the size and checksum that the directory promises.
+/// Compares a member with the size and the checksum in the directory.
 class MemberSource : public ByteSource {
  public:
   MemberSource(std::unique_ptr<ByteSource> stored, std::optional<Inflater> inflater, ZipArchive::Member member,
@@ -37,15 +37,15 @@ class MemberSource : public ByteSource {
     size_ += got;
     if (size_ > member_.size || (got < out.size() && size_ < member_.size)) fail_size();
     if (got < out.size() && crc_ != member_.crc)
-      throw Error(where_ + "corrupt: its checksum (CRC-32) is not the archive's");
+      throw Error(where_ + "corrupt: its checksum (CRC-32) differs from the archive's");
     if (got < out.size() && inflater_ && !inflater_->next_input().empty()) fail_size();
     return got;
   }
 
  private:
   [[noreturn]] void fail_size() const {
-    throw Error(where_ + "corrupt: it has not the " + std::to_string(member_.size) +
-                " bytes that the archive promises");
+    throw Error(where_ + "corrupt: its size is not the " + std::to_string(member_.size) +
+                " bytes that the archive states");
   }
 
   std::unique_ptr<ByteSource> stored_;
@@ -81,7 +81,7 @@ ZipArchive::Directory ZipArchive::find_directory() const {
 ZipArchive::Directory ZipArchive::find_directory64(std::size_t end) const {
   const std::uint64_t at = number(end - kLocatorBytes + 8, 8);
   require(at, kEnd64Bytes, "the directory's 64-bit end");
-  if (number(at, 4) != kEnd64) throw error("corrupt directory", at, "its 64-bit end is not there");
+  if (number(at, 4) != kEnd64) throw error("corrupt directory", at, "its 64-bit end is missing");
   return {number(at + 48, 8), number(at + 40, 8), number(at + 32, 8)};
 }
 
@@ -95,7 +95,7 @@ void ZipArchive::read_directory(const Directory& directory) {
   std::uint64_t at = directory.offset;
   for (std::uint64_t i = 0; i < directory.count; ++i) {
     require(at, kEntryBytes, "the directory");
-    if (number(at, 4) != kEntry) throw error("corrupt directory", at, "entry " + std::to_string(i) + " is not there");
+    if (number(at, 4) != kEntry) throw error("corrupt directory", at, "entry " + std::to_string(i) + " is missing");
     Member member;
     member.flags = static_cast<unsigned>(number(at + 8, 2));
     member.method = static_cast<unsigned>(number(at + 10, 2));
@@ -108,7 +108,7 @@ void ZipArchive::read_directory(const Directory& directory) {
     require(at, next - at, "the directory");
     member.name = text(at + kEntryBytes, name_bytes);
 
-    // The extra field is a list of (id, length, data); that of id 1 holds the numbers that need 64 bits, in this order.
+    // The extra field is a list of (id, length, data). Id 1 has the numbers that need 64 bits, in this order.
     for (std::uint64_t field = extra; field + 4 <= extra + extra_bytes;) {
       const std::uint64_t data = field + 4, field_end = data + number(field + 2, 2);
       if (field_end > extra + extra_bytes) throw error("corrupt directory", field, "an extra field is too long");
@@ -116,7 +116,7 @@ void ZipArchive::read_directory(const Directory& directory) {
         std::uint64_t from = data;
         for (std::uint64_t* value : {&member.size, &member.compressed, &member.offset}) {
           if (*value != kIn64) continue;
-          if (from + 8 > field_end) throw error("corrupt directory", field, "a 64-bit size is not there");
+          if (from + 8 > field_end) throw error("corrupt directory", field, "a 64-bit size is missing");
           *value = number(from, 8);
           from += 8;
         }
@@ -136,18 +136,18 @@ std::unique_ptr<ByteSource> ZipArchive::open(const Member& member) const {
                 ", but only stored (0) and deflated (8) members are read");
   }
   require(member.offset, kLocalBytes, "a member's header");
-  if (number(member.offset, 4) != kLocalHeader) throw error("corrupt archive", member.offset, called + " is not there");
+  if (number(member.offset, 4) != kLocalHeader) throw error("corrupt archive", member.offset, called + " is missing");
   const std::uint64_t name_bytes = number(member.offset + 26, 2);
   const std::uint64_t data = member.offset + kLocalBytes + name_bytes + number(member.offset + 28, 2);
   require(member.offset, data - member.offset, "a member's header");
   if (text(member.offset + kLocalBytes, name_bytes) != member.name)
-    throw error("corrupt archive", member.offset, "another name than the directory's " + called);
+    throw error("corrupt archive", member.offset, "its name differs from the directory's " + called);
   require(data, member.compressed, "a member");
   const std::uint64_t end = data + member.compressed;
   const bool overlaps = end > directory_ || std::any_of(members_.begin(), members_.end(), [&](const Member& other) {
                           return other.offset > member.offset && other.offset < end;
                         });
-  if (overlaps) throw error("corrupt archive", data, called + " overlaps what follows it");
+  if (overlaps) throw error("corrupt archive", data, called + " overlaps the next member");
 
   auto stored = std::make_unique<MemorySource>(bytes_.subspan(data, member.compressed), owner_);
   const std::string where = name_ + ": " + called + ": ";
@@ -156,7 +156,7 @@ std::unique_ptr<ByteSource> ZipArchive::open(const Member& member) const {
                                         where);
 }
 
-// A little-endian number; the caller has required its bytes.
+// A little-endian number. The caller must have required its bytes.
 std::uint64_t ZipArchive::number(std::uint64_t offset, unsigned bytes) const {
   std::uint64_t value = 0;
   for (unsigned i = 0; i < bytes; ++i) value |= std::uint64_t{bytes_[offset + i]} << 8 * i;

@@ -1,4 +1,4 @@
-// Zip archives, as far as NumPy writes them: stored and deflated members, with 64-bit sizes.
+// Zip archives as NumPy writes them: stored and deflated members, with 64-bit sizes.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,14 +13,14 @@ inline bool is_zip(std::span<const std::uint8_t> front) {
   return front.size() >= 4 && front[0] == 'P' && front[1] == 'K' && (front[2] == 3 || front[2] == 5);
 }
 
-/// The members of an archive, whose bytes it keeps. Every length of the directory is checked before it is used.
+/// The members of an archive. Keeps the bytes of the archive. Every length is checked before it is used.
 class ZipArchive {
  public:
   struct Member {
     std::string name;
     unsigned flags = 0, method = 0;
     std::uint32_t crc = 0;
-    std::uint64_t compressed = 0, size = 0, offset = 0;  // the offset is that of its own header
+    std::uint64_t compressed = 0, size = 0, offset = 0;  // offset: of the member's own header
   };
 
   /// Throws Error for a damaged directory and for more than 10000 members.
@@ -28,8 +28,7 @@ class ZipArchive {
 
   const std::vector<Member>& members() const { return members_; }
 
-  /// The bytes of one member. Its last read throws Error unless they have the size and the checksum that the directory
-  /// promises.
+  /// The bytes of one member. The last read throws Error unless size and checksum are those of the directory.
   std::unique_ptr<ByteSource> open(const Member& member) const;
 
  private:
@@ -48,7 +47,7 @@ class ZipArchive {
   std::string name_;
   std::span<const std::uint8_t> bytes_;
   std::shared_ptr<const void> owner_;
-  std::uint64_t directory_ = 0;  // where it begins, and all members end
+  std::uint64_t directory_ = 0;  // its first byte; all members end before it
   std::vector<Member> members_;
 };
 

@@ -12,7 +12,7 @@ namespace cuvae {
 namespace {
 
 ArrayHeader parse_header(FileContent& content) {
-  content.require(4, "a magic number has");
+  content.require(4, "a format's magic number has");
   const auto magic = content.front(6);
   const std::string_view text(reinterpret_cast<const char*>(magic.data()), magic.size());
   if (text == kNpyMagic) return read_npy_header(content);
@@ -23,7 +23,7 @@ ArrayHeader parse_header(FileContent& content) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string hex;
   for (const unsigned byte : magic.first(4)) hex += {' ', digits[byte / 16], digits[byte % 16]};
-  throw content.error("no format that is read (IDX, NPY, NPZ, CSV)", 0, "the file begins with" + hex);
+  throw content.error("unknown format (must be IDX, NPY, NPZ or CSV)", 0, "the file begins with" + hex);
 }
 
 }  // namespace
@@ -50,13 +50,13 @@ ArrayHeader read_header(FileContent& content) {
 
 std::span<const std::uint8_t> read_payload(FileContent& content, const ArrayHeader& header) {
   const std::size_t promised = header.data_offset + header.data_bytes;
-  // One byte more than promised shows an oversized file, and makes zlib verify the checksum of a right one.
+  // Reading one more byte finds a file that is too long, and makes zlib verify the checksum of a correct one.
   const auto bytes = content.front(promised + 1);
   if (bytes.size() > promised) {
     throw content.error("trailing bytes", promised,
-                        "the header promises " + std::to_string(promised) + " bytes in all");
+                        "the header states " + std::to_string(promised) + " bytes in total");
   }
-  return content.require(promised, "the header promises").subspan(header.data_offset);
+  return content.require(promised, "the header states").subspan(header.data_offset);
 }
 
 }  // namespace cuvae

@@ -1,4 +1,4 @@
-// What the header of an array file says, the same for every format.
+// The header of an array file, the same for every format.
 #pragma once
 #include <cstddef>
 #include <vector>
@@ -21,16 +21,16 @@ struct ArrayHeader {
   Element element;
   std::vector<Index> dims;
   bool fortran_order = false;   // the first index changes fastest
-  std::size_t dims_offset = 0;  // where the dimensions stand in the file, for messages
+  std::size_t dims_offset = 0;  // the place of the dimensions in the file, for messages
   std::size_t data_offset = 0;
   std::size_t data_bytes = 0;  // data_offset + data_bytes + 1 never overflows
 };
 
-/// Tells the format by its first bytes, parses the header, and checks that the sizes are positive and fit 63 bits. They
-/// are still a mere claim: read_payload holds them against the file.
+/// Recognises the format by the first bytes, parses the header, and checks that the sizes are positive and fit 63 bits.
+/// The sizes are still untrusted: read_payload compares them with the file.
 ArrayHeader read_header(FileContent& content);
 
-/// The payload that the header promises, to the byte: throws Error where the content is shorter or longer.
+/// The bytes after the header. Throws Error if the content is shorter or longer than the header states.
 std::span<const std::uint8_t> read_payload(FileContent& content, const ArrayHeader& header);
 
 }  // namespace cuvae

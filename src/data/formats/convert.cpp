@@ -15,7 +15,7 @@
 namespace cuvae {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "little-endian values are used as they are");
+static_assert(std::endian::native == std::endian::little, "little-endian values are not converted");
 
 constexpr double kMostFloat = std::numeric_limits<float>::max();
 
@@ -76,14 +76,14 @@ void with_type(const Element& element, Call&& call) {
   }
 }
 
-// Where in a row of the file's order each column of [N, D] lies, for dimensions after the first in Fortran order.
+// The place of each column of [N, D] within a row of the file, if the dimensions after the first are in Fortran order.
 std::vector<std::size_t> fortran_columns(const std::vector<Index>& dims, std::size_t cols) {
   std::vector<std::size_t> place(cols);
   std::size_t stride = 1, repeat = cols;
   for (std::size_t k = 1; k < dims.size(); ++k) {
     const auto dim = static_cast<std::size_t>(dims[k]);
-    if (dim == 1) continue;  // a hostile header may have thousands
-    repeat /= dim;           // columns over which index k stays the same
+    if (dim == 1) continue;  // a hostile header may have thousands of these
+    repeat /= dim;           // columns for which index k stays the same
     for (std::size_t col = 0; col < cols; ++col) place[col] += col / repeat % dim * stride;
     stride *= dim;
   }
@@ -124,7 +124,7 @@ Values hold_as(DType dtype, std::vector<Value> values) {
     col = static_cast<std::size_t>(std::find(place.begin(), place.end(), index / rows) - place.begin());
   }
   throw Error(content.name() + ": value " + std::to_string(col) + " of example " + std::to_string(row) + " is " +
-              number(value) + ", but float32 ends at 3.40282e+38: rescale the data");
+              number(value) + ", but the largest float32 is 3.40282e+38: rescale the data");
 }
 
 }  // namespace

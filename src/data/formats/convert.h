@@ -1,4 +1,4 @@
-// The values of array files as the program computes with them: uint8 or float32, rows of examples.
+// Conversion of the values of array files to rows of examples, uint8 or float32.
 #pragma once
 #include <memory>
 #include <span>
@@ -16,14 +16,14 @@ struct Values {
   const void* data = nullptr;
 };
 
-/// Takes values that are converted already.
+/// Takes over values that are already converted.
 Values hold(std::vector<float> values);
 Values hold(std::vector<std::uint8_t> values);
 
-/// The payload of an array whose first dimension is N. uint8 stays uint8; bool becomes 0 and 1 in float32; all other
-/// types become float32, rounded to nearest as NumPy's astype does (so integers beyond 2^24 may lose their last
-/// digits). Fortran order is transposed. What lies in the file as it is needed is not copied. Throws Error for a
-/// float64 beyond the range of float32.
+/// Reads the values of an array whose first dimension is N. uint8 stays uint8; bool becomes 0 and 1 in float32; all
+/// other types become float32, rounded to nearest as NumPy's astype does (so integers beyond 2^24 may lose their last
+/// digits). Fortran order is transposed. Values that need no conversion are not copied. Throws Error for a float64
+/// beyond the range of float32.
 Values convert(const FileContent& content, const ArrayHeader& header, std::span<const std::uint8_t> payload);
 
 }  // namespace cuvae

@@ -16,7 +16,7 @@ namespace {
 
 using Fields = std::vector<std::string_view>;
 
-constexpr std::string_view kDelimiters = "\t;, ";  // spaces: any number of them
+constexpr std::string_view kDelimiters = "\t;, ";  // any number of spaces counts as one delimiter
 constexpr std::size_t kMostFields = std::size_t{1} << 20;
 
 std::string_view trimmed(std::string_view text) {
@@ -24,7 +24,7 @@ std::string_view trimmed(std::string_view text) {
   return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(" \t") + 1 - first);
 }
 
-// Whether a line may have more fields than are read, by any delimiter.
+// Whether a line may have too many fields with any delimiter.
 bool is_too_wide(std::string_view line) {
   std::size_t count = 0;
   for (std::size_t i = 0; line.size() > kMostFields && i + 1 < line.size(); ++i)
@@ -32,8 +32,8 @@ bool is_too_wide(std::string_view line) {
   return count > kMostFields;
 }
 
-// Splits a line into fields without their spaces and quotes; false where a quote has no end. A doubled quote within
-// quotes stays doubled, since no number has one.
+// Splits a line into fields without surrounding spaces and quotes; returns false if a quote has no end. A doubled quote
+// inside quotes stays doubled, because no number contains one.
 bool split(std::string_view line, char delimiter, Fields& fields) {
   fields.clear();
   if (delimiter == ' ') line = trimmed(line);
@@ -84,7 +84,7 @@ std::size_t count(const Fields& fields, Meaning meaning) {
       fields.begin(), fields.end(), [&](std::string_view field) { return parse(field, ignored) == meaning; }));
 }
 
-// The first that makes numbers of every field; else the first that the line has at all.
+// The first delimiter that makes every field a number, or else the first one that the line contains.
 char delimiter_of(std::string_view line) {
   Fields fields;
   for (const char delimiter : kDelimiters)
@@ -108,7 +108,7 @@ class TableParser {
   }
 
  private:
-  // To the next line that is not blank. Blank ones may only stand at the beginning and at the end.
+  // Moves to the next line that is not blank. Blank lines are allowed only at the beginning and at the end.
   bool next() {
     std::size_t blank = 0;
     while (lines_.next()) {
@@ -126,7 +126,7 @@ class TableParser {
     return false;
   }
 
-  // Finds delimiter and width; the reader then stands at the first row.
+  // Finds the delimiter and the width, and moves to the first row.
   void begin() {
     const std::string first(lines_.line());
     delimiter_ = delimiter_of(first);
@@ -140,7 +140,7 @@ class TableParser {
   void skip_header(std::string_view header) {
     if (!next()) throw Error(name_ + ": not a table of numbers: the only line is " + in_quotes(header));
     delimiter_ = delimiter_of(lines_.line());
-    if (header.starts_with('#')) header.remove_prefix(1);  // as numpy.savetxt marks it
+    if (header.starts_with('#')) header.remove_prefix(1);  // numpy.savetxt begins a header with #
     split_line(header);
     const std::size_t names = fields_.size();
     split_line(lines_.line());
@@ -179,9 +179,9 @@ class TableParser {
     if (meaning == Meaning::infinite) reason = "is not finite";
     if (meaning == Meaning::beyond_float32) reason = "is beyond the range of float32";
     if (meaning == Meaning::missing)
-      reason = "is missing: missing values are not supported, fill them in or leave the row out";
+      reason = "is missing: missing values are not supported; fill them in or remove the row";
     if (meaning == Meaning::missing && table_.rows == 0 && !has_header_)
-      reason += " (and a header needs names that are no numbers)";
+      reason += " (a header line must have a name that is not a number)";
     throw Error(name_ + ": line " + std::to_string(lines_.number()) + ", column " + std::to_string(column + 1) + ": " +
                 in_quotes(field) + " " + reason);
   }

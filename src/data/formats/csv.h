@@ -1,4 +1,4 @@
-// Tables of numbers as text: CSV, TSV, and what spreadsheets and numpy.savetxt write.
+// Tables of numbers as text: CSV, TSV, and the output of spreadsheets and numpy.savetxt.
 #pragma once
 #include <functional>
 #include <span>
@@ -14,14 +14,14 @@ struct Table {
   Index rows = 0, cols = 0;
 };
 
-/// Whether bytes from the front of a file are text: no control characters except tabs and ends of lines.
+/// Whether the first bytes of a file are text: no control characters except tabs and line ends.
 bool is_text(std::span<const std::uint8_t> front);
 
-/// Reads a line at a time, so that only the values stay in memory. The delimiter is a tab, semicolon, comma or spaces,
-/// whichever splits the first line of numbers. A first line with a word among its fields is a header and is skipped.
-/// Fields may be quoted; lines end in LF, CRLF or CR; blank lines at the end are ignored. Calls `check_width` with the
-/// number of columns when it is known. Throws Error, naming line and column, for a field that is no number, missing
-/// (empty, nan, NA) or beyond float32, and for lines of different lengths.
+/// Reads one line at a time; only the values stay in memory. The delimiter is the tab, semicolon, comma or spaces that
+/// split the first line of numbers. A first line with a word among its fields is a header and is skipped. Fields may be
+/// quoted. Lines end in LF, CRLF or CR. Blank lines at the end are ignored. Calls `check_width` with the number of
+/// columns as soon as it is known. Throws Error, naming line and column, for a field that is not a number, is missing
+/// (empty, nan, NA) or is beyond float32, and for lines with different numbers of fields.
 Table read_csv(FileContent& content, const std::function<void(Index)>& check_width);
 
 }  // namespace cuvae

@@ -11,7 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
 
-// How each data set begins the names of its files, the first that of MNIST and all who took its names.
+// The beginnings of the file names of each data set. The first is for MNIST and the data sets that use its names.
 std::vector<Names> stems(Split split) {
   const bool train = split == Split::train;
   std::vector<Names> stems = {train ? Names{"train"} : Names{"t10k", "test"}};
@@ -26,7 +26,7 @@ Names formats(FileKind kind) {
   return kind == FileKind::images ? Names{"idx3-ubyte"} : Names{"idx1-ubyte", "idx2-int"};
 }
 
-// The plain file or the gzipped one, whichever is there.
+// The plain file, or else the gzipped one.
 fs::path plain_or_gzipped(const fs::path& path) {
   for (const char* suffix : {"", ".gz"}) {
     fs::path file = path;
@@ -55,7 +55,7 @@ std::vector<fs::path> find_in(const fs::path& folder, Split split, FileKind kind
   return files;
 }
 
-// Replaces the last `from` of the text; false when there is none.
+// Replaces the last `from` in the text; returns false if there is none.
 bool replace_last(std::string& text, const std::string& from, const std::string& to) {
   const std::size_t at = text.rfind(from);
   if (at == text.npos) return false;
@@ -90,7 +90,7 @@ fs::path find_images(const fs::path& folder, Split split) {
   }
   std::string names;
   for (const fs::path& file : files) names += (names.empty() ? "" : ", ") + file.lexically_relative(folder).string();
-  throw Error(folder.string() + ": images of several data sets in this folder: name one file of " + names);
+  throw Error(folder.string() + ": images of several data sets in this folder: give one of these files: " + names);
 }
 
 fs::path labels_of(const fs::path& images) {

@@ -1,4 +1,4 @@
-// The files of MNIST and its relatives in a folder, as their authors and torchvision name them.
+// The files of MNIST and similar data sets in a folder, with the names that their authors and torchvision use.
 #pragma once
 #include <filesystem>
 #include <vector>
@@ -9,19 +9,19 @@ namespace cuvae {
 
 enum class FileKind { images, labels };
 
-/// The files of this split in the folder, one for each data set: MNIST's names (which Fashion-MNIST and KMNIST share),
-/// those of EMNIST's six splits and QMNIST's, plain before gzipped. Looks into the folder itself, and where there are
-/// none into those that torchvision makes: raw, MNIST/raw, FashionMNIST/raw ... MNIST's names in the folder itself win
-/// over all others. Of a file that is there but cannot be examined the path is given, so that opening it tells why.
+/// The files of this split in the folder, one for each data set: MNIST's names (also used by Fashion-MNIST and KMNIST),
+/// those of EMNIST's six splits and those of QMNIST; a plain file wins over a gzipped one. Searches the folder, and if
+/// there are none, the folders that torchvision makes: raw, MNIST/raw, FashionMNIST/raw ... MNIST's names in the folder
+/// itself win over all others. A file that cannot be examined is also returned, so that opening it reports the reason.
 std::vector<std::filesystem::path> find_files(const std::filesystem::path& folder, Split split, FileKind kind);
 
-/// The only one of these; an empty path when there is none or more than one.
+/// The file if there is exactly one, else an empty path.
 std::filesystem::path find_file(const std::filesystem::path& folder, Split split, FileKind kind);
 
-/// The images of a folder. Throws Error where there are none, or those of several data sets.
+/// The images of a folder. Throws Error if there are none, or if there are images of several data sets.
 std::filesystem::path find_images(const std::filesystem::path& folder, Split split);
 
-/// The labels that belong to this file of images, by its name; an empty path when there are none.
+/// The labels that belong to this file of images, by their names; an empty path if there are none.
 std::filesystem::path labels_of(const std::filesystem::path& images);
 
 }  // namespace cuvae

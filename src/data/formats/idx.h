@@ -4,7 +4,7 @@
 
 namespace cuvae {
 
-/// Reads headers of all six element types, which are big-endian; sizes are not checked here.
+/// Reads a header. All six element types are big-endian. Sizes are not checked here.
 ArrayHeader read_idx_header(FileContent& content);
 
 }  // namespace cuvae

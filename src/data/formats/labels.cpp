@@ -13,11 +13,11 @@ namespace cuvae {
 namespace {
 
 struct LabelFiles {
-  std::filesystem::path labels, images;  // empty where there are none
+  std::filesystem::path labels, images;  // empty if there are none
 };
 
 LabelFiles find_labels(const std::filesystem::path& path, Split split) {
-  std::error_code ignored;  // what cannot be examined is opened as a file, which tells why not
+  std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
   if (!is_directory(path, ignored)) return {labels_of(path), path};
   const auto labels = find_files(path, split, FileKind::labels);
   if (labels.size() > 1) return {labels_of(find_images(path, split)), find_images(path, split)};
@@ -28,7 +28,7 @@ std::uint8_t label_of(const FileContent& content, const Values& values, Index in
   if (values.dtype == DType::u8) return static_cast<const std::uint8_t*>(values.data)[index];
   const float value = static_cast<const float*>(values.data)[index];
   if (value >= 0 && value <= 255) return static_cast<std::uint8_t>(value);
-  throw Error(content.name() + ": a label is " + std::to_string(value) + ", but must be within 0 to 255");
+  throw Error(content.name() + ": a label is " + std::to_string(value) + ", but must be from 0 to 255");
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split s
   if (files.labels.empty()) return {};
   FileContent content(files.labels);
   const ArrayHeader header = read_header(content);
-  // QMNIST's labels are [N, 8] int32, the class first.
+  // QMNIST's labels are [N, 8] int32; the first column is the class.
   if (header.dims.size() > 2 || header.element.kind == Element::Kind::floating) {
     throw content.error("not labels", header.dims_offset,
                         std::to_string(header.dims.size()) + " dimensions, but labels are integers in one or two");

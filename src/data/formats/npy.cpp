@@ -13,10 +13,10 @@
 namespace cuvae {
 namespace {
 
-constexpr std::size_t kLongestHeader = 1 << 16;  // an honest one has about a hundred bytes
-constexpr std::size_t kAlignment = 64;           // of the values, as NumPy pads them
+constexpr std::size_t kLongestHeader = 1 << 16;  // usual headers have about a hundred bytes
+constexpr std::size_t kAlignment = 64;           // of the values; NumPy pads the header to it
 
-// "<f8" and the like; none where it is no bool, integer or real number of at most 64 bits.
+// The type for "<f8" and the like; nothing unless it is a bool, an integer or a real number of at most 64 bits.
 std::optional<Element> parse_descr(std::string_view descr) {
   using Kind = Element::Kind;
   if (descr.size() != 3) return std::nullopt;
@@ -36,7 +36,7 @@ std::optional<Element> parse_descr(std::string_view descr) {
   return std::nullopt;
 }
 
-// What a type that is not read holds, and the line of Python that makes numbers of it.
+// A text for a type that is not supported: its content, and a line of Python that converts it to numbers.
 std::string describe(std::string_view descr) {
   const char kind = descr.size() > 1 ? descr[1] : ' ';
   std::string_view what = "no numbers", fix = "x.astype(numpy.float32)";
@@ -48,7 +48,7 @@ std::string describe(std::string_view descr) {
   return in_quotes(descr) + " (" + std::string(what) + "); in Python: numpy.save('x.npy', " + std::string(fix) + ")";
 }
 
-// A strict parser of the one dict literal that NumPy writes: descr, fortran_order and shape, once each, in any order.
+// A strict parser of the dict literal that NumPy writes: descr, fortran_order and shape, once each, in any order.
 class DictParser {
  public:
   DictParser(const FileContent& content, std::string_view text, std::size_t offset)
@@ -87,7 +87,7 @@ class DictParser {
   }
 
  private:
-  // To the next token, at which messages point.
+  // Moves to the next token. Messages name its place.
   void skip_spaces() { token_ = at_ = std::min(text_.find_first_not_of(" \n", at_), text_.size()); }
 
   bool accept(char c) {
@@ -146,12 +146,12 @@ class DictParser {
 
   Index integer() {
     skip_spaces();
-    std::uint64_t value = 0;  // unsigned, so that from_chars takes no sign
+    std::uint64_t value = 0;  // unsigned, so that from_chars accepts no sign
     const char* const begin = text_.data() + at_;
     const auto [end, status] = std::from_chars(begin, text_.data() + text_.size(), value);
     if (status != std::errc() || value > INT64_MAX) fail("bad NPY shape", "a dimension is not a number of 63 bits");
     at_ += static_cast<std::size_t>(end - begin);
-    accept('L');  // Python 2 wrote its long integers so
+    accept('L');  // the suffix of long integers in Python 2
     return static_cast<Index>(value);
   }
 

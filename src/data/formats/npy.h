@@ -14,9 +14,9 @@ inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
 /// order, in C or Fortran order; sizes are not checked here.
 ArrayHeader read_npy_header(FileContent& content);
 
-/// Writes a float32 matrix, whole or not at all.
+/// Writes a float32 matrix to a file, completely or not at all.
 void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols);
-/// The same bytes to a stream.
+/// Writes the same bytes to a stream.
 void write_npy(std::ostream& out, const float* data, Index rows, Index cols);
 
 }  // namespace cuvae

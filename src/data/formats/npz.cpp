@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kExtension = ".npy";
 
 bool is_file(const std::filesystem::path& path) {
-  std::error_code ignored;  // what cannot be examined is opened under its whole name, which tells why not
+  std::error_code ignored;  // if this fails, opening the whole path fails too and reports the reason
   return is_standard_input(path) || (std::filesystem::exists(path, ignored) && !is_directory(path, ignored));
 }
 
@@ -52,8 +52,8 @@ FileContent open_member(FileContent& archive, const std::string& name) {
     if (!name.empty() && (array->name == name || array->name == name + std::string(kExtension))) chosen = array;
   if (chosen == nullptr) {
     throw Error(archive.name() +
-                (name.empty() ? ": holds several arrays: name one, as FILE.npz:NAME, of "
-                              : ": holds no array " + in_quotes(name) + ", but ") +
+                (name.empty() ? ": has several arrays: choose one by FILE.npz:NAME, its arrays are "
+                              : ": has no array " + in_quotes(name) + ", its arrays are ") +
                 list(arrays));
   }
   return {archive.name() + ":" + without_extension(chosen->name), zip.open(*chosen)};

@@ -19,7 +19,7 @@ void check_width(const std::string& name, Index cols, const std::vector<Index>& 
   if (widths.empty() || std::find(widths.begin(), widths.end(), cols) != widths.end()) return;
   std::string wanted;
   for (const Index width : widths) wanted += (wanted.empty() ? "" : " or ") + std::to_string(width);
-  throw Error(name + ": rows have " + std::to_string(cols) + " values but the model takes " + wanted);
+  throw Error(name + ": rows have " + std::to_string(cols) + " values but the model needs " + wanted);
 }
 
 Matrix read_array(FileContent& content, const std::vector<Index>& widths) {
@@ -53,7 +53,7 @@ Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& 
     FileContent array = open_member(content, member);
     return read_array(array, widths);
   }
-  if (!member.empty()) throw Error(content.name() + ": is no NPZ archive, so it has no array " + in_quotes(member));
+  if (!member.empty()) throw Error(content.name() + ": is not an NPZ archive and has no array " + in_quotes(member));
   return is_text(front) ? read_table(content, widths) : read_array(content, widths);
 }
 

@@ -1,4 +1,4 @@
-// A matrix of numbers from a file of any format that the program reads.
+// Reads a matrix of numbers from a file of any supported format.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -14,8 +14,8 @@ struct Matrix {
   Values values;
 };
 
-/// Throws Error for anything that Dataset::open refuses, and, before the values are read, for a D that is none of
-/// `widths`, unless these are empty.
+/// Throws Error in the same cases as Dataset::open, and, before the values are read, for a D that is not in `widths`,
+/// unless `widths` is empty.
 Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& widths);
 
 }  // namespace cuvae
