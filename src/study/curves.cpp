@@ -1,4 +1,4 @@
-// The suite "curves": the held-out ELBO against steps and seconds, trained by each estimator.
+// The suite "curves": the held-out ELBO over steps and over seconds, for training by each estimator.
 #include "study/models.h"
 
 namespace cuvae::bench {
@@ -17,7 +17,7 @@ Plan plan_of(const Context& c) {
   return {1000, 100, std::min<Index>(rows, 2000), 12 * c.options.budget};
 }
 
-// The same evaluation for all: the ELBO with one sample, the same rows and the same noise.
+// The evaluation is the same for all estimators: the ELBO with one sample, the same rows and the same noise.
 double elbo(const Vae& vae, const Dataset& data, Index rows) {
   std::vector<std::uint32_t> first(static_cast<std::size_t>(rows));
   for (std::size_t i = 0; i < first.size(); ++i) first[i] = static_cast<std::uint32_t>(i);

@@ -18,7 +18,7 @@ Index steps_of(const Context& c, const std::string& stage) {
                                                   : (c.options.quick ? 200 : kEnd);
 }
 
-// Of nvil's network: fewer of large batches, which cost more and say more.
+// Training steps of nvil's network. Fewer for large batches, which take longer and give better gradients.
 Index fit_steps(Index batch) { return std::clamp<Index>(256000 / batch, 100, 500); }
 
 double weights_of(const VaeConfig& model) {
@@ -53,7 +53,7 @@ Point base_point(const Context& c) {
   return base;
 }
 
-// Rows cost by the weights they meet; a probe takes the forward pass alone, a third.
+// The cost of a row is proportional to the weights of its networks. A probe needs only the forward pass, a third of it.
 double gradient_seconds(const Context& c, const Point& p, Estimator e) {
   const VaeConfig model = p.stage == "checkpoint" ? read_checkpoint_info(c.options.checkpoint).model
                                                   : model_for(*c.train, p.layers, c.width(), p.latent);
@@ -91,14 +91,14 @@ Feed::Feed(Backend& backend, const Dataset& data, Index batch, Binarize binarize
   device_step_ = backend.allocate(sizeof step_);
 }
 
-// A shuffle for each epoch and seed.
+// A new shuffle for each epoch and seed.
 ConstView Feed::next() {
   const Index steps = rows_ / batch_;
   if (step_ % static_cast<std::uint32_t>(steps) == 0) {
     std::vector<std::uint32_t> order(static_cast<std::size_t>(rows_));
     std::iota(order.begin(), order.end(), 0u);
     std::uint64_t state = seed_ * 0x9e3779b97f4a7c15u + step_ + 1;
-    for (std::size_t i = order.size() - 1; i > 0; --i) {  // Fisher and Yates, with xorshift's numbers
+    for (std::size_t i = order.size() - 1; i > 0; --i) {  // the shuffle of Fisher and Yates, with numbers from xorshift
       state ^= state << 13, state ^= state >> 7, state ^= state << 17;
       std::swap(order[i], order[state % (i + 1)]);
     }
@@ -113,7 +113,7 @@ ConstView Feed::next() {
   return x;
 }
 
-// A line through the times of a small batch and a large one, each the shortest of a few.
+// A line through the times of a small and a large batch. Each time is the shortest of a few.
 void measure_speed(Context& c) {
   const auto seconds = [&](Index batch) {
     TrainConfig config;
@@ -140,7 +140,7 @@ void Models::train(const Point& point, const std::filesystem::path& path) {
   Context& c = context_;
   TrainConfig config;
   config.seed = c.seed(3);
-  config.binarize = Binarize::none;  // the feed has done it
+  config.binarize = Binarize::none;  // the feed binarizes
   Trainer trainer(c.backend, model_for(*c.train, point.layers, c.width(), point.latent), config, c.train->rows());
   Feed feed(c.backend, *c.train, config.batch, Binarize::stochastic, config.seed);
   const Index steps = steps_of(c, point.stage);
@@ -165,7 +165,7 @@ double Models::training_seconds(const Point& point) const {
   if (std::filesystem::exists(path, unknown) || !context_.counted.insert(path.string()).second) return 0;
   Point step = point;
   step.batch = TrainConfig{}.batch, step.samples = 1;
-  // And the optimizer's pass over the parameters.
+  // Adds the optimizer's pass over the parameters.
   return 1.2 * static_cast<double>(steps_of(context_, point.stage)) *
          gradient_seconds(context_, step, Estimator::pathwise);
 }
@@ -201,7 +201,7 @@ void Models::fit_baseline(Trainer& trainer) {
   if (!is_nvil(trainer.config().estimator)) return;
   Feed feed(context_.backend, *context_.train, trainer.config().batch, context_.binarize, context_.seed(11));
   for (Index i = 0; i < fit_steps(trainer.config().batch); ++i) {
-    trainer.set_step(0x40000000u + static_cast<std::uint32_t>(i));  // noise that no draw has
+    trainer.set_step(0x40000000u + static_cast<std::uint32_t>(i));  // noise that no measured gradient uses
     trainer.fit_baseline(feed.next());
   }
 }

@@ -1,4 +1,4 @@
-// The models whose gradients are measured: trained here and kept in the output folder, or the user's.
+// The models whose gradients are measured: the user's checkpoint, or models trained here and kept in the output folder.
 #pragma once
 #include <memory>
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace cuvae::bench {
 
-/// What is varied, one factor at a time.
+/// The factors that are varied, one at a time.
 struct Point {
   std::string stage = "mid";  ///< init, mid, end; or checkpoint
   Index layers = 1, latent = 20, samples = 5, batch = 32;
@@ -16,12 +16,12 @@ struct Point {
   Json json() const;
 };
 
-/// Where one factor at a time is varied from; a checkpoint's own shape where one is given.
+/// The base point of the variation. With a checkpoint, it has the checkpoint's shape.
 Point base_point(const Context& context);
-/// Expected, of one gradient.
+/// The expected time of one gradient, in seconds.
 double gradient_seconds(const Context& context, const Point& point, Estimator estimator);
 
-/// A model's shape and the host's copy of its parameters.
+/// The configuration of a model and a copy of its parameters in host memory.
 struct Model {
   VaeConfig config;
   std::vector<float> params;
@@ -31,13 +31,13 @@ class Models {
  public:
   explicit Models(Context& context) : context_(context) {}
   const Model& at(const Point& point);
-  /// A trainer at that point whose noise is that of `seed`, and the fixed batch that it takes.
+  /// A trainer at that point with the noise of `seed`, and the fixed batch for it.
   std::unique_ptr<Trainer> trainer(const Point& point, const Variant& variant, std::uint64_t seed);
   ConstView batch(Index rows);
-  /// Teaches nvil's network, beside a model that stays, by other batches than that one; nothing for other estimators.
+  /// Trains nvil's network on other batches while the model does not change. Does nothing for other estimators.
   void fit_baseline(Trainer& trainer);
   double fit_seconds(const Point& point, Estimator estimator) const;
-  /// Expected, of training the point's model, where no other cell's expectation has it yet.
+  /// The expected time of training the point's model, or 0 if another cell's expected time already includes it.
   double training_seconds(const Point& point) const;
 
  private:
@@ -50,11 +50,12 @@ class Models {
   Index x_rows_ = 0;
 };
 
-/// The run's steps from the bytes of the data, without an epoch's remainder; for training loops with their own clock.
+/// Batches of a training run from the bytes of the data, without the remainder of an epoch. For training loops that
+/// measure their own time.
 class Feed {
  public:
   Feed(Backend& backend, const Dataset& data, Index batch, Binarize binarize, std::uint64_t seed);
-  /// Where binarized by chance, anew in each step.
+  /// With stochastic binarization, the pixels are binarized anew in each step.
   ConstView next();
 
  private:

@@ -20,7 +20,7 @@ void require_same(const std::filesystem::path& path, const Json& there, const Js
     if (!there.contains(name) || there.at(name) != value)
       throw Error(path.string() + ": made with " + name + " " +
                   (there.contains(name) ? short_text(there.at(name)) : std::string("unset")) + ", not " + value.dump() +
-                  "; choose another --out, or the same settings to go on");
+                  "; choose another --out, or give the same settings to continue");
 }
 
 [[noreturn]] void fail(const std::filesystem::path& path, int error) {
@@ -35,7 +35,7 @@ bool is_there(const std::filesystem::path& path) {
   return true;
 }
 
-// null where the text is not JSON.
+// null if the text is not JSON.
 Json parsed(const std::string& text) {
   try {
     return parse_ordered_json(text);
@@ -48,7 +48,7 @@ bool is_text(const Json& value) { return value.is_string(); }
 bool is_number(const Json& value) { return value.is_number(); }
 bool is_list(const Json& value) { return value.is_array() && !value.empty(); }
 
-// What is wrong with a measurement, or nothing. A diverged curve has losses that are no numbers, the rest may not.
+// The fault of a measurement, or "". A diverged curve may have losses that are not numbers; nothing else may.
 std::string fault_of(const Json& row) {
   struct Field {
     const char *suite, *name;
@@ -83,7 +83,7 @@ std::string fault_of(const Json& row) {
   if (!row.contains("estimator") || !row["estimator"].is_string()) return "has no estimator";
   for (const Field& f : kFields)
     if (row["suite"] == f.suite && (!row.contains(f.name) || !f.fits(row[f.name])))
-      return "'" + std::string(f.name) + "' is missing or not what it should be";
+      return "'" + std::string(f.name) + "' is missing or has the wrong type";
   for (const auto& [name, value] : row.items())
     if (value.is_null() && row["suite"] != "curves") return "'" + name + "' is not a number";
   return "";
@@ -135,14 +135,14 @@ Records::Records(std::filesystem::path folder, Json settings)
 
 Records::~Records() = default;
 
-// Two processes in one folder would mix their lines; links in it may point anywhere.
+// Locks the folder, because two processes would mix their lines, and refuses links, which may point anywhere.
 void Records::open_folder() {
   std::error_code failed;
   std::filesystem::create_directories(folder_, failed);
   if (failed) throw Error(folder_.string() + ": cannot make the folder: " + failed.message());
   locked_ = std::make_unique<FileDescriptor>(open_file(folder_, O_RDONLY | O_DIRECTORY));
   if (!*locked_) fail(folder_, errno);
-  // A file system without locks does without.
+  // On a file system without locks the folder is not locked.
   if (::flock(locked_->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     throw Error(folder_.string() + ": another process is measuring in this folder");
   for (const auto& entry : std::filesystem::directory_iterator(folder_))
@@ -150,11 +150,11 @@ void Records::open_folder() {
   for (const char* name : {"settings.json", "cells.jsonl", "results.csv", "results.json"}) refuse_link(folder_ / name);
 }
 
-// A line without its end was cut short, and goes, so that the next one starts a line of its own.
+// Removes a last line without an end, which was cut short, so that the next record starts a new line.
 void Records::read() {
   constexpr std::size_t most_bytes = std::size_t{1} << 32;
   std::istringstream text(read_file(cells(), most_bytes));
-  text.exceptions(std::ios::badbit);  // too little memory is no end of the file
+  text.exceptions(std::ios::badbit);  // too little memory must not look like the end of the file
   int number = 0;
   off_t whole = 0;
   for (std::string line; std::getline(text, line) && !text.eof();) {
@@ -171,7 +171,7 @@ void Records::read() {
 }
 
 void Records::check(const Json& record) {
-  // A number that is none is written as null.
+  // NaN and infinities are written as null.
   if (const std::string fault = fault_of_record(Json::parse(record.dump())); !fault.empty()) throw Error(fault);
 }
 

@@ -1,4 +1,4 @@
-// What was measured, one JSON line per finished cell: a run that was cut short goes on behind its last whole line.
+// The measurements, one JSON line per finished cell. An interrupted run continues after its last complete line.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -15,22 +15,22 @@ namespace cuvae::bench {
 
 using Json = nlohmann::ordered_json;
 
-/// One row for each measurement of a cell, with what its record says of itself.
+/// One row for each measurement of a cell, with the fields of its record.
 std::vector<Json> rows_of(const Json& record);
 
 class Records {
  public:
-  /// Makes the folder, or reads what it has. Throws Error where it cannot be written to, or was made with other
-  /// settings: naming the first that differs; or where a line is not what this program writes.
+  /// Creates the folder, or reads its records. Throws Error if the folder cannot be written, if it was made with other
+  /// settings (naming the first that differs), or if a line cannot be from this program.
   Records(std::filesystem::path folder, Json settings);
   ~Records();
 
   bool has(const std::string& key) const { return place_.contains(key); }
   const std::vector<Json>& all() const { return all_; }
   const std::filesystem::path& folder() const { return folder_; }
-  /// Throws Error where a measurement is missing or not a number: such a line would be refused when it is read.
+  /// Throws Error if a measurement is missing or not a number, because reading such a line would fail.
   static void check(const Json& record);
-  /// Appends a line and hands it to the system. Throws Error as above, or when the disk is full.
+  /// Writes a line. Throws Error as above, or if the disk is full.
   void add(Json record);
 
  private:
@@ -41,7 +41,7 @@ class Records {
   Json settings_;
   std::vector<Json> all_;
   std::map<std::string, std::size_t> place_;
-  std::unique_ptr<FileDescriptor> locked_, file_;  // the kernel unlocks the folder, however the process ends
+  std::unique_ptr<FileDescriptor> locked_, file_;  // the system unlocks the folder whenever the process ends
 };
 
 }  // namespace cuvae::bench

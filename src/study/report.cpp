@@ -1,5 +1,5 @@
-// Tables of what was recorded. The figure that decides is noise x time: what it takes to reach the same noise beside
-// the signal, for the same objective.
+// Tables of the records. The most useful number is variance x time: the time to reach the same noise relative to the
+// signal, for the same objective.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -27,8 +27,8 @@ std::string key_of(const Json& r, const std::string& estimator) {
 }
 std::string key_of(const Json& r) { return key_of(r, r["estimator"].get<std::string>()); }
 
-// All rows, in the order of the cells, whenever they were measured, then those of other cells; of an estimator that was
-// timed again beside others, the last.
+// All rows in the order of the cells, then the rows of other cells. If an estimator was timed several times, the last
+// row counts.
 std::vector<Json> all_rows(const Records& records, const std::vector<Cell>& cells) {
   std::vector<Json> rows;
   std::map<std::string, std::size_t> timed;
@@ -58,7 +58,7 @@ double get(const Json& r, const char* name) {
   return r.contains(name) && r[name].is_number() ? r[name].get<double>() : std::nan("");
 }
 
-// A positive figure whose interval is a factor to either side: exp(+-spread).
+// A positive number with the interval from value * exp(-spread) to value * exp(spread).
 struct Figure {
   double value = 1, spread = 0;
   Figure over(const Figure& other) const { return {value / other.value, std::hypot(spread, other.spread)}; }
@@ -71,8 +71,8 @@ void add(Json& r, const std::string& name, const Figure& f) {
   r[name + "_low"] = f.value * std::exp(-f.spread), r[name + "_high"] = f.value * std::exp(f.spread);
 }
 
-// The variance of the gradient made as long as the reference: that of nvil-scaled is shorter, which is no less noise.
-// Nothing for rws-dreg, whose objective is another.
+// The variance of a gradient scaled to the length of the reference. Only nvil-scaled changes the scale; a shorter
+// gradient has a smaller variance but not less noise. NaN for rws-dreg, which has another objective.
 Figure comparable(const Json& r) {
   if (r["estimator"] == "rws-dreg") return {std::nan("")};
   const Figure variance{get(r, "variance"), (get(r, "variance_high") - get(r, "variance")) / get(r, "variance")};
@@ -86,8 +86,8 @@ Figure time_of(const Json& r) {
   return {get(r, "time_ratio"), std::log(get(r, "time_ratio_high") / get(r, "time_ratio_low")) / 2};
 }
 
-// Each over its base, of the same objective: pathwise for the ELBO, iwae for the bound. Times lie in cells of their
-// own.
+// Ratios to the base with the same objective: pathwise for the ELBO, iwae for the bound. The times come from other
+// cells.
 void join(std::vector<Json>& rows) {
   std::map<std::string, Json> times, draws;
   for (Json& r : rows) {
@@ -161,7 +161,7 @@ void print_vae(const std::vector<Json>& rows) {
 }
 
 void print_cost(const std::vector<Json>& rows) {
-  std::printf("\ncost: time beside pathwise with the same K\n%3s %6s %-26s %12s %12s %22s %22s\n", "K", "batch",
+  std::printf("\ncost: time relative to pathwise with the same K\n%3s %6s %-26s %12s %12s %22s %22s\n", "K", "batch",
               "estimator", "gradient ms", "backward ms", "gradient x, quartiles", "backward x, 95%");
   for (const Json& r : rows)
     if (r["suite"] == "cost")
@@ -181,7 +181,7 @@ void print_curves(const std::vector<Json>& rows) {
                   number(r["seconds"].back().get<double>(), 3).c_str(), cell(r, "last_loss", 5).c_str());
 }
 
-// The error of the signal to noise is its norm's for the most part, and its variance's.
+// The error of the signal to noise ratio comes mostly from the norm, and also from the variance.
 LogPoint log_point(const Json& r) {
   return {
       r["samples"].get<double>(), r["snr"].get<double>(),

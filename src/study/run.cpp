@@ -51,7 +51,7 @@ Json provenance_of(const EstimatorOptions& o, const Backend& backend, const Json
           {"settings", hexadecimal(hash_of(settings.dump()))}};
 }
 
-// What the suites need of it; every batch is as the model was trained on.
+// Opens the data that the suites need. Batches are binarized as in the model's training.
 void open_data(Context& context) {
   const EstimatorOptions& o = context.options;
   const auto among = [&](const char* suite) { return std::count(o.suites.begin(), o.suites.end(), suite) > 0; };
@@ -120,7 +120,7 @@ Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& 
       failed = true;
     }
     if (!failed) records.add(std::move(record));
-    // What is left scales by how the expectation fared so far.
+    // Corrects the remaining time by the ratio of measured to expected time so far.
     done += cell.seconds, spent = now() - start;
     std::printf("[%zu/%zu] %s%s  elapsed %s, remaining %s\n", n, cells.size(), cell.key.c_str(),
                 failed ? "  failed" : "", clock(spent).c_str(),
@@ -144,15 +144,15 @@ int run_estimators(EstimatorOptions& options) {
   for (const auto& [name, make] : suites)
     if (std::find(options.suites.begin(), options.suites.end(), name) != options.suites.end())
       for (Cell& cell : make(context)) cells.push_back(std::move(cell));
-  if (cells.empty()) throw Error("--estimators: none of them is in the suites chosen");
+  if (cells.empty()) throw Error("--estimators: none of them is in the chosen suites");
   const Json settings = settings_of(options, *backend);
-  Records records(options.out, settings);  // after all that can be wrong with the settings
+  Records records(options.out, settings);  // after all checks of the settings
   std::printf("%s: %s\n", backend->name().c_str(), backend->description().c_str());
   const Json provenance = provenance_of(options, *backend, settings);
   const auto others = std::count_if(records.all().begin(), records.all().end(), [&](const Json& record) {
     return record.value("commit", Json()) != provenance.at("commit");
   });
-  if (others > 0) std::printf("%d of the measurements there are of another commit\n", static_cast<int>(others));
+  if (others > 0) std::printf("%d of the existing measurements are from another commit\n", static_cast<int>(others));
   const cli::StopSignals signals;
   const Outcome outcome = run_cells(cells, records, provenance, *signals.flag());
   report(records, cells);
@@ -160,7 +160,7 @@ int run_estimators(EstimatorOptions& options) {
     throw Error(std::to_string(outcome.failures.size()) +
                 " of the measurements failed; the first: " + outcome.failures[0]);
   if (!outcome.stopped) return 0;
-  std::printf("stopped; the same command goes on where it stopped\n");
+  std::printf("stopped; run the same command to continue\n");
   return signals.exit_code();
 }
 

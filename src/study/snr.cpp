@@ -1,5 +1,5 @@
-// The suite "snr": Rainforth et al. 2018, figure 2: signal to noise of the encoder's gradient against K. Their model:
-// z ~ N(0, I) in 20 dimensions, x ~ N(z, I), q(z|x) = N(A x + b, 2/3 I), parameters near the best ones.
+// The suite "snr": signal to noise ratio of the encoder's gradient over K, as in Rainforth et al. 2018, figure 2. Their
+// model: z ~ N(0, I) in 20 dimensions, x ~ N(z, I), q(z|x) = N(A x + b, 2/3 I), parameters near the optimum.
 #include <cmath>
 
 #include "study/variance.h"
@@ -8,7 +8,7 @@ namespace cuvae::bench {
 namespace {
 
 constexpr Index kDim = 20, kBatch = 64, kMostDraws = 2000000;
-constexpr double kPerturbation = 0.01;  // standard deviation of what is added to the best parameters, as in the paper
+constexpr double kPerturbation = 0.01;  // standard deviation of the noise on the optimal parameters, as in the paper
 
 std::vector<float> normals(Backend& backend, Index count, std::uint64_t seed) {
   const Buffer stats = backend.allocate(static_cast<std::size_t>(2 * count) * sizeof(float)),
@@ -60,7 +60,7 @@ Json measure(Context& c, const Variant& v, Index K) {
   const Buffer x = c.backend.allocate(pixels.size() * sizeof(float));
   c.backend.upload(x.data(), pixels.data(), x.bytes());
 
-  // The bias's first half: the gradient by b.
+  // The gradient by b is the first half of the bias.
   const Slice b{parameter(trainer.vae(), "encoder.0.bias").offset, kDim};
   const GradientDraws g = draw_gradients(c.backend, trainer, x.view(kBatch, kDim), b, {kMostDraws, c.options.budget});
   Json row = {{"estimator", v.name()}, {"samples", K}, {"batch", kBatch}, {"draws", g.draws}};

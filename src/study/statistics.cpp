@@ -9,15 +9,16 @@ namespace {
 
 using Matrix = std::vector<std::vector<double>>;
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-constexpr double kExact = 1e-6;  // a point without an error is not infinitely heavy
+constexpr double kExact = 1e-6;  // the least error of a point, so that its weight stays finite
 
-// The mean product of two different groups, or of one of a with one of b, without row or column `left_out`.
+// The mean inner product of two different groups, or of a group of a and a group of b, without row or column
+// `left_out`.
 double mean_product(const Matrix& m, bool between, std::size_t left_row, std::size_t left_column) {
   double sum = 0, count = 0;
   for (std::size_t i = 0; i < m.size(); ++i)
     for (std::size_t j = 0; j < m[i].size(); ++j)
       if (i != left_row && j != left_column && (between || i != j)) sum += m[i][j], ++count;
-  return sum / count;  // NaN of no products
+  return sum / count;  // NaN if there are no products
 }
 
 double jackknife_variance(const std::vector<double>& without) {
@@ -35,7 +36,7 @@ Interval interval(double mean, double variance, int degrees) {
 
 }  // namespace
 
-// Exact for few degrees, where the expansion in 1/degrees (Cornish and Fisher 1960) is not close.
+// Exact values for few degrees, for which the expansion in 1/degrees (Cornish and Fisher 1960) is not accurate.
 double student_quantile(int degrees) {
   static constexpr double kFew[] = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281};
   if (degrees < 1) return std::numeric_limits<double>::infinity();
@@ -68,7 +69,7 @@ Interval PowerSums::variance() const {
   const double m = s1_ / n_, m2 = std::max(0.0, s2_ / n_ - m * m);
   const double m4 = s4_ / n_ - 4 * m * s3_ / n_ + 6 * m * m * s2_ / n_ - 3 * m * m * m * m;
   const double error = std::sqrt(std::max(0.0, m4 - m2 * m2) / n_);
-  return {m2 * n_ / (n_ - 1), error, 1.959964 * error};  // NaN of one number
+  return {m2 * n_ / (n_ - 1), error, 1.959964 * error};  // NaN for one number
 }
 
 Interval log_log_slope(const std::vector<LogPoint>& points) {
@@ -81,7 +82,7 @@ Interval log_log_slope(const std::vector<LogPoint>& points) {
     xx += weight(p) * std::pow(std::log(p.x) - mx, 2), xy += weight(p) * (std::log(p.x) - mx) * (std::log(p.y) - my);
   const double slope = xy / xx, degrees = static_cast<double>(points.size()) - 2;
   for (const LogPoint& p : points) chi2 += weight(p) * std::pow(std::log(p.y) - my - slope * (std::log(p.x) - mx), 2);
-  const bool scattered = degrees > 0 && chi2 > degrees;  // then the errors come from the points themselves
+  const bool scattered = degrees > 0 && chi2 > degrees;  // then the errors are estimated from the scatter of the points
   const double error = std::sqrt((scattered ? chi2 / degrees : 1.0) / xx);
   return {slope, error, (scattered ? student_quantile(static_cast<int>(degrees)) : 1.959964) * error};
 }

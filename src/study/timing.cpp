@@ -8,7 +8,7 @@
 namespace cuvae::bench {
 namespace {
 
-// What every gradient does before its backward pass, with buffers of its own.
+// The forward pass of a gradient, with its own buffers.
 class Forward {
  public:
   Forward(Backend& backend, Vae& vae, const Point& point, bool log_densities)
@@ -36,20 +36,20 @@ double quantile(std::vector<double> v, double q) {
 constexpr double kLongGradient = 0.3;  // seconds
 constexpr int kMostRounds = 200;
 
-// Probes take so long that they would keep the others waiting: a group of their own, of few rounds.
+// Estimators with probes take long, so they form a separate group with few rounds.
 int least_rounds(const Context& c, bool probes, double gradient) {
   if (probes || c.options.quick) return 3;
   return gradient > kLongGradient ? 5 : 15;
 }
 
-// A call that brings data back into the caches and those that are timed.
+// The time of a turn: one call that brings data back into the caches, then the timed calls.
 double turn_ms(const Context& c) { return c.options.quick ? 1.0 : 10.0; }
 
 struct Times {
-  std::vector<double> gradient, forward;  // milliseconds, of each round
+  std::vector<double> gradient, forward;  // milliseconds in each round
 };
 
-// Of the medians, not of rounds: the forward pass's noise would be divided by a small difference.
+// The ratio of the medians, not the median of ratios: in a single round, the difference is small and noisy.
 double backward_ratio(const Times& one, const Times& base, const std::vector<std::size_t>& rounds) {
   const auto middle = [&](const std::vector<double>& all) {
     std::vector<double> chosen;
@@ -59,7 +59,7 @@ double backward_ratio(const Times& one, const Times& base, const std::vector<std
   return (middle(one.gradient) - middle(one.forward)) / (middle(base.gradient) - middle(base.forward));
 }
 
-// That ratio, and the 95% interval of it that resampled rounds give.
+// Adds that ratio with its 95% interval by the bootstrap over rounds.
 void add_backward(Json& row, const Times& one, const Times& base) {
   const std::size_t n = base.gradient.size();
   std::vector<std::size_t> rounds(n);
@@ -100,7 +100,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
   Forward plain(backend, pathwise->vae(), point, false), dense(backend, pathwise->vae(), point, true);
   std::vector<std::unique_ptr<Trainer>> trainers;
   for (const Variant& v : variants) trainers.push_back(models.trainer(point, v, context.seed(7)));
-  // What a training step takes: with nvil's, that its network learns.
+  // The time in a training step. For nvil it includes the training of its network.
   const auto gradient_of = [&](Trainer& trainer) {
     return [&trainer, x] {
       if (is_nvil(trainer.config().estimator))
@@ -128,7 +128,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
     base.gradient.push_back(time(gradient_of(*pathwise), repeats));
     base.forward.push_back(time([&] { plain(x); }, repeats));
     with_densities.forward.push_back(time([&] { dense(x); }, repeats));
-    for (std::size_t n = 0; n < count; ++n) {  // back and forth: whoever is after whom changes
+    for (std::size_t n = 0; n < count; ++n) {  // forward and backward, so that the order of the estimators changes
       const std::size_t i = round % 2 == 0 ? n : count - 1 - n;
       const int of_these = uses_probes(variants[i].estimator) ? 1 : repeats;
       times[i].gradient.push_back(time(gradient_of(*trainers[i]), of_these));
@@ -142,7 +142,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
   return rows;
 }
 
-// Each estimator has a trainer with buffers of its own, of some 8 kB a sample row: few at a time where rows are many.
+// Each estimator has a trainer with its own buffers, about 8 kB per sample row. With many rows, few trainers at a time.
 std::vector<std::vector<Variant>> groups_of(const Point& point, const std::vector<Variant>& variants) {
   constexpr Index kRows = 250000;  // about 2 GB
   const auto most = static_cast<std::size_t>(std::max<Index>(1, kRows / (point.batch * point.samples)));

@@ -1,4 +1,4 @@
-// The suite "toy": exact variances beside measured ones.
+// The suite "toy": exact and measured variances.
 #include "study/toy.h"
 
 #include <cmath>
@@ -22,7 +22,7 @@ Json measured(const Interval& mean, const Interval& variance, double count, std:
   return row;
 }
 
-// What a cost of an ELBO without log p(x|z) is; probes take log p(z) in its place.
+// The cost of an ELBO without log p(x|z). Estimators with probes evaluate log p(z) instead.
 const char* function_of(const Variant& v) {
   return v.cost == Cost::joint || uses_probes(v.estimator) ? "log p" : "log p - log q";
 }
@@ -63,13 +63,13 @@ Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index sam
   return rows;
 }
 
-// f = log p(z) alone for the joint cost; path estimators have no cost, but their gradient is that of log p - log q.
+// f = log p(z) for the joint cost. Pathwise estimators have no cost, but their gradient is that of log p - log q.
 bool in_normal(const Variant& v) {
   if (v.cost == Cost::likelihood || is_nvil(v.estimator)) return false;
   return v.estimator != Estimator::pathwise && !is_importance_weighted(v.estimator);
 }
 
-// f is what stands in for log p(x|z).
+// f takes the place of log p(x|z).
 bool in_functions(const Variant& v) {
   if (v.antithetic || is_nvil(v.estimator)) return false;
   return v.estimator == Estimator::pathwise || uses_probes(v.estimator) ||
@@ -77,7 +77,7 @@ bool in_functions(const Variant& v) {
 }
 
 Index samples_of(const Variant& v) {
-  // The optimal constant comes from the other samples: many, to come close to what is exact for infinitely many.
+  // The optimal constant is estimated from the other samples. With many, it is close to the exact limit.
   if (v.estimator == Estimator::optimal || v.estimator == Estimator::optimal_shared) return 1000;
   return least_samples(v.estimator) > 1 ? 4 : v.antithetic ? 2 : 1;
 }
@@ -91,7 +91,7 @@ std::vector<Cell> toy_cells(Context& c) {
   const auto normal = [&](const Variant& v, double delta, Index d) {
     const Index K = samples_of(v);
     const std::string key = "toy/normal/delta=" + number(delta) + "/d=" + std::to_string(d) + "/" + v.name();
-    // Noise of its own for each cell, so that neighbouring errors say nothing of each other.
+    // Each cell has its own noise, so that the errors of neighbouring cells are independent.
     const std::uint64_t seed = c.seed(1) ^ hash_of(key);
     cells.push_back({"toy", key, seconds, [&c, v, delta, d, K, seconds, seed] {
                        return Json::array({normal_row(c, v, delta, d, K, seconds, seed)});

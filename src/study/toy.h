@@ -1,4 +1,4 @@
-// Problems in one dimension or a few whose gradients have variances in closed form or by quadrature.
+// Problems in few dimensions whose gradients have variances that are known in closed form or by quadrature.
 #pragma once
 #include <optional>
 #include <string>
@@ -19,33 +19,33 @@ struct ToyFunction {
 /// log N(z; 0, 1).
 double log_normal(double z);
 
-/// Of the gradients of E f by mu and by sigma.
+/// Mean and variance of the gradients of E f by mu and by sigma.
 struct ToyMoments {
   double mean = 0, variance = 0;
 };
 
-/// By the trapezoidal rule in double, at mu = sigma = 1; `samples` is K of the leave-one-out baseline. Nothing where
-/// no such form is known.
+/// By the trapezoidal rule in double precision, at mu = sigma = 1. `samples` is K of the leave-one-out baseline.
+/// Nothing if no exact form is known.
 std::optional<ToyMoments> exact_function(const Variant&, const ToyFunction&, Index samples, bool by_sigma);
-/// Pairs of points, coupled or not, for estimators of the measure-valued kind.
+/// For measure-valued estimators: pairs of points, coupled or not.
 ToyMoments exact_measure_valued(const ToyFunction&, bool coupled, bool by_sigma);
 
-/// Variance of the gradient by one coordinate of the mean, q = N(delta, I) in d dimensions, delta in the first, against
-/// f = log p(z) (Cost::joint) or log p(z) - log q(z) (Cost::elbo), p = N(0, I). Nothing where no closed form is known.
+/// The variance of the gradient of E f by one coordinate of the mean. q = N(delta, I) in d dimensions with delta in the
+/// first, p = N(0, I), f = log p(z) (Cost::joint) or log p(z) - log q(z) (Cost::elbo). Nothing if no closed form is
+/// known.
 std::optional<double> exact_normal(const Variant&, double delta, Index d, Index samples);
 
-/// Many draws of the gradient by the statistics of one posterior, through the library's ops: the rows of a batch are
-/// the draws.
+/// Many draws of the gradient by the statistics of one posterior, by the library's ops. Each row of a batch is a draw.
 class ToyDraws {
  public:
   ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed);
   struct Result {
-    PowerSums mu, sigma;  ///< ascending gradients by the first coordinate
+    PowerSums mu, sigma;  ///< of the gradients of E f by the first coordinate
   };
   /// With `f` null, log p(x|z) is 0 and the cost is made of the library's own log p(z) and log q(z); for estimators
   /// that evaluate it at probes, log p(x|z) is log N(z; 0, I).
   Result draw(const Variant&, const std::vector<double>& mu, const ToyFunction* f, double seconds, double most_draws);
-  /// The gradient by theta of log N(z; theta, 1), z from N(theta, 1), in the library's likelihood: the decoder's.
+  /// The decoder's gradient: that of log N(z; theta, 1) by theta, z from N(theta, 1), by the library's likelihood.
   PowerSums decoder(double seconds, double most_draws);
 
  private:
@@ -56,7 +56,7 @@ class ToyDraws {
   std::uint64_t seed_;
   std::vector<Buffer> buffers_;
   View stats_, z_, kl_, kl_dims_, log_p_z_, log_q_, log_p_, dz_, score_, score_norm_, dstats_;
-  View probes_, log_p_probes_;  // of the estimator that uses them
+  View probes_, log_p_probes_;  // for estimators with probes
   Buffer step_, running_mean_;
   std::vector<float> host_z_, host_f_, host_dz_, host_dstats_;
 };

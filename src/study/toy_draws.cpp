@@ -1,4 +1,4 @@
-// The library's ops on a posterior without an encoder; f and its slope come from the host.
+// The library's ops on a posterior without an encoder. The host computes f and its derivative.
 #include <algorithm>
 
 #include "study/toy.h"
@@ -6,7 +6,7 @@
 namespace cuvae::bench {
 namespace {
 
-constexpr std::uint32_t kBurnIn = 40;  // batches for the running mean to come to rest: 0.9^40 = 0.015 of its start
+constexpr std::uint32_t kBurnIn = 40;  // batches until the running mean has settled: 0.9^40 = 0.015
 
 }  // namespace
 
@@ -30,7 +30,7 @@ ToyDraws::ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed)
   host_f_.resize(static_cast<std::size_t>(rows_)), host_dstats_.resize(static_cast<std::size_t>(batch_ * 2 * d));
 }
 
-// log p(x|z) at the points where the estimator asks for it, and the gradient from them.
+// log p(x|z) at the estimator's probes, and the gradient from it.
 void ToyDraws::probe(const Variant& v, const Noise& noise, const ToyFunction* f) {
   if (!probes_) {
     const Index count = batch_ * probes_of_example(v.estimator, samples_, d_);
@@ -99,7 +99,7 @@ ToyDraws::Result ToyDraws::draw(const Variant& v, const std::vector<double>& mu,
     step(v, terms, f);
     if (s < first) continue;
     backend_.download(host_dstats_.data(), dstats_.data, host_dstats_.size() * sizeof(float));
-    for (Index b = 0; b < batch_; ++b) {  // of minus the mean of f over the batch; by the log variance, 2 log sigma
+    for (Index b = 0; b < batch_; ++b) {  // dstats is the gradient of -mean(f) over the batch, by mu and 2 log sigma
       const float* row = host_dstats_.data() + b * 2 * d_;
       result.mu.add(-static_cast<double>(row[0]) * static_cast<double>(batch_));
       result.sigma.add(-2 * static_cast<double>(row[d_]) * static_cast<double>(batch_));

@@ -1,4 +1,4 @@
-// Moments in closed form, and by quadrature.
+// Moments in closed form and by quadrature.
 #include <cmath>
 
 #include "study/toy.h"
@@ -8,15 +8,15 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// The trapezoidal rule converges exponentially for integrands that vanish with all derivatives at both ends.
+// The trapezoidal rule converges exponentially if the integrand and all its derivatives vanish at both ends.
 template <class F>
 void over_normal(F f) {
   constexpr double h = 1.0 / 64, end = 12;
   for (double eps = -end; eps <= end; eps += h) f(eps, h * std::exp(-eps * eps / 2) / std::sqrt(2 * kPi));
 }
 
-// Points and weights of Simpson's rule on the half line, for integrands that vanish as densities do. Of the functions
-// here it is off by h^4 times a hundred: 1e-11.
+// Points and weights of Simpson's rule on the half line, for integrands that vanish like densities. Its error for the
+// functions here is about 100 h^4 = 1e-11.
 constexpr int kIntervals = 1 << 14;
 constexpr double kEnd = 12, kStep = kEnd / kIntervals;
 template <class F>
@@ -35,8 +35,8 @@ ToyMoments moments_of(F value, G density) {
   return {first, second - first * first};
 }
 
-// E f(m) f(m u), m of the density on the half line and u uniform: the inner mean is the integral of f up to m over m,
-// which grows with m, a step at a time and by Simpson's rule too.
+// E f(m) f(m u), with m from the density on the half line and u uniform. The inner mean is the integral of f up to m,
+// divided by m; it is accumulated step by step, also by Simpson's rule.
 template <class F, class G>
 double mean_product_with_fraction(F f, G density_over_m) {
   double sum = 0, integral = 0, before = 0;
@@ -65,11 +65,11 @@ double log_normal(double z) { return -(z * z + std::log(2 * kPi)) / 2; }
 std::optional<ToyMoments> exact_function(const Variant& v, const ToyFunction& function, Index samples, bool by_sigma) {
   if (is_measure_valued(v.estimator))
     return exact_measure_valued(function, v.estimator == Estimator::measure_valued, by_sigma);
-  // Of the delta method, a quadratic through the values a standard deviation apart is taken off f.
+  // The delta method subtracts from f a quadratic through values that are one standard deviation apart.
   const double below = function.value(0), middle = function.value(1), above = function.value(2);
   const bool delta = v.estimator == Estimator::delta;
   const double a = (above - below) / 2, c = above - 2 * middle + below, added = delta ? (by_sigma ? c : a) : 0;
-  // Moments of f, of the score s, of their products, and of the path's gradient.
+  // Moments of f, of the score s, of their products, and of the pathwise gradient.
   double f = 0, f2 = 0, fs = 0, fs2 = 0, f2s2 = 0, s2 = 0, path = 0, path2 = 0;
   over_normal([&](double eps, double p) {
     const double x = 1 + eps, y = function.value(x) - (delta ? middle + a * eps + c * eps * eps / 2 : 0),
@@ -96,8 +96,9 @@ std::optional<ToyMoments> exact_function(const Variant& v, const ToyFunction& fu
   }
 }
 
-// The derivative of N(mu, sigma^2) by mu is the difference of two Weibull densities on either side, by sigma that of a
-// double-sided Maxwell and a normal one: Mohamed et al. 2020, section 6. Here sigma = 1.
+// The derivative of the density N(mu, sigma^2) by mu is the difference of two Weibull densities, one on each side. By
+// sigma it is the difference of a double-sided Maxwell density and a normal one (Mohamed et al. 2020, section 6). Here
+// sigma = 1.
 ToyMoments exact_measure_valued(const ToyFunction& f, bool coupled, bool by_sigma) {
   const auto at = [&](double eps) { return f.value(1 + eps); };
   const auto rayleigh = [](double w) { return w * std::exp(-w * w / 2); };
@@ -129,14 +130,14 @@ std::optional<double> exact_normal(const Variant& v, double delta, Index dims, I
   const double d = static_cast<double>(dims), d2 = delta * delta, K = static_cast<double>(samples);
   const double C = -d / 2 * std::log(2 * kPi), best = C - (d + 2 + d2) / 2, least = (d + 2) / 2 + 2 * d2;
   const bool joint = v.cost == Cost::joint;
-  if (v.antithetic)  // of pairs: what is even in the noise is gone
+  if (v.antithetic)  // in a pair, terms that are even in the noise cancel
     return v.estimator == Estimator::score ? 4 * d2 / K : 0.0;
   switch (v.estimator) {
     case Estimator::total:
       return 1 / K;
     case Estimator::stl:
       return 0.0;
-    case Estimator::score:  // log q inside cancels all of f but what is linear and constant in the noise
+    case Estimator::score:  // log q cancels all terms of f except those that are linear or constant in the noise
       return joint ? (least + best * best) / K : (2 * d2 + d2 * d2 / 4) / K;
     case Estimator::score_mean:
       return joint ? (least + 1) / K : 2 * d2 / K;

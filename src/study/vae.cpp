@@ -1,4 +1,4 @@
-// The suite "vae": variance, bias and time of every estimator at points of a real model, one factor varied at a time.
+// The suite "vae": variance, bias and time of every estimator on a real model, with one factor varied at a time.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -10,23 +10,23 @@
 namespace cuvae::bench {
 namespace {
 
-// What the cells of the suite share: models, and the mean gradients that biases are measured against.
+// Data that the cells share: the models, and the mean gradients that biases refer to.
 struct Bench {
   Context& context;
   Models models;
   std::string reference_point;
-  std::map<std::string, GradientDraws> references;  // of that point, by estimator
+  std::map<std::string, GradientDraws> references;  // of the current point, by estimator
   std::string base;                                 // the point that others are compared with
 
   explicit Bench(Context& c) : context(c), models(c), base(base_point(c).name()) {}
 
-  // The base point has four times the seconds.
+  // The base point gets four times as many seconds.
   DrawLimits limits(const Point& point) const {
     const double share = point.name() == base && !context.options.quick ? 4 : 1;
     return {context.options.draws, share * context.options.budget};
   }
 
-  // Pathwise for the ELBO, doubly reparameterized for the bound, with noise of its own.
+  // Pathwise for the ELBO, doubly reparameterized for the bound, with independent noise.
   static Variant reference_of(const Variant& v) {
     return {is_importance_weighted(v.estimator) ? Estimator::dreg : Estimator::pathwise, Cost::elbo};
   }
@@ -48,7 +48,7 @@ struct Bench {
     return draw_seconds(by, gradient_seconds(context, point, by), reference_limits(point));
   }
 
-  // Beside the gradients: a new trainer, moments from the device, inner products.
+  // Time in addition to the gradients: a new trainer, moments from the device, inner products.
   double seconds(const Point& point, const Variant& v) const {
     const double gradient = gradient_seconds(context, point, v.estimator);
     return draw_seconds(v.estimator, gradient, limits(point)) + models.fit_seconds(point, v.estimator) + overhead();
@@ -70,8 +70,8 @@ struct Bench {
     row["groups"] = g.means.size();
     add_variance(row, g.trace);
     add_snr(row, norm, g.trace);
-    if (ref_norm.low() > 0) {                     // else there is nothing to measure a bias or a scale by
-      if (v.estimator != Estimator::nvil_scaled)  // whose mean is shorter by intent
+    if (ref_norm.low() > 0) {                     // otherwise bias and scale are unknown
+      if (v.estimator != Estimator::nvil_scaled)  // its mean is scaled intentionally
         row["bias"] = distance.mean / ref_norm.mean, row["bias_error"] = distance.error / ref_norm.mean;
       const Interval scale = projection(ref.gram, cross);
       row["scale"] = scale.mean, row["scale_error"] = scale.error;
@@ -83,7 +83,7 @@ struct Bench {
   }
 };
 
-// A point, and whether it is there for antithetic pairs alone, beside what they pair.
+// A point, and whether it is only for antithetic pairs and the estimators that they are compared with.
 struct Place {
   Point point;
   bool pairs = false;
@@ -92,7 +92,7 @@ struct Place {
 std::vector<Place> places_of(const Context& c) {
   const Point base = base_point(c);
   std::vector<Place> places;
-  // Where K is odd, pairs are measured with one sample less.
+  // If K is odd, pairs are measured with one sample less.
   const auto add = [&](const Point& point, bool paired) {
     if (point.batch > c.train->rows()) return;
     places.push_back({point});
@@ -121,7 +121,7 @@ std::vector<Place> places_of(const Context& c) {
 }
 
 bool takes_part(const Variant& v, const Place& place, bool all_costs) {
-  constexpr Index kMostProbes = 1000000;  // of a gradient: at batch 8192, measure-valued ones would take most of a run
+  constexpr Index kMostProbes = 1000000;  // per gradient; at batch 8192, measure-valued ones would take most of a run
   const Point& p = place.point;
   if (!v.defined_for(p.samples) || (!all_costs && v.cost != Cost::elbo)) return false;
   if (place.pairs && !(v.cost == Cost::elbo && is_paired(v.estimator))) return false;
@@ -136,7 +136,7 @@ std::vector<Cell> vae_cells(Context& c) {
   const Point base = base_point(c);
   for (const Place& place : places_of(c)) {
     const Point& point = place.point;
-    // Other costs at the base point and over K alone: elsewhere they would only repeat the picture.
+    // Other costs only at the base point and over K; elsewhere they would show the same.
     const bool all_costs = point.batch == base.batch && point.latent == base.latent && point.stage == base.stage &&
                            point.layers == base.layers;
     std::vector<Variant> variants;

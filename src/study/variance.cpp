@@ -7,9 +7,9 @@ namespace cuvae::bench {
 namespace {
 
 constexpr Index kGroups = 20, kFewestGroups = 5, kFewest = 2;  // draws in a group
-constexpr int kTrials = 3;                                     // draws that are timed
+constexpr int kTrials = 3;                                     // gradients that are timed
 
-// In sixteen sums, so that the compiler may take several elements at a time.
+// Sixteen sums, so that the compiler can vectorise.
 double product(const std::vector<float>& a, const std::vector<float>& b) {
   constexpr std::size_t kSums = 16;
   double sums[kSums] = {}, sum = 0;
@@ -21,7 +21,7 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
-// Gradients thrown away first, for a running mean to come to rest.
+// The number of gradients to discard first, until the running mean has settled.
 Index settling_draws(Estimator e) { return e == Estimator::score_mean || is_nvil(e) ? 30 : 1; }
 
 }  // namespace
@@ -66,7 +66,7 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Sl
     backend.synchronize();
   };
   double each = 1e30;
-  for (int i = 0; i < kTrials; ++i) {  // the shortest: a busy machine only ever adds
+  for (int i = 0; i < kTrials; ++i) {  // the shortest time counts, because other programs can only add to it
     const double begin = now();
     accumulate(1);
     each = std::min(each, now() - begin);

@@ -1,4 +1,4 @@
-// What is compared: an estimator with its cost, and whether its samples come in antithetic pairs.
+// A variant that is compared: an estimator, its cost, and whether it uses antithetic pairs.
 #pragma once
 #include <string>
 #include <vector>
@@ -20,19 +20,19 @@ struct Variant {
   }
 };
 
-/// Those that are measured in antithetic pairs too.
+/// Whether the estimator is also measured with antithetic pairs.
 constexpr bool is_paired(Estimator e) { return e <= Estimator::stl || e == Estimator::score; }
 
-/// What a trainer is to compute.
+/// The configuration of a trainer for a variant.
 inline void choose(TrainConfig& config, const Variant& v) {
   config.estimator = v.estimator, config.cost = v.cost, config.antithetic = v.antithetic;
 }
 
-/// Every estimator with every cost that it takes, and a few in antithetic pairs.
+/// Every estimator with every cost that it supports, and some with antithetic pairs.
 std::vector<Variant> all_variants();
 
-/// Those named; a score function's name without a cost stands for all its costs. None named: all. Throws Error naming
-/// what is allowed.
+/// The variants with these names, or all if there are no names. An estimator's name stands for all its variants. Throws
+/// Error, listing the allowed names.
 std::vector<Variant> parse_variants(const std::vector<std::string>& names);
 
 }  // namespace cuvae::bench
