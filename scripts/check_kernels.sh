@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Registers, shared memory and spills of every compiled kernel: scripts/check_kernels.sh BUILD_FOLDER. Fails where a
-# kernel spills registers or has a stack frame. Reads the objects with cuobjdump; where there is none, compiles the device
-# code once more to have it from ptxas.
+# Prints registers, shared memory and spills of every compiled kernel: scripts/check_kernels.sh BUILD_FOLDER. Fails if a
+# kernel spills registers or has a stack frame. Reads the objects with cuobjdump; without cuobjdump, compiles the device
+# code once more and reads the output of ptxas.
 set -euo pipefail
 fail() { echo "check_kernels.sh: $*" >&2; exit 1; }
 [ $# -eq 1 ] || fail "usage: scripts/check_kernels.sh BUILD_FOLDER"
 commands=$1/compile_commands.json
-[ -e "$commands" ] || fail "$commands is missing: was the folder configured with nvcc?"
+[ -e "$commands" ] || fail "$commands does not exist: was the folder configured with nvcc?"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# One command a line; the JSON is CMake's own, one key a line.
+# One command per line. CMake writes the JSON with one key per line.
 sed -n 's/^ *"command": "\(.*\)",\{0,1\}$/\1/p' "$commands" | sed 's/\\"/"/g; s/\\\\/\\/g' | grep -E '\.cu( |$)' >"$work/compile" ||
   fail "no kernels in $commands"
 nvcc=$(head -n 1 "$work/compile" | grep -oE '[^ ]*/nvcc( |$)' | head -n 1 | tr -d ' ')
@@ -20,7 +20,7 @@ cuobjdump=$(command -v "$(dirname "$nvcc")/cuobjdump" || command -v cuobjdump ||
 if [ -n "$cuobjdump" ]; then
   grep -oE ' -o [^ ]+' "$work/compile" | cut -c5- >"$work/objects"
   while read -r object; do
-    (cd "$1" && "$cuobjdump" --dump-resource-usage "$object") || fail "$object cannot be read: is it built?"
+    (cd "$1" && "$cuobjdump" --dump-resource-usage "$object") || fail "cannot read $object: is it built?"
   done <"$work/objects" >"$work/usage" 2>"$work/log" || { tail -n 3 "$work/log" >&2; exit 1; }
   awk '/^arch = / { arch = $3 }
        / Function / { sub(":$", "", $2); kernel = $2 }
@@ -42,7 +42,7 @@ fi
 {
   echo "arch registers shared stack spilled kernel"
   while read -r kernel arch rest; do
-    # The name without its arguments and the namespaces, which are the same for all.
+    # The name without its arguments and namespaces.
     name=$(c++filt -p "$kernel" 2>/dev/null || echo "$kernel")
     echo "$arch $rest ${name//[[:space:]]/}"
   done <"$work/kernels" | sed -E 's/cuvae::cuda::|\(anonymousnamespace\)::|_GLOBAL__N__[^:]*:://g' | sort -t ' ' -k 6,6 -k 1,1V

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Cuts the first images and labels out of the four MNIST files: cut_mnist.py SOURCE DESTINATION.
+"""Copies the first images and labels of the four MNIST files: cut_mnist.py SOURCE DESTINATION.
 
-The same source gives the same uncompressed bytes everywhere, and the same gzip bytes with the same zlib.
+The same source gives the same uncompressed bytes, and with the same zlib also the same gzip bytes.
 """
 import argparse
 import gzip

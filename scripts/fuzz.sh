@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes all targets in turn for so many minutes in all, and keeps new inputs that reach new code in tests/fuzz/corpus.
-# An input that ends a target is named, and kept in build/fuzz/findings. Safe to run again.
+# Fuzzes all targets in turn, for MINUTES in total: scripts/fuzz.sh MINUTES. Adds inputs that reach new code to
+# tests/fuzz/corpus. Prints the name of an input that ends a target and keeps it in build/fuzz/findings. Safe to run again.
 . "$(dirname "$0")/setup.sh"
 
 [[ "${1:-}" =~ ^[0-9]+([.][0-9]+)?$ ]] || fail "usage: scripts/fuzz.sh MINUTES"
@@ -22,10 +22,10 @@ for target in "${targets[@]}"; do
   done_here=$(awk '/number_of_executed_units/ { print $2 }' "build/fuzz/$target.log")
   echo "$target: ${done_here:-0} inputs"
   runs=$((runs + ${done_here:-0}))
-  # Small inputs that reach what the corpus does not, as long as it stays small.
+  # Adds small inputs that reach new code, as long as the corpus stays small.
   if [ "$(du -sk "$corpus" | cut -f1)" -lt 240 ]; then
     "$program" -merge=1 -max_len=1024 "$corpus" "$new" >>"build/fuzz/$target.log" 2>&1 || true
   fi
 done
-say "$runs inputs, $found targets ended by a finding"
+say "$runs inputs, $found targets with a finding"
 [ "$found" = 0 ]

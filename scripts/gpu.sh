@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything that needs an NVIDIA GPU, in about twelve minutes, the stages' limits together:
+# Runs everything that needs an NVIDIA GPU, in about twelve minutes, the sum of the stages' limits:
 #   scripts/gpu.sh [--quick] [--only STAGES] [--build FOLDER] [OUT]
-# STAGES is a list of: tests,sanitizer,kernels,step,estimators,peers. Takes the build folder (build/release) as it is when it has
-# programs, also one built elsewhere on the same architecture (see pack.sh); otherwise builds. Writes tables and raw JSON
-# into OUT (build/gpu). A stage that fails or runs out of time does not stop the others; the exit code is then 1 and the
-# last lines name it. PYTHON is a Python that has torch and jax (python3).
+# STAGES is a list of: tests,sanitizer,kernels,step,estimators,peers. If the build folder (build/release) has programs,
+# uses them, also if they were built elsewhere for the same architecture (see pack.sh); otherwise builds them. Writes
+# tables and raw JSON to OUT (build/gpu). If a stage fails or runs out of time, the others still run; the exit code is
+# then 1, and the last lines name the stage. PYTHON is a Python with torch and jax (python3).
 . "$(dirname "$0")/setup.sh"
 
 quick=no only=tests,sanitizer,kernels,step,estimators,peers build=build/release out=
@@ -46,8 +46,8 @@ fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
-# Libraries that the programs miss here: those that came with the build folder, and cuBLASLt from where it is. Only the
-# project's own programs are given them.
+# Finds libraries that the programs need but the loader does not find: those in the build folder, and cuBLASLt. Only the
+# project's own programs use them.
 bench=$PWD/$build/bench/cuvae-bench runner=()
 [[ $build != /* ]] || bench=$build/bench/cuvae-bench
 rm -rf "${out:?}/lib"
@@ -59,12 +59,12 @@ supply() {
     runner=(env "LD_LIBRARY_PATH=$out/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
     site=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null || true)
     found=$(find "${bench%/bench/*}/lib" /usr/local/cuda*/ ${site:+"$site/nvidia/"} -name "$name" 2>/dev/null | head -n 1 || true)
-    [ -n "$found" ] || fail "$name is not on this machine, and the programs in $build need it"
+    [ -n "$found" ] || fail "the programs in $build need $name, which is not on this machine"
     ln -sfn "$(readlink -f "$found")" "$out/lib/$name"
   done
 }
 supply
-supply  # what those need in turn
+supply  # libraries that those libraries need
 if [ ${#runner[@]} -gt 0 ]; then
   [ -z "$(missing)" ] || fail "the programs in $build need libraries that are not on this machine: $(missing | tr '\n' ' ')"
   printf '#!/bin/bash\nexec env %q %q "$@"\n' "${runner[1]}" "$bench" >"$out/lib/cuvae-bench"
@@ -80,7 +80,7 @@ commit=${CUVAE_COMMIT:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
 } >"$out/run.json"
 
 passed=() failed=() deadline=0
-# Runs the function run_NAME, if chosen, for at most that many seconds.
+# stage NAME SECONDS: runs the function run_NAME, if NAME is chosen, for at most SECONDS.
 stage() {
   local name=$1
   [[ ,$only, == *,$name,* ]] || return 0
@@ -89,7 +89,7 @@ stage() {
   local start=$SECONDS
   if "run_$name"; then passed+=("$name"); else failed+=("$name${problems:+:$problems}"); fi
   echo "($((SECONDS - start)) s)"
-  summarize  # after each, so that a run that is cut short keeps what it has
+  summarize  # after each stage, so that an interrupted run keeps its results
 }
 summarize() {
   {
@@ -102,7 +102,7 @@ summarize() {
     done
   } >"$out/summary.md"
 }
-# Runs a command for at most $1 seconds, and no longer than its stage.
+# limited SECONDS COMMAND: runs a command for at most SECONDS and at most as long as its stage.
 limited() {
   local seconds=$((deadline - SECONDS)) code=0
   [ "$1" -gt "$seconds" ] || seconds=$1
@@ -113,7 +113,7 @@ limited() {
   return "$code"
 }
 
-cuda_tests='*cuda*:*Cuda*-CliTest.*'  # the command line's tests name programs where they were built
+cuda_tests='*cuda*:*Cuda*-CliTest.*'  # the command line's tests need the programs at the place where they were built
 run_tests() {
   local program name
   rm -rf "$out/tests"
@@ -129,11 +129,11 @@ run_tests() {
   [ -z "$problems" ]
 }
 
-# Repetitions show a sanitizer nothing new.
+# Without tests that repeat the same work: they show a sanitizer nothing new.
 run_sanitizer() {
   local tool name sanitizer tools=(memcheck racecheck) filter='*cuda*:*Cuda*-*EveryTime*'
   sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null) ||
-    { echo "compute-sanitizer is not here: nothing done"; return 0; }
+    { echo "compute-sanitizer is not installed: skipped"; return 0; }
   [ "$quick" = no ] || tools=(memcheck)
   mkdir -p "$out/sanitizer"
   for tool in "${tools[@]}"; do
@@ -143,7 +143,7 @@ run_sanitizer() {
         "$build/tests/test_$name" --gtest_filter="$filter" \
         --gtest_brief=1 >"$out/sanitizer/$tool.$name.log" 2>&1 || problems+=" $tool.$name"
       if grep -q 'Device not supported' "$out/sanitizer/$tool.$name.log"; then
-        echo "compute-sanitizer does not support this machine's device: nothing done"
+        echo "compute-sanitizer does not support this machine's device: skipped"
         problems=
         return 0
       fi
@@ -186,7 +186,7 @@ run_step() {
   run_train
   [ -z "$problems" ]
 }
-# A whole run of the command line: what the loop of epochs costs besides its steps.
+# A whole run of the command line, for the cost of the loop of epochs in addition to its steps.
 run_train() {
   local epochs=20
   [ "$quick" = no ] || epochs=5
@@ -196,7 +196,7 @@ run_train() {
   tail -n 1 "$out/train/metrics.jsonl" || problems+=" train"
 }
 
-# What is measured stays: stopped for its time, it writes its tables of what it has.
+# If its time is over, it still writes tables of the finished measurements.
 run_estimators() {
   local budget=0.1
   [ "$quick" = no ] || budget=0.02
@@ -217,7 +217,7 @@ run_peers() {
   fi
   if "$python" -c 'import jax; jax.devices("cuda")' 2>/dev/null; then peers+=(jax); fi
   find_precisions
-  [ ${#peers[@]} -gt 0 ] || { echo "$python has neither a torch nor a jax that sees the GPU: nothing done"; return 0; }
+  [ ${#peers[@]} -gt 0 ] || { echo "$python has no torch or jax that can use the GPU: skipped"; return 0; }
   for p in "${precisions[@]}"; do
     batches=(128 8192)
     [ "$p $quick" != "fp32 no" ] || batches=(128 1024 8192)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Kills a small training at random moments, N times in all, and resumes it each time.
+"""Kills a small training N times at random moments and resumes it each time.
 
-Every run must end with the bytes of one that was never interrupted: its checkpoints, its settings, its pictures, and its
-metrics but for the clock's. A run starts in a new folder, or with --overwrite in that of an older run, which then has to
-be complete until the new one stands. Prints the figures; exit code 1 at the first difference, whose folder is kept.
+Every run must end with the bytes of an uninterrupted run: checkpoints, settings, pictures, and metrics except times. A run
+starts in a new folder, or replaces an older run with --overwrite; the older run must then stay complete until the new one
+is. Prints the counts. At the first difference, exits with code 1 and keeps the folder.
 """
 import argparse
 import json

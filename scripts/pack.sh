@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The programs of a build folder for scripts/gpu.sh on another machine: scripts/pack.sh [BUILD_FOLDER] writes
-# build/carry.tar.xz with the tests that have CUDA, the benchmarks and the command line, stripped, and the shared
-# libraries that a machine may lack (not CUDA's, which are large and there).
+# Packs the programs of a build folder for scripts/gpu.sh on another machine: scripts/pack.sh [BUILD_FOLDER] writes
+# build/carry.tar.xz with the stripped CUDA tests, benchmarks and command line, and with shared libraries that the other
+# machine may lack (not CUDA's, which are large and usually installed).
 . "$(dirname "$0")/setup.sh"
 
 build=${1:-build/release}

@@ -1,5 +1,4 @@
-# Shared by the scripts beside it, not run alone: installs what is missing, configures, builds.
-# After sourcing: say, install_packages, have_gpu, get_toolkit, build.
+# Sourced by the other scripts. Defines say, fail, install_packages, have_gpu, get_toolkit and build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,10 +8,10 @@ fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 BUILD_PACKAGES=(g++ cmake ninja-build libdnnl-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev)
 TEST_PACKAGES=(ccache libgtest-dev libbenchmark-dev clang libomp-dev)
 
-# Installs those of the packages that are missing, and says which; quiet when there are none.
+# Installs the packages that are missing and prints their names.
 install_packages() {
   local missing=() p
-  command -v dpkg-query >/dev/null || fail "this script installs Debian or Ubuntu packages; on another system install the counterparts of: $* and use CMake (README.md)"
+  command -v dpkg-query >/dev/null || fail "this script installs Debian or Ubuntu packages; on another system install what corresponds to: $* and use CMake (README.md)"
   for p in "$@"; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
   done
@@ -20,12 +19,12 @@ install_packages() {
   say "Installing packages: ${missing[*]}"
   local sudo=()
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || fail "packages are missing and neither root nor sudo is at hand: apt-get install ${missing[*]}"
+    command -v sudo >/dev/null || fail "packages are missing, and neither root nor sudo is available: apt-get install ${missing[*]}"
     sudo=(sudo)
   fi
   local log
   log=$(mktemp)
-  # The package lists may be absent (fresh image) or old: try with what is there, then with fresh ones.
+  # The package lists may be missing (fresh image) or old: try with them, then with new ones.
   if ! { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
          { "${sudo[@]}" apt-get update && "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; }; } >"$log" 2>&1; then
     tail -n 15 "$log" >&2
@@ -34,16 +33,16 @@ install_packages() {
   rm -f "$log"
 }
 
-# Whether there is an NVIDIA GPU to compute on.
+# Whether there is an NVIDIA GPU.
 have_gpu() { [ -e /dev/nvidiactl ] || nvidia-smi -L >/dev/null 2>&1; }
 
-# Gets a CUDA toolkit where the system has none; without one (no network, say) all that needs no GPU still builds.
+# Gets a CUDA toolkit if the system has none. If that fails (no network), everything else still builds.
 get_toolkit() {
   install_packages python3-venv
-  scripts/toolkit.sh || say "Going on without a CUDA toolkit: the CUDA backend and its emulated tests are left out"
+  scripts/toolkit.sh || say "Continuing without a CUDA toolkit: the CUDA backend and its emulated tests are left out"
 }
 
-# Where there is a compiler cache, builds of any folder share it.
+# If there is a compiler cache, builds in all folders share it.
 use_cache() {
   command -v ccache >/dev/null || return 0
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1

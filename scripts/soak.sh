@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains for MINUTES with a validation and a checkpoint in every epoch, and watches the resident memory and the open
-# descriptors of the process: both must be flat. usage: scripts/soak.sh MINUTES [CUVAE]
+# Trains for MINUTES with a validation and a checkpoint in every epoch: scripts/soak.sh MINUTES [CUVAE]. The resident
+# memory and the number of open descriptors of the process must not grow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:?usage: scripts/soak.sh MINUTES [CUVAE]}
@@ -24,7 +24,7 @@ while [ "$(date +%s)" -lt "$end" ]; do
   kib=$(awk '/^VmRSS/ {print $2}' "/proc/$process/status")
   files=$(find "/proc/$process/fd" -mindepth 1 | wc -l)
   [ -n "$kib" ] || { echo "the training ended after $(($(date +%s) - start)) s"; exit 1; }
-  # The first tenth of the time fills the allocator's pools.
+  # During the first tenth of the time, the allocator fills its pools.
   if [ $(($(date +%s) - start)) -ge $((minutes * 6)) ]; then
     if [ "$samples" -eq 0 ]; then first_kib=$kib least_kib=$kib most_kib=$kib least_files=$files most_files=$files; fi
     samples=$((samples + 1))
@@ -43,8 +43,8 @@ process=
 [ "${code:-0}" -eq 130 ] || { echo "the training ended with exit code ${code:-0}"; exit 1; }
 echo "$minutes minutes, $epochs epochs, $samples samples: resident memory $first_kib KiB, then $least_kib to $most_kib KiB;" \
   "open descriptors $least_files to $most_files"
-# A checkpoint opens its folder and its file: two for a moment.
+# A checkpoint opens its folder and its file: two more descriptors for a short time.
 if [ $((most_kib - first_kib)) -gt 1024 ] || [ $((most_files - least_files)) -gt 2 ]; then
-  echo "memory or descriptors grew"
+  echo "the memory or the number of descriptors grew"
   exit 1
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Gets a CUDA toolkit without root: scripts/toolkit.sh [FOLDER]. Puts NVIDIA's compiler, runtime, cuBLAS and cuRAND
-# headers from PyPI together in FOLDER, or, where the system has no CUDA 12 or newer, in build/toolkit, where CMake finds
-# it (elsewhere with -D CUVAE_TOOLKIT=FOLDER). Quiet when it is there already. About 2 GB.
+# Gets a CUDA toolkit without root: scripts/toolkit.sh [FOLDER]. Installs NVIDIA's compiler, runtime, cuBLAS and cuRAND
+# headers from PyPI into FOLDER (for CMake: -D CUVAE_TOOLKIT=FOLDER). Without FOLDER it installs into build/toolkit, where
+# CMake finds it, unless the system has CUDA 12 or newer. Does nothing if it is already installed. About 2 GB.
 set -euo pipefail
 fail() { echo "toolkit.sh: $*" >&2; exit 1; }
 
-# What has been tried together. The hashes are of the x86_64 and the aarch64 wheel.
+# Versions that were tested together.
 PACKAGES='
 nvidia-cuda-nvcc==13.0.88
 nvidia-nvvm==13.0.88
@@ -50,9 +50,9 @@ for wheel in "$work"/wheels/*.whl; do
   python3 -m zipfile -e "$wheel" "$work/unpacked"
 done
 
-# The wheels lay out a toolkit under nvidia/cu13, without what a linker and a shell need besides.
+# The wheels contain a toolkit under nvidia/cu13, without the links and permissions that a linker and a shell need.
 root=$work/unpacked/nvidia/cu13
-[ -e "$root/bin/nvcc" ] || fail "the wheels hold no nvidia/cu13/bin/nvcc"
+[ -e "$root/bin/nvcc" ] || fail "the wheels do not contain nvidia/cu13/bin/nvcc"
 chmod -R a+x "$root/bin" "$root/nvvm/bin"
 ln -sfn lib "$root/lib64"
 for library in "$root"/lib/*.so.*; do
@@ -61,7 +61,7 @@ for library in "$root"/lib/*.so.*; do
 done
 printf '%s\n' "$PACKAGES" >"$root/packages.txt"
 
-# A program that uses it all, before it takes its place.
+# Compiles and runs a program that uses everything, before the toolkit is moved into place.
 cat >"$work/try.cu" <<'CODE'
 #include <cublasLt.h>
 #include <curand_philox4x32_x.h>
