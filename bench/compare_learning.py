@@ -1,4 +1,4 @@
-"""What the same VAE reaches on MNIST with cuvae and with PyTorch: three seeds each, test ELBO in nats.
+"""Compares the test ELBO of the same VAE on MNIST with cuvae and with PyTorch: three seeds each, in nats.
 
     python bench/compare_learning.py --data MNIST_FOLDER --cuvae PATH/TO/cuvae --out bench/results/learning
 
@@ -62,7 +62,7 @@ def mean_and_spread(values):
 
 
 def table(results):
-    lines = [["", "seed", "ELBO", "reconstruction", "KL", "seconds an epoch"], ["---", *["---:"] * 5]]
+    lines = [["", "seed", "ELBO", "reconstruction", "KL", "seconds per epoch"], ["---", *["---:"] * 5]]
     for name, runs in results.items():
         for run in runs:
             lines.append([name, str(run["seed"]), *(f"{run[k]:.2f}" for k in KEYS), f"{run['seconds_per_epoch']:.2f}"])
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--data", required=True, help="folder with the four gzipped IDX files of MNIST")
     parser.add_argument("--cuvae", required=True, help="the program")
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--mode", choices=["eager", "compile"], default="eager", help="of PyTorch")
+    parser.add_argument("--mode", choices=["eager", "compile"], default="eager", help="mode of PyTorch")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -1,4 +1,4 @@
-"""The training step of cuvae beside PyTorch's and JAX's, in one interleaved run.
+"""Compares the training step of cuvae with those of PyTorch and JAX, in one interleaved run.
 
     python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --out bench/results/step
     python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --device cuda --precision tf32 --out bench/results/step_gpu
@@ -170,7 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuvae", required=True, help="the program cuvae-bench")
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--jax-python", help="a Python that has jax, if it is another")
+    parser.add_argument("--jax-python", help="a Python that has jax, if it is a different one")
     parser.add_argument("--peers", nargs="+", choices=["torch:eager", "torch:compile", "torch:reduce-overhead",
                                                        "torch:max-autotune", "torch:graph", "jax"],
                         help="default: torch:eager torch:compile on the CPU, torch:eager torch:reduce-overhead "

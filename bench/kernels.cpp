@@ -1,6 +1,6 @@
-// cuvae-bench kernels: every kernel and product beside the copy bandwidth of the same run. An operation is launched
-// many times by one graph, over so many sets of arrays that the caches forget them, where that takes less than
-// kMostSets; times are between events.
+// cuvae-bench kernels: every kernel and product, and the copy bandwidth in the same run. One graph launches an
+// operation many times, over so many sets of arrays (at most kMostSets) that they do not stay in the caches. Events
+// measure time.
 #include "kernels.h"
 
 #include <bit>
@@ -217,7 +217,8 @@ class KernelBench {
 }  // namespace
 
 void add_kernels(CLI::App& app) {
-  auto* c = app.add_subcommand("kernels", "Times every kernel and product on a CUDA device beside its copy bandwidth");
+  auto* c =
+      app.add_subcommand("kernels", "Time every kernel and product on a CUDA device, compared with its copy bandwidth");
   auto o = std::make_shared<Options>();
   c->add_option("--device", o->device, "cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
@@ -225,7 +226,7 @@ void add_kernels(CLI::App& app) {
   cli::add_number(*c, "--elements", o->elements, "Elements of the large arrays, rows of 1024, latents of 64",
                   {1024, 4294967296.0});
   cli::add_number(*c, "--seconds", o->seconds, "Time for each operation", kSeconds);
-  c->add_flag("--json", o->json, "One JSON object a line");
+  c->add_flag("--json", o->json, "Print one JSON object per line");
   c->callback([o] { KernelBench(*o).run(); });
 }
 

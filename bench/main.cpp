@@ -1,4 +1,4 @@
-// cuvae-bench: what training costs.
+// cuvae-bench: benchmarks of training.
 #include "bench.h"
 #include "math/philox.h"
 #include "process/run_main.h"
@@ -24,13 +24,13 @@ VaeConfig standard_model() {
 namespace {
 
 int parse_and_run(int argc, char** argv) {
-  CLI::App app("cuvae-bench: what training costs", "cuvae-bench");
+  CLI::App app("Benchmarks of training: time, memory and gradient estimators.", "cuvae-bench");
   app.require_subcommand(1);
   add_step(app);
   add_memory(app);
   add_kernels(app);
   CLI::App* estimators =
-      app.add_subcommand("estimators", "Variance and cost of each gradient estimator on the same model");
+      app.add_subcommand("estimators", "Measure the variance and the cost of each gradient estimator on one model");
   const auto run_estimators = add_estimator_flags(*estimators);
   try {
     app.parse(argc, argv);

@@ -28,7 +28,7 @@ void run(const std::string& path, Index batch, Index epochs) {
   Trainer trainer(*backend, model, config, data);
   trainer.fit(data);
 
-  // Each activation once, and once its gradient: x, both hidden layers, stats, z, logits.
+  // Each activation once, and each gradient once: x, both hidden layers, stats, z, logits.
   const double floats = static_cast<double>(batch) * (784 + 2 * 400 + 2 * (2 * 20) + 2 * 20 + 2 * 400 + 784 + 2);
   const double mib = 1 << 20, data_mib = static_cast<double>(data.rows() * data.cols()) *
                                          static_cast<double>(size_of(data.dtype())) / mib;
@@ -46,11 +46,11 @@ void add_memory(CLI::App& app) {
     std::string data = "data/mnist-10k";
     Index batch = 128, epochs = 1;
   };
-  auto* c = app.add_subcommand("memory", "Peak memory of a training process against its budget");
+  auto* c = app.add_subcommand("memory", "Compare the peak memory of a training with its budget");
   auto o = std::make_shared<Options>();
-  c->add_option("--data", o->data, "Folder or file of training data")->capture_default_str();
+  c->add_option("--data", o->data, "Folder or file with the training data")->capture_default_str();
   cli::add_number(*c, "--batch", o->batch, "Batch size", cli::kCount);
-  cli::add_number(*c, "--epochs", o->epochs, "Passes", cli::kCount);
+  cli::add_number(*c, "--epochs", o->epochs, "Passes over the data", cli::kCount);
   c->callback([o] { run(o->data, o->batch, o->epochs); });
 }
 

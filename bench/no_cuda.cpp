@@ -1,10 +1,10 @@
-// What the commands for CUDA devices say in a build without the CUDA backend.
+// The commands for CUDA devices in a build without the CUDA backend.
 #include "step.h"
 
 namespace cuvae::bench {
 
 void add_kernels(CLI::App& app) {
-  auto* c = app.add_subcommand("kernels", "Times every kernel and product on a CUDA device; not in this build");
+  auto* c = app.add_subcommand("kernels", "Time every kernel and product on a CUDA device; not in this build");
   c->allow_extras();
   c->callback([] { throw Error("kernels: this build has no CUDA backend"); });
 }

@@ -1,4 +1,4 @@
-"""Pictures of what "cuvae-bench estimators" measured.
+"""Makes pictures of the results of "cuvae-bench estimators".
 
     python bench/plot_estimators.py DIR [--out DIR]
 

@@ -1,4 +1,4 @@
-// cuvae-bench step: what a training step costs, on the CPU or on a CUDA device.
+// cuvae-bench step: the time of a training step, on the CPU or on a CUDA device.
 #include "step.h"
 
 #include <iostream>
@@ -60,7 +60,7 @@ void run(const Options& o) {
   const auto make = [&](Index batch) {
     return cuda ? cuda_step(o.device, o.precision, data, batch) : cpu_step(*backend, data, o.threads, batch);
   };
-  if (o.serve) {  // one request a line, "batch seconds": a driver can take turns between programs
+  if (o.serve) {  // one request per line, "batch seconds", so that a driver can let several programs take turns
     std::map<Index, std::unique_ptr<StepBench>> benches;
     for (Index batch; std::cin >> batch;) {
       double seconds = 0;
@@ -85,14 +85,14 @@ void run(const Options& o) {
 }  // namespace
 
 void add_step(CLI::App& app) {
-  auto* c = app.add_subcommand("step", "Times the training step beside its own matrix products, in turn");
+  auto* c = app.add_subcommand("step", "Time the training step and its own matrix products, in turns");
   auto o = std::make_shared<Options>();
   c->add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
   cli::add_numbers(*c, "--batch", o->batches, "Batch sizes", {1, 60000});
   cli::add_number(*c, "--seconds", o->seconds, "Time for each batch size", kSeconds);
   cli::add_number(*c, "--threads", o->threads, "CPU threads", {1, 1024});
-  c->add_flag("--json", o->json, "One JSON object a line");
+  c->add_flag("--json", o->json, "Print one JSON object per line");
   c->add_flag("--serve", o->serve, "Answer requests 'batch seconds' on standard input");
   c->callback([o] { run(*o); });
 }

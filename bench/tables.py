@@ -1,4 +1,4 @@
-"""Markdown tables from what the programs write.
+"""Makes Markdown tables from the output of the programs.
 
     python bench/tables.py kernels FILE.jsonl    # of cuvae-bench kernels --json
     python bench/tables.py step FILE.jsonl       # of cuvae-bench step --device cuda --json

@@ -1,4 +1,4 @@
-"""Times the training step on one thread and on several, on a quiet machine and beside programs that keep all cores busy.
+"""Times the training step on one thread and on several, on a quiet machine and while other programs use all cores.
 
     python bench/threads.py --bench PATH/TO/cuvae-bench --out bench/results/threads
     python bench/threads.py --bench NEW/cuvae-bench --before OLD/cuvae-bench --out bench/results/threads

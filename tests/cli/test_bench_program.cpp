@@ -1,4 +1,4 @@
-// cuvae-bench fails as cuvae does: one line that a terminal can show, and files that are no standard descriptor.
+// cuvae-bench fails like cuvae: one line that is safe for a terminal, and no file becomes a standard descriptor.
 #include <gtest/gtest.h>
 
 #include "dataset_files.h"

@@ -131,7 +131,7 @@ TEST_F(CliErrorTest, ExamplesThatDoNotFitTheModel) {
   const std::string model = train("run");
   write(path("x.npy"), npy(1, npy_dict("|u1", "(4, 2)"), count_up(8)));
   expect_failure(run({"eval", model, "--data", path("x.npy")}), 1, "rows have 2 values but the model needs 784");
-  expect_failure(run({"encode", model, "--data", path("x.npy"), "--out", path("e.npy")}), 1, "takes 784");
+  expect_failure(run({"encode", model, "--data", path("x.npy"), "--out", path("e.npy")}), 1, "needs 784");
   expect_failure(run({"decode", model, "--in", data() + "/t10k-images-idx3-ubyte", "--out", path("d.npy")}), 1,
                  "rows have 784 values but the model needs 2 or 4");
   expect_failure(run({"interpolate", model, "--data", data(), "--out", path("p.png"), "--to", "50"}), 1,

@@ -21,7 +21,7 @@ class CliPictureTest : public CliTest {
   }
 };
 
-// No shape of the data costs a run its exit code, its summary or its resume.
+// With data of any shape, a run has exit code 0 and a summary, and can be resumed.
 TEST_F(CliPictureTest, LongSeriesHaveSmallerPictures) {
   const std::string series = write_floats("x.npy", "(20, 2100, 2)", wave(20 * 2100 * 2)),
                     model = train_gaussian(series);

@@ -213,7 +213,7 @@ TEST_F(CliResumeTest, NeedsItsOwnData) {
                  "not the data that this run was trained on");
   write(images, idx(0x08, {200, 28, 29}, ""));  // refused before its values are read: there are none
   expect_failure(run({"resume", path("run"), "--epochs", "4", "--quiet"}), 1,
-                 "rows have 812 values but the model takes 784");
+                 "rows have 812 values but the model needs 784");
   expect_failure(run({"resume", path("nowhere")}), 1, "not a run folder");
 }
 

@@ -275,7 +275,7 @@ TEST_F(EstimatorCommand, RefusesInOneLine) {
   Trainer(*backend, other, {}, 128).save(path("other"));
   for (const char* suite : {"vae", "cost"})
     expect_failure(run(estimators(suite, {"--checkpoint", path("other")})), 1,
-                   "rows have 784 values but the model takes 9");
+                   "rows have 784 values but the model needs 9");
   const std::string one_file = data() + "/train-images-idx3-ubyte";
   expect_failure(run(estimators("curves", {"--data", one_file})), 1, "curves needs a folder");
   expect_failure(run(estimators("toy", {"--precision", "bf16"})), 2, "toy is in fp32 or tf32");
