@@ -175,7 +175,7 @@ class KernelBench {
       for (const auto& run : runs) run();
     };
     all();
-    // So many that a launch of the graph is long beside its own start.
+    // So many that the launch of the graph takes much longer than its start.
     const double ms = std::max(timer_.time(all), 1e-3);
     const Index rounds = std::max<Index>(1, static_cast<Index>(1.0 / ms));
     const CudaGraph graph(timer_.stream(), [&] {

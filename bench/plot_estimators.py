@@ -190,8 +190,8 @@ variance_latent = variance_over("latent", "latent dimensions d", "{stage} of tra
 
 
 def efficiency(rows, out):
-    """At the base point, and where K is odd there, pairs at the point beside it. Times are those beside pathwise in the
-    same turn, whatever the machine did in between."""
+    """At the base point; if K is odd there, antithetic pairs at the next point. Times are relative to pathwise in the same
+    turn, so that changes of the machine's speed cancel."""
     rows = [r for r in noisy(rows) if "time_ratio" in r]
     if not rows:
         return
@@ -211,7 +211,7 @@ def efficiency_at(rows, out, picture):
                     marker=style["marker"], label=f"{n}  {named(r['estimator'])}")
     times = [r["time_ratio"] for r in rows]
     pathwise = next((f" ({r['gradient_ms']:.2g} ms)" for r in rows if r["estimator"] == "pathwise"), "")
-    ax.set(xscale="log", yscale="log", xlabel=f"time of a gradient, beside that of pathwise{pathwise}",
+    ax.set(xscale="log", yscale="log", xlabel=f"time of a gradient, relative to pathwise{pathwise}",
            ylabel="variance of the encoder's gradient, nats²", xlim=(0.8 * min(times), 1.3 * max(times)))
     close = max(times) < 2 * min(times)
     plain_ticks(ax.xaxis, [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3] if close else [0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 30, 50, 100])
@@ -231,7 +231,7 @@ def efficiency_at(rows, out, picture):
 
 
 def place_numbers(figure, ax, rows, look):
-    """Numbers beside the points, moved to where they hide neither a point nor each other."""
+    """Numbers next to the points, placed so that they hide neither a point nor each other."""
     figure.canvas.draw()
     points = [ax.transData.transform((r["time_ratio"], r[NOISE])) for r in rows]
     taken, unit = list(points), figure.dpi / 72

@@ -9,7 +9,7 @@ namespace cuvae::bench {
 class StepBench {
  public:
   virtual ~StepBench() = default;
-  /// Steps beside their own matrix products, in turn, for about `seconds`: one record.
+  /// Times steps and their own matrix products, in turns, for about `seconds`. Returns one record.
   virtual nlohmann::json measure(double seconds) = 0;
 };
 

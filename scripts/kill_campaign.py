@@ -71,7 +71,7 @@ class Campaign:
             sys.exit(f"after {self.kills} kills {what} differs in {', '.join(names)}: see {self.run}")
 
     def next_command(self, replacing):
-        """What goes on after a kill: resume, where the new run stands, or the start once more."""
+        """The command that continues after a kill: resume if the new run exists, else the same start again."""
         standing = (self.run / ".new-run" / "last.safetensors").exists()
         if replacing and not standing:
             config = (self.run / "config.json").read_bytes()

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # a kernel choice for some other program
-os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of compiler processes beside the measurement
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no compiler processes during the measurement
 
 import torch
 import torch.nn as nn

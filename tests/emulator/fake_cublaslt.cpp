@@ -1,5 +1,5 @@
-// cuBLASLt as its documentation has it, in plain loops on the CPU: what the documents demand is demanded, and where
-// they leave a choice the worst is taken. Column-major: D [m, n] = epilogue(op(A) [m, k] op(B) [k, n]).
+// A model of cuBLASLt in plain loops on the CPU. It requires everything that the documentation requires. Where the
+// documentation leaves a choice, it does the worst. Column-major: D [m, n] = epilogue(op(A) [m, k] op(B) [k, n]).
 #include "fake_cublaslt.h"
 
 #include <cuda_bf16.h>
@@ -28,7 +28,7 @@ struct Description {
   cublasComputeType_t compute;
   int transpose_a = 0, transpose_b = 0;
   unsigned epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-  void* vector = nullptr;  // the bias, or where its gradient goes
+  void* vector = nullptr;  // the bias, or the place for its gradient
   int vector_type = -1;
 };
 struct Layout {
@@ -50,10 +50,10 @@ struct Product {
   Layout a, b, d;
   const void *from_a, *from_b;
   void* to;
-  bool split;  // the sum over k in two parts of D's type
+  bool split;  // whether the sum over k has two parts of D's type
 };
 
-// Kept until the process ends: graphs may do a product again.
+// Kept until the process ends, because graphs may repeat a product.
 template <class T>
 T* keep(const T& value) {
   static std::deque<T> all;

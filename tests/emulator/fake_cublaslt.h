@@ -1,4 +1,4 @@
-// What a test may ask of the fake cuBLASLt: everything that the documents leave open.
+// Settings of the fake cuBLASLt for tests: everything that the documentation leaves open.
 #pragma once
 #include <cublasLt.h>
 
@@ -7,10 +7,10 @@ namespace fake_cublaslt {
 struct Behaviour {
   /// ReLU is documented as max(x, 0), which may be 0 for a NaN.
   bool relu_keeps_nan = false;
-  /// What asking for a plan with an epilogue returns; and whether it then finds none, with success.
+  /// The result of a request for a plan with an epilogue, and whether it then finds no plan in spite of success.
   cublasStatus_t heuristic = CUBLAS_STATUS_SUCCESS;
   bool finds_none = false;
-  /// What a product with an epilogue returns though a plan for it was found; and whether BGRADB alone does.
+  /// The result of a product with an epilogue although a plan was found, and whether that is only for BGRADB.
   cublasStatus_t product = CUBLAS_STATUS_SUCCESS;
   bool bgradb_only = false;
 };

@@ -1,4 +1,4 @@
-// The products of src/cuda/gemm.h as plain loops, in the stream's order: what the emulated backend has for cuBLASLt.
+// The products of src/cuda/gemm.h as plain loops, in the stream's order. They replace cuBLASLt in the emulated backend.
 #include <cuda_bf16.h>
 
 #include <deque>
@@ -27,7 +27,7 @@ void write(float value, void* to, DType type, Index i) {
   }
 }
 
-// Each sum is taken in the order of k; the epilogue comes before the rounding to c's type, as in the library.
+// Each sum is in the order of k. As in cuBLASLt, the epilogue comes before the rounding to c's type.
 void multiply(const Product& p) {
   const std::vector<float> a = read(p.a, p.type, p.m * p.k), stored = read(p.b, p.type, p.k * p.n);
   const bool has_bias = p.epilogue == Epilogue::bias || p.epilogue == Epilogue::relu_bias;
@@ -63,13 +63,13 @@ void multiply(const Product& p) {
 
 struct Gemm::State {
   cudaStream_t stream;
-  std::deque<Product> products;  // all so far: a graph may do any of them again
+  std::deque<Product> products;  // all products so far, because a graph may repeat any of them
 };
 
 Gemm::Gemm(Precision, cudaStream_t stream, void*, std::size_t) : state_(new State{stream, {}}) {}
 Gemm::~Gemm() { (void)cudaStreamSynchronize(state_->stream); }
 
-// Half of all shapes, so that the kernels that stand in for an epilogue are tested too.
+// Only half of all shapes, so that the kernels that replace an epilogue are also tested.
 bool Gemm::supports(const Product& product) { return product.m % 2 == 0; }
 bool Gemm::has_refused(Epilogue) const { return false; }
 

@@ -137,7 +137,7 @@ __global__ void add_one_kernel(float* p, bool atomic) {
     *p += 1;
 }
 
-// Enough threads and barriers for ThreadSanitizer to lose track, were it not for the emulator.
+// So many threads and barriers that ThreadSanitizer would lose track without the emulator's help.
 template <bool kMistake>
 __global__ void wide_race_kernel(float* p) {
   __shared__ float s[512];
@@ -168,7 +168,7 @@ __global__ void last_block_kernel(float* p, float* partial, unsigned* tickets) {
   p[threadIdx.x] = sum;
 }
 
-/// A kernel's launch: one block of kThreads unless told otherwise.
+/// The launch of a kernel, by default with one block of kThreads.
 struct Shape {
   unsigned blocks = 1, threads = kThreads;
   std::size_t shared = 0;
@@ -184,7 +184,7 @@ cudaError_t start(Shape shape, void (*kernel)(P...), A... args) {
   return error != cudaSuccess ? error : cudaDeviceSynchronize();
 }
 
-/// kThreads floats on the device, at first value(i), compared with want(i) at the end.
+/// kThreads floats on the device. Their initial values are value(i); at the end they are compared with want(i).
 class Array {
  public:
   template <class F>
@@ -217,13 +217,13 @@ float zero(int) { return 0; }
 int seven(int) { return 7; }
 bool is_mistake(Variant v) { return v == Variant::mistaken; }
 
-// No two runs have the same numbers: GCC's shared memory still holds those of the last.
+// Each run has different numbers, because with GCC shared memory still holds those of the last run.
 float new_base() {
   static int runs = 0;
   return static_cast<float>(1000 * ++runs);
 }
 
-/// Runs the kernel that the variant names on base + i, which must leave want(i) in each element.
+/// Runs the kernel of the variant on base + i. The result must be want(i).
 template <class Kernel, class F>
 Outcome run(Variant variant, Kernel* correct, Kernel* mistaken, float base, F want, Shape shape = {}) {
   Array a([base](int i) { return base + static_cast<float>(i); });
@@ -231,7 +231,7 @@ Outcome run(Variant variant, Kernel* correct, Kernel* mistaken, float base, F wa
 }
 #define PLANTED_RUN(name, base, want) run(variant, name##_kernel<false>, name##_kernel<true>, base, want)
 
-/// Kernels that write sevens, one element too far if mistaken.
+/// Kernels that write sevens; the mistaken variant writes one element too far.
 template <class Kernel>
 Outcome run_shifted(Variant variant, Kernel* kernel, Shape shape = {}) {
   Array a(zero);

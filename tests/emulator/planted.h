@@ -1,4 +1,4 @@
-// Small kernels, each as it should be and with one mistake planted.
+// Small kernels, each in a correct version and with one planted mistake.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -10,13 +10,13 @@ enum class Variant { correct, mistaken };
 Outcome missing_barrier(Variant);         // reads a neighbour's shared value
 Outcome lockstep(Variant);                // the same inside a warp, without __syncwarp
 Outcome tile_loop(Variant);               // overwrites a tile that others still read
-Outcome divergent_barrier(Variant);       // two barriers where all should meet at one
+Outcome divergent_barrier(Variant);       // two barriers instead of one for all threads
 Outcome partial_barrier(Variant);         // half of the threads wait elsewhere
 Outcome half_warp(Variant);               // shuffles half a warp with a full mask
 Outcome wrong_mask(Variant);              // shuffles a full warp with half a mask
 Outcome two_shuffles(Variant);            // lanes meet in different shuffles
-Outcome early_exit();                     // threads that are done need not come to a barrier
-Outcome uninitialised(Variant);           // reads shared memory that nobody wrote
+Outcome early_exit();                     // threads that have ended need not reach a barrier
+Outcome uninitialised(Variant);           // reads shared memory that was never written
 Outcome uninitialised_template(Variant);  // the same in a template
 Outcome static_overflow(Variant);         // writes past static shared memory
 Outcome dynamic_overflow(Variant);        // past dynamic shared memory

@@ -1,4 +1,4 @@
-// The library's own calls of cuBLASLt on the fake one: what it does where the documents leave a choice.
+// The library's own calls of cuBLASLt on the fake one, for every choice that the documentation leaves.
 #include <cuda_runtime_api.h>
 
 #include <cstdlib>
@@ -74,7 +74,7 @@ TEST_P(CublasLt, OtherErrorsAreErrors) {
   expect_error([&] { make_test_backend(GetParam()); }, "cublasLtMatmul: another error");
 }
 
-// The guard against a loss that is not finite must see it, whatever the library's ReLU does.
+// The check of the loss must find a value that is not finite, whatever cuBLASLt's ReLU does with NaN.
 TEST_P(CublasLt, ReluKeepsNan) {
   for (const bool keeps : {false, true}) {
     fake_cublaslt::behaviour().relu_keeps_nan = keeps;
@@ -93,7 +93,7 @@ TEST_P(CublasLt, ReluKeepsNan) {
   }
 }
 
-// Split, the sum is 257 - 256, of which a bf16 of 257 would leave nothing.
+// If the sum is split, it is 257 - 256; with 257 rounded to bf16 the result would be 0.
 TEST_P(CublasLt, SumsOverKAreFloat32) {
   const Matrix x(backend_, 1, 4, {256, 1, -256, 0}, type_), w(backend_, 1, 4, {1, 1, 1, 1}, type_),
       b(backend_, 1, 1, {0}, type_), y(backend_, 1, 1, type_);
@@ -103,7 +103,7 @@ TEST_P(CublasLt, SumsOverKAreFloat32) {
   }
 }
 
-// A plan's trial is no part of what is recorded.
+// The trial of a plan is not recorded.
 TEST_P(CublasLt, ARecordedReluIsOneLaunch) {
   fake_cublaslt::behaviour().relu_keeps_nan = true;
   cudaStream_t stream = nullptr;

@@ -1,4 +1,4 @@
-// The CUDA backend's own promises: its names, the caller's stream, recordings, and the CPU's results.
+// The CUDA backend: its names, the caller's stream, recordings, and agreement with the CPU.
 #include <cuda_runtime.h>
 
 #include <functional>
@@ -20,7 +20,7 @@ TEST(CudaBackend, Names) {
     EXPECT_THROW(make_backend(name), Error) << name;
 }
 
-// A layer forward and backward, and counters that tell how often.
+// A layer forward and backward, and a counter of the calls.
 struct Work {
   explicit Work(Backend& backend) : b(backend) {}
   void operator()() const {
@@ -72,7 +72,7 @@ TEST_F(Replay, AnyNumberOfTimes) {
     }
 }
 
-// Other work's scratch memory may grow in between: the recording keeps its own.
+// Scratch memory of other work may grow in between. The recording keeps its own.
 TEST_F(Replay, OutlivesLargerWork) {
   for (int i = 0; i < 2; ++i) backend_->replay(recording_, std::ref(work_));
   const auto want = work_.dx.get();
@@ -110,7 +110,7 @@ TEST(CallersStream, ThatCannotBeRecordedRunsTheWork) {
   EXPECT_EQ(work.runs(), 6);
 }
 
-// The caller's memory and the caller's order: what it enqueued before is seen, and sees the step after it.
+// The caller's memory and order: the step sees work that was enqueued before it, and later work sees the step.
 TEST(CallersStream, TakesTheCallersPointersInItsOrder) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
@@ -139,7 +139,7 @@ TEST(CallersStream, TakesTheCallersPointersInItsOrder) {
   expect_same_bits(got, parameters(trainer.vae()), "parameters");
 }
 
-// A launch costs what the kernels of a small batch do: 784-400-20-400-784 at batch 128 needs 16 kernels and products.
+// For a small batch, launches cost as much as the work. 784-400-20-400-784 at batch 128 needs 16 kernels and products.
 TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
@@ -170,7 +170,7 @@ TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-// Both share the scalar formulas, and the sums' order differs: a few ulp a step.
+// Both use the same scalar formulas; the order of sums differs, by a few ulp per step.
 TEST(Parity, TrainingFollowsTheCpu) {
   for (const auto& config : {small_training(), thorough_training()}) {
     std::vector<std::vector<float>> results;

@@ -1,5 +1,5 @@
-// What goes wrong on a GPU, made to happen on the emulator: each gives one line that says what to do, and a run's last
-// checkpoint survives it.
+// Errors of a GPU, caused on the emulator: each gives one line that says what to do, and the last checkpoint of a run
+// is kept.
 #include <cuda_runtime.h>
 
 #include "cuemu/control.h"
@@ -55,7 +55,7 @@ TEST_F(CudaErrors, OutOfMemoryNamesWhatWasAskedForAndWhatThereIs) {
   const std::string text = error_text([&] { const Buffer all = backend->allocate(std::size_t{1} << 30); });
   EXPECT_NE(text.find("1073741824 bytes"), std::string::npos) << text;
   EXPECT_NE(text.find("MiB free of"), std::string::npos) << text;
-  const Matrix x(*backend, 1, 3, {1, 2, 3});  // and the backend can go on
+  const Matrix x(*backend, 1, 3, {1, 2, 3});  // the backend still works
   EXPECT_EQ(x.get(), (std::vector<float>{1, 2, 3}));
 }
 
@@ -67,11 +67,11 @@ TEST_F(CudaErrors, AModelThatDoesNotFitGivesItsMemoryBack) {
   VaeConfig large = small_model();
   large.encoder_hidden = {4000, 4000};
   EXPECT_THROW(Trainer(*backend, large, small_training(), kSmallRows), Error);
-  backend->synchronize();  // memory is given back in the stream's order
+  backend->synchronize();  // memory is freed in the stream's order
   EXPECT_EQ(cuemu::memory_in_use(), before);
 }
 
-// Data that does not fit is streamed without being asked for, in training and in evaluation.
+// Data that do not fit are streamed automatically, in training and in evaluation.
 TEST_F(CudaErrors, DataThatDoesNotFitIsStreamed) {
   const auto trained = [](const Dataset& data, std::size_t* used) {
     const auto backend = make_backend("cuda");
@@ -94,7 +94,7 @@ TEST_F(CudaErrors, DataThatDoesNotFitIsStreamed) {
   EXPECT_EQ(streamed.second, resident.second);
 }
 
-// Whatever call a lost device shows in, the run ends with one error and the checkpoint of the last epoch stands.
+// Whichever call reports a lost device, the run ends with one error, and the checkpoint of the last epoch is kept.
 TEST_F(CudaErrors, ALostDeviceLeavesTheLastCheckpoint) {
   const Dataset data = small_data();
   const auto whole = [&] {

@@ -1,4 +1,4 @@
-// Graphs on the emulator: captured calls are done again at each launch, with the arguments of the capture.
+// Graphs on the emulator: captured calls are repeated at each launch, with the arguments of the capture.
 #include <gtest/gtest.h>
 
 #include "cuda_runtime.h"
@@ -48,7 +48,7 @@ TEST_F(Graphs, ReplayWhatWasCaptured) {
     EXPECT_EQ(status(), cudaStreamCaptureStatusActive);
     float amount = 2;
     EXPECT_EQ(planted::add(device_, amount, stream_), cudaSuccess);
-    amount = 100;  // the launch has its own copy
+    amount = 100;  // the capture has its own copy
     EXPECT_EQ(planted::add(device_, 1, stream_), cudaSuccess);
     EXPECT_EQ(cudaMemcpyAsync(host_, device_, sizeof(float), cudaMemcpyDeviceToHost, stream_), cudaSuccess);
     EXPECT_EQ(cudaLaunchHostFunc(

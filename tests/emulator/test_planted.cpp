@@ -1,4 +1,4 @@
-// The emulator finds every planted mistake, each in the mode that is made for it, and passes each correct twin.
+// The emulator finds every planted mistake, in the mode that is made for it, and accepts each correct version.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -39,7 +39,7 @@ void expect_wrong_under_every_seed_from(int first, F kernel) {
   }
 }
 
-// What the seeds are there for.
+// Mistakes that only some seeds find.
 template <class F>
 void expect_right_in_order_only(F kernel) {
   cuemu::set_seed(0);
@@ -47,7 +47,7 @@ void expect_right_in_order_only(F kernel) {
   expect_wrong_under_every_seed_from(1, kernel);
 }
 
-// Reported in order and under every seed, with its place.
+// Mistakes that are reported in order and with every seed, with their place.
 template <class F>
 void expect_report(F kernel, const std::string& text) {
   for (int seed = 0; seed <= kSeeds; ++seed) {
@@ -151,7 +151,7 @@ TEST_F(Planted, Misaligned) {
 #endif
 }
 
-// ThreadSanitizer reports and goes on; the process then ends with 66.
+// ThreadSanitizer reports and continues; the process then exits with code 66.
 [[maybe_unused]] void expect_race(Outcome (*kernel)(Variant)) {
   EXPECT_EXIT(
       {

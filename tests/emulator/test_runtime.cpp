@@ -1,4 +1,4 @@
-// The emulated runtime API: what it promises a program, and which of a program's mistakes it shows.
+// The emulated runtime API: its guarantees, and the mistakes of a program that it finds.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,7 +24,7 @@ class Runtime : public ::testing::Test {
   std::size_t in_use_ = 0;
 };
 
-/// A float on the device and one in pinned memory, on a stream of their own.
+/// A float on the device and a float in pinned memory, with their own stream.
 struct Pair {
   explicit Pair(float host_value = 0) {
     EXPECT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
@@ -42,7 +42,7 @@ struct Pair {
   cudaError_t up() const { return cudaMemcpyAsync(device, host, sizeof(float), cudaMemcpyHostToDevice, stream); }
   cudaError_t down() const { return cudaMemcpyAsync(host, device, sizeof(float), cudaMemcpyDeviceToHost, stream); }
   cudaError_t wait() const { return cudaStreamSynchronize(stream); }
-  float value() const {  // at the end of the stream
+  float value() const {  // after all work of the stream
     float v = 0;
     EXPECT_EQ(cudaMemcpyAsync(&v, device, sizeof v, cudaMemcpyDeviceToHost, stream), cudaSuccess);
     return v;
@@ -51,7 +51,7 @@ struct Pair {
   cudaStream_t stream = nullptr;
 };
 
-// How many of the seeds 1..20 see `f` be true.
+// The number of seeds from 1 to 20 for which `f` is true.
 template <class F>
 int count_seeds(F f) {
   int n = 0;
@@ -95,7 +95,7 @@ TEST_F(Runtime, RefusesMoreMemoryThanItHas) {
   EXPECT_EQ(b, nullptr);
   EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
-  cuemu::set_seed(1);  // a free that waits in a stream makes room
+  cuemu::set_seed(1);  // a free that waits in a stream is completed to make room
   EXPECT_EQ(cudaFreeAsync(a, nullptr), cudaSuccess);
   EXPECT_EQ(cudaMallocAsync(&b, 600, nullptr), cudaSuccess);
   EXPECT_EQ(cudaFree(b), cudaSuccess);

@@ -1,5 +1,5 @@
-// In place of src/cuda/scratch.cpp: every operation has scratch memory of exactly its size that holds nothing, so that
-// a read before a write, and any access past the end, is reported.
+// Replaces src/cuda/scratch.cpp: every operation gets uninitialised scratch memory of exactly its size, so that a read
+// before a write and an access past the end are reported.
 #include <algorithm>
 #include <deque>
 
@@ -17,7 +17,7 @@ Scratch CudaBackend::scratch(std::size_t bytes) {
     scratch_.push_back(allocate(size));
     block = std::prev(scratch_.end());
   }
-  // In the stream's order, and again with each replay: what an earlier operation left is not this one's.
+  // Makes it uninitialised again, in the stream's order and in each replay.
   struct Memory {
     void* data;
     std::size_t bytes;

@@ -1,4 +1,4 @@
-// Runs a test program whose kernels are interpreted: a test fails where the interpreter reported something.
+// Runs a test program with interpreted kernels. A test fails if the interpreter reported something.
 #include <gtest/gtest.h>
 
 #include "src/problems.h"
@@ -16,6 +16,6 @@ class Problems : public ::testing::EmptyTestEventListener {
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
-  listeners.Append(new Problems);  // owned by the list
+  listeners.Append(new Problems);  // the list owns it
   return RUN_ALL_TESTS();
 }

@@ -47,7 +47,7 @@ __global__ void sum_neighbours(float* o, unsigned lanes) {
   if (threadIdx.x < lanes) v += __shfl_xor_sync(0xffffffffu, v, 1);
   o[threadIdx.x] = v;
 }
-// The last of several blocks sums what all have written.
+// The last of several blocks sums the results of all blocks.
 __global__ void last_block(float* o, unsigned* ticket, bool fence, bool past_the_cache) {
   __shared__ bool last;
   o[blockIdx.x * kWarp + threadIdx.x] = 1.0f;

@@ -1,4 +1,4 @@
-// Every mistake that the interpreter knows is reported, in order and under schedules, and its correct twin is not.
+// Every mistake that the interpreter knows is reported, in order and under other schedules; the correct version is not.
 #include <gtest/gtest.h>
 
 #include <utility>

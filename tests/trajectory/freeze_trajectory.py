@@ -1,6 +1,6 @@
 """Ten training steps in PyTorch float64, frozen to hold the library's trajectory against.
 
-    python tests/trajectory/freeze_trajectory.py            # writes frozen.json beside this file
+    python tests/trajectory/freeze_trajectory.py            # writes frozen.json next to this file
     python tests/trajectory/freeze_trajectory.py --float32  # how far the same steps in float32 end from frozen.json
 
 Needs torch and numpy. It shares no code with the library: noise, initial parameters, batches and schedules are computed
@@ -128,7 +128,7 @@ def batch(c, pixels, step):
     x = pixels[rows].astype(np.float32) / np.float32(255)
     if c["binarize"] == "stochastic":
         u = uniforms(c["seed"], BINARIZE, step, 0, x.size).reshape(x.shape)
-        # Else the float32 uniform of the library could fall on the other side.
+        # Otherwise the library's float32 uniform could be on the other side of the pixel.
         assert np.abs(u - x).min() > 2.0**-23, "a uniform too close to its pixel: choose another seed"
         x = (u <= x).astype(np.float32)
     return x

@@ -1,5 +1,5 @@
-// Shadow of <cuda_runtime.h>: the toolkit's own header in host mode (so that every type, enum and prototype of the API
-// is NVIDIA's), and the device language on the CPU.
+// Replaces <cuda_runtime.h>: includes the toolkit's own header in host mode, so that every type, enum and prototype of
+// the API is NVIDIA's, and adds the device language on the CPU.
 #pragma once
 #pragma GCC system_header  // for #include_next
 #if defined(__CUDACC__)
@@ -32,7 +32,7 @@
 #define __shared__ static __attribute__((section("cuemu_shared")))
 #endif
 
-#define cudaLaunchKernelEx cuemu_real_cudaLaunchKernelEx  // ours keeps the arguments' types
+#define cudaLaunchKernelEx cuemu_real_cudaLaunchKernelEx  // the emulator's version keeps the arguments' types
 #include_next <cuda_runtime.h>
 #undef cudaLaunchKernelEx
 

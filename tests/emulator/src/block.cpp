@@ -1,11 +1,11 @@
-// The schedule of one block. Seed 0 runs everything in order; an odd seed draws the next thread to run; an even one
-// also gives the warps random priorities, so that some run far ahead of others.
+// The schedule of one block. Seed 0 runs everything in order. An odd seed chooses the next thread at random. An even
+// seed also gives the warps random priorities, so that some run far ahead of others.
 #include <cstring>
 #include <utility>
 
 #include "machine.h"
 
-// The bounds of the section that __shared__ variables are in, null where there is none.
+// The bounds of the section of __shared__ variables; null if there is none.
 extern "C" char __start_cuemu_shared[] __attribute__((weak));
 extern "C" char __stop_cuemu_shared[] __attribute__((weak));
 
@@ -16,7 +16,7 @@ void poison_shared_memory() {
   if (__start_cuemu_shared == nullptr) return;
   const auto bytes = static_cast<std::size_t>(__stop_cuemu_shared - __start_cuemu_shared);
   std::memset(__start_cuemu_shared, 0xff, bytes);
-  if (m.across_blocks) tsan::allow_races(__start_cuemu_shared, bytes);  // every block has its own, on a GPU
+  if (m.across_blocks) tsan::allow_races(__start_cuemu_shared, bytes);  // on a GPU, every block has its own
 }
 
 void set_up_threads() {
@@ -40,7 +40,7 @@ unsigned take_ready() {
   return m.seed % 2 == 0 ? m.ready.take_by_priority(m.random, m.priority) : m.ready.take_any(m.random);
 }
 
-// Threads of a block that failed, whose fibers are not run again.
+// Drops the threads of a block that failed; their fibers do not run again.
 void end_where_they_are() {
   for (const Thread& t : m.threads) {
     if (!tsan::kOn || t.state == State::done) continue;
@@ -63,7 +63,7 @@ void run_block() {
       report_deadlock();
       break;
     }
-    // In order: first runs first, then the woken ones as they came.
+    // In order: new threads first, then woken threads in the order of their arrival.
     const bool start = fresh && (m.ready.empty() || m.seed == 0 || m.random.one_in(2));
     m.current = start ? m.order[m.next_fresh++] : take_ready();
     Thread& t = m.threads[m.current];

@@ -1,4 +1,4 @@
-// Barriers and warp collectives: they complete when the last thread has come, and check that all came to the same one.
+// Barriers and warp collectives. They complete when the last thread arrives, and check that all are at the same one.
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -39,7 +39,7 @@ void complete_barrier_if_full() {
     if (m.threads[t].state == State::at_barrier) wake(t);
 }
 
-// Completes the warp's collective with this mask, if all lanes of the mask that are still alive have come.
+// Completes the warp's collective with this mask if all living lanes of the mask have arrived.
 void complete_warp_if_full(unsigned warp, unsigned mask) {
   const unsigned base = warp * 32;
   void* records[32] = {};
@@ -110,7 +110,7 @@ void fail(const char* format, ...) {
   m.failed = true;
   leave_thread();
   to_scheduler();
-  std::abort();  // nobody comes back to a thread that failed
+  std::abort();  // a thread that failed is never resumed
 }
 
 void preempt() {

@@ -2,7 +2,7 @@
 
 #if defined(__x86_64__)
 
-// The registers that a called function must preserve; the rest are the caller's own to save.
+// Saves the registers that a called function must preserve. The caller saves the others.
 asm(R"(
 .text
 .globl cuemu_switch
@@ -23,7 +23,7 @@ void make_context(Context& context, char* stack, std::size_t size, void (*entry)
   auto* top = reinterpret_cast<void**>(stack + size) - 1;  // so that rsp % 16 == 8 at the entry
   *top = nullptr;
   *--top = reinterpret_cast<void*>(entry);
-  context = top - 6;  // six registers of any value
+  context = top - 6;  // six registers with any values
 }
 
 void switch_context(Context& save, Context& load) { cuemu_switch(&save, load); }

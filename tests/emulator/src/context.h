@@ -1,4 +1,4 @@
-// A stack to run on, and the switch between two of them.
+// A stack with its registers, and the switch between two stacks.
 #pragma once
 #include <cstddef>
 
@@ -14,7 +14,7 @@ using Context = void*;  // the stack pointer; everything else is saved on the st
 using Context = ucontext_t;
 #endif
 
-/// `entry` is called on the stack at the first switch to `context`, and must not return.
+/// The first switch to `context` calls `entry` on the stack. `entry` must not return.
 void make_context(Context& context, char* stack, std::size_t size, void (*entry)());
 void switch_context(Context& save, Context& load);
 

@@ -1,4 +1,4 @@
-// Copies and fills. Both ends are checked against the allocations, and who may read when is the driver's rule.
+// Copies and fills. Both ends are checked against the allocations. When memory is read follows the driver's rules.
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -37,7 +37,8 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
     memory_written(to, bytes);
   }};
   const bool captured = capturing(stream);
-  if (!captured && pageable(from)) {  // is read before the call returns; pinned memory is read when its turn comes
+  if (!captured &&
+      pageable(from)) {  // read before the call returns; pinned memory is read later, in the stream's order
     const auto* begin = static_cast<const char*>(from);
     auto staged = std::make_shared<const std::vector<char>>(begin, begin + bytes);
     work.run = [=] {
@@ -47,7 +48,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   }
   const cudaError_t error = submit(stream, std::move(work));
   if (error != cudaSuccess || captured || !pageable(to)) return error;
-  return finish(stream);  // is written before the call returns
+  return finish(stream);  // written before the call returns
 }
 
 cudaError_t fill(void* p, int value, std::size_t bytes, cudaStream_t stream) {

@@ -1,4 +1,4 @@
-// Fibers: from the scheduler to a CUDA thread and back.
+// Fibers: switches from the scheduler to a CUDA thread and back.
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -15,18 +15,18 @@ constexpr std::size_t kStack = 64 * 1024;
 #endif
 constexpr std::size_t kGuard = 4096;
 
-std::vector<std::unique_ptr<Fiber>> fibers;  // all that were ever made
+std::vector<std::unique_ptr<Fiber>> fibers;  // all fibers ever made
 std::vector<Fiber*> idle;
-std::vector<Fiber*> retired;  // of this block, whose threads are done
+std::vector<Fiber*> retired;  // of this block; their threads have ended
 
-// ThreadSanitizer's fibers. Beyond 255 at a time it misses nearly every race (seen in LLVM 14), so that few threads, at
-// a distance that no kernel has, share one: their own races are missed, nobody else's.
+// ThreadSanitizer's fibers. With more than 255 at a time it misses nearly every race (seen in LLVM 14). So threads at a
+// distance that no kernel uses share a fiber; only races between such threads are missed.
 constexpr unsigned kTsanFibers = 241;
 std::vector<tsan::Fiber> tsan_fibers;
 
-// Goes on with the next thread on this very fiber where it can: a kernel that never blocks is then a plain loop.
+// If possible, continues with the next thread on this fiber, so that a kernel that never blocks is a plain loop.
 bool take_next_thread() {
-  if (tsan::kOn) return false;  // there a thread has a stack of its own
+  if (tsan::kOn) return false;  // then each thread needs its own stack
   if (m.failed || !m.ready.empty() || m.next_fresh >= m.threads.size()) return false;
   m.current = m.order[m.next_fresh++];
   Thread& t = m.threads[m.current];
@@ -77,7 +77,7 @@ Fiber* take_fiber() {
   }
   void* p = mmap(nullptr, kGuard + kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) std::abort();
-  mprotect(p, kGuard, PROT_NONE);  // a kernel that overflows its stack stops here
+  mprotect(p, kGuard, PROT_NONE);  // stops a kernel that overflows its stack
   fibers.push_back(std::make_unique<Fiber>());
   Fiber* fiber = fibers.back().get();
   fiber->stack = static_cast<char*>(p) + kGuard;
@@ -88,7 +88,7 @@ Fiber* take_fiber() {
 void recycle_fibers() {
   for (Fiber* fiber : retired) {
     if (m.across_blocks)
-      munmap(fiber->stack - kGuard, kGuard + kStack);  // ThreadSanitizer forgets what it knew of the stack
+      munmap(fiber->stack - kGuard, kGuard + kStack);  // ThreadSanitizer then forgets the stack
     else
       idle.push_back(fiber);
   }

@@ -1,4 +1,4 @@
-// A grid, block after block; with a seed in a rotated and maybe reversed order.
+// A grid, block after block; with a seed, in a rotated and sometimes reversed order.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +19,7 @@ Machine m;
 
 namespace {
 
-// Exactly as large as asked for, so that AddressSanitizer sees its end.
+// Exactly the requested size, so that AddressSanitizer knows its end.
 char* dynamic_memory(std::size_t bytes) {
   void* p = nullptr;
   if (bytes == 0) return nullptr;
@@ -44,7 +44,7 @@ bool run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thr
     for (void* p : memory) std::free(p);
     memory.clear();
   };
-  if (m.across_blocks) destroy_tsan_fibers();  // new ones know nothing of each other
+  if (m.across_blocks) destroy_tsan_fibers();  // new ones have no order between each other
   for (std::uint64_t i = 0; i < blocks && !m.failed; ++i) {
     const std::uint64_t k = (first + (reversed ? blocks - i : i)) % blocks;
     blockIdx = {static_cast<unsigned>(k % gridDim.x), static_cast<unsigned>(k / gridDim.x % gridDim.y),
@@ -54,7 +54,7 @@ bool run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thr
     m.block = static_cast<unsigned>(i);
     run_block();
     memory.insert(memory.end(), {m.dynamic, m.sync});
-    if (!m.across_blocks) free_memory();  // else the blocks' memory must not be the same
+    if (!m.across_blocks) free_memory();  // otherwise the blocks must have different memory
   }
   tsan::acquire(&m.block_end);
   if (m.across_blocks) destroy_tsan_fibers();
@@ -72,7 +72,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 
 const char* last_report() { return m.message; }
 
-// New memory is NaN, and AddressSanitizer knows where it ends: there is nothing to keep.
+// Nothing to store: new memory is NaN, and AddressSanitizer knows its end.
 void memory_begins(void*, std::size_t) {}
 void memory_ends(void*) {}
 void memory_written(const void*, std::size_t) {}

@@ -1,4 +1,4 @@
-// Launches: the checks that the driver makes, then the grid in its stream's order.
+// Launches: the driver's checks, then the grid in the stream's order.
 #include <map>
 #include <utility>
 
@@ -9,7 +9,7 @@
 namespace cuemu {
 namespace {
 
-std::map<const void*, int> dynamic_limits;  // of kernels that asked for more
+std::map<const void*, int> dynamic_limits;  // of kernels that requested more
 
 bool fits(const cudaLaunchConfig_t& c) {
   const dim3 grid = c.gridDim, block = c.blockDim;
@@ -19,7 +19,7 @@ bool fits(const cudaLaunchConfig_t& c) {
          grid.z <= kMaxGridYZ;
 }
 
-// Attributes that change how fast a grid starts, not what it may do.
+// Attributes that change only how fast a grid starts.
 bool emulated(const cudaLaunchConfig_t& c) {
   for (unsigned i = 0; i < c.numAttrs; ++i)
     if (c.attrs[i].id != cudaLaunchAttributePriority && c.attrs[i].id != cudaLaunchAttributeIgnore) return false;

@@ -1,4 +1,4 @@
-// The state of the block that is running. One OS thread runs it all.
+// The state of the running block. One OS thread runs everything.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -14,7 +14,7 @@
 
 namespace cuemu {
 
-/// A stack. A CUDA thread that never blocks costs a function call; one that blocks keeps its fiber until it ends.
+/// A stack. A CUDA thread that never blocks is a function call; a thread that blocks keeps its fiber until it ends.
 struct Fiber {
   Context context{};
   char* stack = nullptr;
@@ -34,7 +34,7 @@ struct Thread {
   unsigned mask = 0;
   void* record = nullptr;
   Combine combine = nullptr;
-  unsigned barriers = 0, syncs = 0;  // how many it passed
+  unsigned barriers = 0, syncs = 0;  // the numbers that it has passed
 };
 
 inline constexpr unsigned kSyncs = 2 + 2 * 1024;  // two for the block, two for each thread that leads a collective
@@ -42,7 +42,7 @@ inline constexpr unsigned kSyncs = 2 + 2 * 1024;  // two for the block, two for 
 struct Machine {
   bool active = false;  // inside a launch
   std::uint64_t seed = 0;
-  Random random;                                // draws the schedule
+  Random random;                                // for the schedule
   const std::function<void()>* body = nullptr;  // one thread's code
   char* dynamic = nullptr;                      // the block's dynamic shared memory
 
@@ -54,7 +54,7 @@ struct Machine {
   unsigned live = 0, waiting_at_barrier = 0;
   int barrier_true = 0, barrier_result = 0;
 
-  unsigned current = 0;  // index of the running thread
+  unsigned current = 0;  // the index of the running thread
   Fiber* running = nullptr;
   Context scheduler{};
   asan::Stack scheduler_stack;
@@ -64,7 +64,7 @@ struct Machine {
 
   // ThreadSanitizer's:
   bool across_blocks = false;
-  unsigned block = 0;  // how many ran before this one in the grid
+  unsigned block = 0;  // the number of blocks before this one in the grid
   tsan::Fiber tsan_scheduler{};
   char block_start = 0, block_end = 0, fence = 0;  // their addresses carry the order
   char* sync = nullptr;                            // what barriers release and acquire: kSyncs a block

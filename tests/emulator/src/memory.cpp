@@ -1,4 +1,4 @@
-// Memory: every allocation is known by its address, filled with NaNs, and counted against the device's size.
+// Memory: every allocation is listed by its address, filled with NaNs, and counted against the device's size.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -25,7 +25,7 @@ std::size_t in_use = 0;
 
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
-// The allocation that an address lies in, or null.
+// The allocation that contains an address, or null.
 const std::pair<const std::uintptr_t, Allocation>* find(const void* p) {
   const auto after = allocations.upper_bound(address(p));
   if (after == allocations.begin()) return nullptr;
@@ -38,7 +38,7 @@ cudaError_t allocate(void** p, std::size_t bytes, bool on_device) {
   *p = nullptr;
   if (bytes == 0) return cudaSuccess;
   const auto fits = [&] { return !on_device || (bytes <= settings().memory && in_use <= settings().memory - bytes); };
-  if (!fits()) finish_all();  // frees that wait in a stream
+  if (!fits()) finish_all();  // completes frees that wait in a stream
   if (!fits() || posix_memalign(p, 256, bytes) != 0) return fail_with(cudaErrorMemoryAllocation);
   std::memset(*p, kPoison, bytes);
   allocations[address(*p)] = {bytes, on_device};
@@ -61,7 +61,7 @@ void release(void* p) {
     in_use -= found->second.bytes;
     memory_ends(p);
   }
-  std::memset(p, kPoison, found->second.bytes);  // a read of what was freed shows
+  std::memset(p, kPoison, found->second.bytes);  // so that a read of freed memory is found
   allocations.erase(found);
   std::free(p);
 }
@@ -120,7 +120,7 @@ cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
 
 cudaError_t cudaMallocHost(void** p, size_t bytes) { return cudaHostAlloc(p, bytes, cudaHostAllocDefault); }
 
-// What is freed is freed even on a lost device, so that leak checkers see only what the program leaks.
+// Memory is freed even on a lost device, so that leak checkers find only leaks of the program.
 cudaError_t cudaFree(void* p) {
   const ApiCall call(__func__);
   if (break_captures()) return fail_with(cudaErrorStreamCaptureUnsupported);
@@ -162,7 +162,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
-// Memory pools: one, which keeps nothing.
+// There is one memory pool, which keeps nothing.
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   CUEMU_API_CALL();
   if (device != 0) return fail_with(cudaErrorInvalidDevice);

@@ -1,4 +1,4 @@
-// The threads of a block that blocked once and are free to go on.
+// The threads of a block that were blocked and can continue.
 #pragma once
 #include <deque>
 #include <vector>
@@ -22,20 +22,20 @@ class ReadyThreads {
       of_warp_[thread / 32].push_back(thread);
     ++size_;
   }
-  /// The one that came first.
+  /// The thread that was added first.
   unsigned take_first() {
     const unsigned thread = in_order_.front();
     in_order_.pop_front();
     --size_;
     return thread;
   }
-  /// Any one.
+  /// A random thread.
   unsigned take_any(Random& random) {
     unsigned k = random.below(size_), warp = 0;
     for (; k >= of_warp_[warp].size(); ++warp) k -= static_cast<unsigned>(of_warp_[warp].size());
     return take(warp, k);
   }
-  /// Any one of the warp with the highest priority.
+  /// A random thread of the warp with the highest priority.
   unsigned take_by_priority(Random& random, const unsigned (&priority)[32]) {
     unsigned best = 32;
     for (unsigned warp = 0; warp < 32; ++warp)

@@ -17,14 +17,14 @@ int mode() {
 
 float flushed(float v) { return std::fabs(v) < 0x1p-126f ? std::copysign(0.0f, v) : v; }
 
-// A number below n that depends on the argument alone.
+// A number below n that depends only on the argument.
 u64 drawn(u64 argument, u64 salt, u64 n) {
   u64 h = (argument + 0x9e3779b97f4a7c15u * (salt + static_cast<u64>(mode()))) * 0xbf58476d1ce4e5b9u;
   h = (h ^ (h >> 31)) * 0x94d049bb133111ebu;
   return (h ^ (h >> 29)) % n;
 }
 
-// `exact`, moved by up to `most` ulp.
+// `exact`, changed by up to `most` ulp.
 float moved(double exact, float argument, int most, bool stays) {
   const float nearest = static_cast<float>(exact);
   if (mode() == 0 || stays || !std::isfinite(nearest) || nearest == 0.0f) return flushed(nearest);

@@ -1,4 +1,4 @@
-// Arithmetic that is not IEEE's: approximations, and bf16.
+// Arithmetic that is not in the IEEE standard: approximations and bf16.
 #pragma once
 #include "numbers.h"
 
@@ -9,7 +9,7 @@ namespace ptx {
 float ex2(float x);
 float lg2(float x);
 float rcp(float x);
-u64 rcp64(u64 x);  // of a double: its upper word, as hardware gives it
+u64 rcp64(u64 x);  // of a double: the upper word, as in hardware
 
 u16 to_bf16(float v);  // to nearest even
 inline float from_bf16(u64 v) { return as_float(static_cast<u64>(static_cast<u16>(v)) << 16); }

@@ -1,5 +1,5 @@
-// A block that runs: warps of 32 lanes, in groups of lanes that are at the same instruction. Groups part at branches
-// and meet again where they come to the same one, so that lanes of a warp run independently, as they do from Volta on.
+// A running block: warps of 32 lanes, in groups of lanes at the same instruction. Groups split at branches and join
+// when they reach the same instruction, so lanes of a warp run independently, as on GPUs since Volta.
 #pragma once
 #include <unordered_map>
 #include <vector>
@@ -20,7 +20,7 @@ class Block {
  public:
   Block(const Kernel& kernel, Dimensions grid, Dimensions block, const std::vector<u8>& parameters, bool in_order,
         cuemu::Random random);
-  /// Runs the block with this index; false where it did what no block can go on from.
+  /// Runs the block with this index. Returns false after a mistake with which it cannot continue.
   bool run(u64 index);
 
  private:
@@ -37,18 +37,18 @@ class Block {
     unsigned first_thread = 0;
   };
 
-  // schedule.cpp: who runs when.
+  // schedule.cpp: the order of warps and groups.
   void start(Warp& warp, unsigned first_thread, u64 index);
-  bool run_some_warp();  // false: all wait, or have ended
+  bool run_some_warp();  // false: all warps wait or have ended
   void run_for_a_while(Warp& warp);
   void merge(Warp& warp) const;
   void wake_complete_shuffles(Warp& warp) const;
   bool pass_barrier();
 
-  // step.cpp: a group's instructions, until it must wait, parts, meets another, or has done `most`.
+  // step.cpp: runs instructions of a group until it must wait, splits, joins another group, or has run `most`.
   void step(Warp& warp, std::size_t group, long most);
   bool branch(Warp& warp, std::size_t group, const Instruction& in, u32 taken);
-  bool shuffle(Warp& warp, const Instruction& in, u32 mask);  // false: lanes are still to come
+  bool shuffle(Warp& warp, const Instruction& in, u32 mask);  // false: some lanes have not arrived
   void take_ticket(Warp& warp, int pc, u32 mask);
   void access(Warp& warp, int pc, u32 mask);
   u8* memory_of(const Access& access, Region*& last);

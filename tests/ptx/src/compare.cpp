@@ -1,4 +1,4 @@
-// setp: comparisons. The ordered ones are false where an operand is NaN, the unordered ones true.
+// setp: comparisons. If an operand is NaN, ordered comparisons are false and unordered ones true.
 #include "lanes.h"
 #include "problems.h"
 

@@ -1,4 +1,4 @@
-// Moves and integer arithmetic; floats, comparisons and conversions have files of their own.
+// Moves and integer arithmetic. Floats, comparisons and conversions are in other files.
 #include "lanes.h"
 #include "problems.h"
 
@@ -40,7 +40,7 @@ void compute(const Kernel& kernel, const Instruction& in, const Lanes& lanes) {
   u64* const d = lanes[in.to[0]];
   const u64 *const a = lanes[in.of[0]], *const b = in.of[1] >= 0 ? lanes[in.of[1]] : a,
                    *const c = in.of[2] >= 0 ? lanes[in.of[2]] : a;
-  // f of the operands as T; the result as many bits wide as R, zeros above.
+  // f of the operands as T; the result has the width of R, with zeros above.
   const auto of = [&]<class T, class R>(T, R, auto f) {
     lanes.each([&](int i) { d[i] = static_cast<u64>(static_cast<R>(f(static_cast<T>(a[i]), static_cast<T>(b[i])))); });
   };
@@ -51,7 +51,7 @@ void compute(const Kernel& kernel, const Instruction& in, const Lanes& lanes) {
   constexpr auto most = [](auto x, auto y) { return x > y ? x : y; };
   constexpr auto quotient = [](auto x, auto y) { return x / y; };
   constexpr auto remainder = [](auto x, auto y) { return x % y; };
-  // Shifts by the register's width or more leave nothing but the sign.
+  // Shifts by the register's width or more leave only the sign.
   const auto shift = [&](u64 width, auto f) {
     lanes.each([&](int i) {
       const u64 by = static_cast<u32>(b[i]);

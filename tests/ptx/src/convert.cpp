@@ -25,7 +25,7 @@ T to_integral(Round round, T v) {
   }
 }
 
-// To an integer: NaN gives 0, what is too large the nearest that there is.
+// To an integer: NaN becomes 0, a value out of range the nearest integer.
 template <class To, class From>
 To saturated(From v) {
   using Limits = std::numeric_limits<To>;

@@ -9,7 +9,7 @@
 namespace ptx {
 namespace {
 
-// Of a NaN and a number the number.
+// For a NaN and a number, returns the number.
 template <class T>
 T least(T x, T y) {
   return std::isnan(x) ? y : std::isnan(y) || x < y ? x : y;
@@ -19,7 +19,7 @@ T largest(T x, T y) {
   return std::isnan(x) ? y : std::isnan(y) || x > y ? x : y;
 }
 
-// f of three operands, rounded in this direction. They are volatile so that nothing is computed before or afterwards.
+// f of three operands, rounded in this direction. volatile keeps the computation between the changes of rounding.
 template <class F>
 void directed(int direction, const Lanes& lanes, u64* d, const u64* a, const u64* b, const u64* c, F f) {
   const int before = std::fegetround();
@@ -76,7 +76,7 @@ void compute_floats(const Instruction& in, const Lanes& lanes) {
       return lanes.each([&](int i) { d[i] = static_cast<u32>(a[i]) ^ kSign; });
     case Opcode::abs_f32:
       return lanes.each([&](int i) { d[i] = static_cast<u32>(a[i]) & ~kSign; });
-    case Opcode::copysign_f32:  // of a, on b
+    case Opcode::copysign_f32:  // the sign of a on b
       return lanes.each([&](int i) { d[i] = (static_cast<u32>(a[i]) & kSign) | (static_cast<u32>(b[i]) & ~kSign); });
     case Opcode::add_f64:
       return doubles([](double x, double y) { return x + y; });

@@ -11,7 +11,7 @@
 
 namespace ptx {
 
-// Who last used a word, in which launch. Halves and bytes of a word are not told apart.
+// The last users of a word and their launch. Halves and bytes of a word are not distinguished.
 struct Word {
   u32 launch = 0;
   u32 writer_block = 0, writer_epoch = 0, reader_block = 0, reader_epoch = 0;
@@ -22,7 +22,7 @@ struct Word {
 struct Region {
   u64 begin, end;
   std::vector<u8> defined;  // for each byte
-  std::vector<Word> words;  // made when first used
+  std::vector<Word> words;  // allocated at the first use
 };
 
 namespace {
@@ -31,7 +31,7 @@ constexpr u32 kSeveralBlocks = 0xffffffffu;
 u32 launch_number = 0;
 
 std::map<u64, Region>& regions() {
-  static std::map<u64, Region> all;  // by their beginning
+  static std::map<u64, Region> all;  // by their first address
   return all;
 }
 
@@ -44,7 +44,7 @@ Region* region_of(u64 address) {
 
 void mark(const void* p, std::size_t bytes, bool defined) {
   Region* region = region_of(reinterpret_cast<u64>(p));
-  if (region == nullptr) return;  // the host's memory
+  if (region == nullptr) return;  // host memory
   const u64 at = reinterpret_cast<u64>(p) - region->begin;
   std::memset(region->defined.data() + at, defined ? 1 : 0, std::min<u64>(bytes, region->end - region->begin - at));
 }
@@ -58,9 +58,9 @@ std::string where(u64 address, u32 bytes) {
          std::to_string(region.end - region.begin);
 }
 
-// Reports races at one word. `whole`: no neighbour in the word may be meant.
+// Reports races at one word. `whole`: the access covers the whole word.
 void check_word(Word& word, const Access& a, const Order& order, bool whole) {
-  const bool may_meet_others = order.ticket_epoch != 0;  // all blocks that had something to give have given it
+  const bool may_meet_others = order.ticket_epoch != 0;  // all other blocks have written their results
   const auto report = [&](const char* what) { problem(std::string(what) + " in " + place(a.kernel, a.in)); };
   if (word.launch != launch_number) word = {.launch = launch_number};
   const bool mine = word.writer_block == order.block;

@@ -1,4 +1,4 @@
-// What is known of the device's memory: where allocations end, which bytes hold something, who used a word last.
+// The state of device memory: the ends of allocations, initialised bytes, and the last users of each word.
 #pragma once
 #include <vector>
 
@@ -16,21 +16,21 @@ struct Access {
   unsigned thread;  // in its block
 };
 
-/// What orders a block's accesses: barriers part them into epochs, a ticket says that other blocks have ended.
+/// The order of a block's accesses: barriers divide them into epochs; a ticket shows that other blocks have finished.
 struct Order {
   u32 block = 0;                 // from 1 on
-  u32 epoch = 1;                 // barriers so far, + 1
-  u32 ticket_epoch = 0;          // of the block's last atomic, 0 for none
-  std::vector<u32> fence_epoch;  // of each thread's last fence, + 1
-  std::vector<bool> unfenced;    // threads with writes since then
+  u32 epoch = 1;                 // number of barriers so far + 1
+  u32 ticket_epoch = 0;          // epoch of the block's last atomic; 0: none
+  std::vector<u32> fence_epoch;  // epoch of each thread's last fence + 1
+  std::vector<bool> unfenced;    // threads that have written since then
 };
 
 struct Region;  // an allocation
 
-/// Counts a launch, between which nothing is a race.
+/// Counts a launch. Accesses of different launches are never a race.
 void begin_launch();
-/// Reports what is wrong with an access. False, where it must not be done: it is out of bounds. `last` is kept by the
-/// caller for each instruction, as accesses mostly stay in one allocation. An atomic is no race.
+/// Reports mistakes of an access. Returns false if it is out of bounds and must not be done. The caller keeps `last`
+/// for each instruction, because most accesses stay in one allocation. An atomic is never a race.
 bool check_global(const Access& access, const Order& order, bool atomic, Region*& last);
 
 }  // namespace ptx

@@ -9,7 +9,7 @@ namespace ptx {
 
 struct Lanes {
   u64* registers;
-  u32 mask;  // those that take part
+  u32 mask;  // the lanes that take part
 
   u64* operator[](int r) const { return registers + static_cast<std::ptrdiff_t>(r) * 32; }
 
@@ -23,7 +23,7 @@ struct Lanes {
   }
 };
 
-/// Does what needs nothing but registers: moves, comparisons, conversions, arithmetic. One file each.
+/// Instructions that need only registers: moves, comparisons, conversions, arithmetic. Each kind has a file.
 void compute(const Kernel& kernel, const Instruction& in, const Lanes& lanes);
 void compute_floats(const Instruction& in, const Lanes& lanes);
 void compare(const Instruction& in, const Lanes& lanes);

@@ -1,5 +1,5 @@
-// What nvcc's host code asks of the runtime: it hands over the fat binary of each object, of which the PTX is read, and
-// launches its kernels by the address of their host function.
+// The calls of nvcc's host code: it registers the fat binary of each object, from which the PTX is read, and launches
+// kernels by the address of their host function.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -39,7 +39,7 @@ void load_fat_binary(const unsigned char* data) {
     if (read<u16>(at) == 1 && !found) {
       const std::string text(reinterpret_cast<const char*>(at + header), bytes);
       if (text.find(".version") == std::string::npos) unknown("compressed PTX: compile with --no-compress");
-      load(text.c_str());  // up to its zero
+      load(text.c_str());  // up to its terminating zero
       found = true;
     }
     at += header + bytes;
@@ -96,7 +96,7 @@ void __cudaRegisterFunction(void**, const char* host, char*, const char* name, i
 void __cudaRegisterVar(void**, char*, char*, const char* name, int, size_t, int, int) { ptx::unknown(name); }
 char __cudaInitModule(void**) { return 1; }
 
-// Of <<<>>>, which the kernels' rules exclude; nvcc's stubs name them all the same.
+// For <<<>>>, which the kernels' rules forbid; nvcc's stubs contain these names anyway.
 unsigned __cudaPushCallConfiguration(dim3, dim3, size_t, void*) { ptx::unknown("<<<>>>"); }
 cudaError_t __cudaPopCallConfiguration(dim3*, dim3*, size_t*, void*) { ptx::unknown("<<<>>>"); }
 cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, size_t, cudaStream_t) { ptx::unknown("<<<>>>"); }

@@ -1,4 +1,4 @@
-// A module's PTX: its kernels and shared variables. Bodies are parsed when a kernel first runs.
+// The PTX of a module: its kernels and shared variables. The body of a kernel is parsed when it first runs.
 #include <algorithm>
 #include <map>
 
@@ -18,7 +18,7 @@ std::map<std::string, Entry>& kernels() {
   return all;
 }
 
-// Shared variables of the module lie between kernels; of other variables and functions there are none.
+// Shared variables of the module are between kernels. There are no other variables or functions.
 void read_declarations(const std::string& text, std::vector<SharedVariable>& shared) {
   for (const std::string& statement : split(text, ';')) {
     const std::size_t at = statement.find(".shared");

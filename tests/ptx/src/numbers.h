@@ -1,4 +1,4 @@
-// The number types of PTX. Registers are 64 bits wide, narrower values lie in the low bits.
+// The number types of PTX. Registers have 64 bits; narrower values use the low bits.
 #pragma once
 #include <bit>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The arithmetic instructions that nvcc makes of the kernels. Those without rounding or .ftz in their name are exact.
+// The arithmetic instructions in nvcc's output. Those without rounding or .ftz in their name are exact.
 #include <map>
 
 #include "problems.h"

@@ -12,7 +12,7 @@
 namespace ptx {
 namespace {
 
-constexpr u32 kGap = 128;  // between shared variables, so that what leaves one does not meet the next
+constexpr u32 kGap = 128;  // between shared variables, so that an access past one does not reach the next
 
 struct Statement {
   std::string text;  // "name:" for a label
@@ -205,7 +205,7 @@ class Parser {
       in.width = static_cast<u8>(bytes_of(in.type) / in.elements);
     } else if (kind == "mov" || kind == "cvta") {
       simple(Opcode::mov);
-      in.type = kind == "mov" ? parse_type(parts.back()) : Type::B64;  // global memory lies in the generic space as is
+      in.type = kind == "mov" ? parse_type(parts.back()) : Type::B64;  // global addresses are generic addresses
     } else if (kind == "selp") {
       simple(Opcode::selp);
     } else if (kind == "setp") {

@@ -1,16 +1,16 @@
-// What the interpreter reports of kernels.
+// Reports of the interpreter about kernels.
 #pragma once
 #include <string>
 #include <vector>
 
 namespace ptx {
 
-/// Notes a mistake of a kernel. The same text is kept and printed once.
+/// Reports a mistake of a kernel. The same text is stored and printed only once.
 void problem(const std::string& text);
-/// All since the last call.
+/// The reports since the last call.
 std::vector<std::string> take_problems();
 
-/// Ends the program: this PTX is none that the interpreter knows.
+/// Ends the program: the interpreter does not know this PTX.
 [[noreturn]] void unknown(const std::string& what);
 
 }  // namespace ptx

@@ -1,4 +1,4 @@
-// A kernel as the interpreter holds it: instructions with numbered registers, parameters, shared variables.
+// A kernel in the interpreter: instructions with numbered registers, parameters, shared variables.
 #pragma once
 #include <map>
 #include <memory>
@@ -62,14 +62,14 @@ struct Parameter {
 };
 
 struct Kernel {
-  std::string name;    // as the compiler has it
-  std::string pretty;  // for people, without namespaces
+  std::string name;    // mangled, as in the PTX
+  std::string pretty;  // readable, without namespaces
   std::vector<Parameter> parameters;
   u32 parameter_bytes = 0, max_threads = 1024;
   std::string body;                                     // its text
   std::shared_ptr<std::vector<SharedVariable>> module;  // the shared variables of its module
 
-  // Once parsed:
+  // After parsing:
   std::vector<Instruction> code;  // ends with ret
   int registers = 0;
   std::vector<std::pair<int, u64>> constants;  // registers with the values that they always have
@@ -78,14 +78,14 @@ struct Kernel {
   u32 shared_bytes = 0;
 };
 
-// Addresses outside of what the host may have: shared variables lie apart, so that each has bounds of its own.
+// Addresses that the host cannot have. Shared variables have gaps between them, so that each has its own bounds.
 inline constexpr u64 kSharedBase = 0x1000, kParameterBase = 0x4000000000000000u;
 
 /// "kernel line 12: st.global.f32 ...", for reports.
 std::string place(const Kernel& kernel, const Instruction& instruction);
 
 // module.cpp
-/// Takes in the kernels of a module's PTX.
+/// Reads the kernels of a module's PTX.
 void load(const std::string& text);
 /// The kernel, parsed, or null.
 const Kernel* find_kernel(const std::string& name);
@@ -97,7 +97,7 @@ SharedVariable parse_variable(const std::string& declaration);
 Type parse_type(const std::string& name);
 
 // opcodes.cpp
-/// The opcode of an arithmetic instruction, as "fma.rn.f32"; ends the program for one that it does not know.
+/// The opcode of an arithmetic instruction, such as "fma.rn.f32". Ends the program if it is unknown.
 Opcode parse_arithmetic(const std::string& name);
 
 }  // namespace ptx

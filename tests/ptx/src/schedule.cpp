@@ -1,4 +1,4 @@
-// Who runs when: in order, the lowest instruction first, or drawn.
+// The order of warps and groups: in order, the lowest instruction first, or at random.
 #include <algorithm>
 #include <limits>
 
@@ -87,7 +87,7 @@ void Block::run_for_a_while(Warp& warp) {
     for (std::size_t g = 0; g < warp.groups.size(); ++g)
       if (warp.groups[g].wait == Wait::none) ready.push_back(g);
     if (ready.empty()) return;
-    // The lowest instruction first lets groups meet soon; sometimes any other.
+    // With the lowest instruction first, groups join soon. Sometimes any other group runs.
     std::size_t next = *std::min_element(ready.begin(), ready.end(),
                                          [&](auto a, auto b) { return warp.groups[a].pc < warp.groups[b].pc; });
     if (!in_order_ && random_.one_in(3)) next = ready[random_.below(static_cast<unsigned>(ready.size()))];
@@ -114,7 +114,7 @@ void Block::merge(Warp& warp) const {
     }
 }
 
-// Lanes that a shuffle waited for may have ended meanwhile.
+// Lanes that a shuffle waits for may have ended.
 void Block::wake_complete_shuffles(Warp& warp) const {
   const Lanes lanes{warp.registers.data(), 0};
   for (Group& g : warp.groups)
@@ -124,7 +124,7 @@ void Block::wake_complete_shuffles(Warp& warp) const {
     }
 }
 
-// All wait: at one barrier, or the kernel is wrong.
+// All groups wait. They must be at one barrier, or the kernel is wrong.
 bool Block::pass_barrier() {
   int barrier = -1;
   bool ended = false;

@@ -1,4 +1,4 @@
-// A block's shared memory, which knows the bounds of its variables, what they hold and who used it since the barrier.
+// A block's shared memory: the bounds of its variables, initialised bytes, and the users since the last barrier.
 #pragma once
 #include <vector>
 
@@ -9,9 +9,9 @@ namespace ptx {
 class SharedMemory {
  public:
   explicit SharedMemory(const Kernel& kernel) : kernel_(kernel) {}
-  /// As a new block finds it.
+  /// Resets it for a new block.
   void clear();
-  /// The bytes of an access, or null where it is out of bounds; reports what is wrong with it.
+  /// The bytes of an access, or null if it is out of bounds. Reports mistakes.
   u8* check(const Access& access, u32 epoch);
 
  private:

@@ -1,4 +1,4 @@
-// What instructions do to the flow of control and to memory; compute.cpp has the rest.
+// Instructions of control flow and memory; compute.cpp has the others.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -8,8 +8,8 @@
 
 namespace ptx {
 
-// The nearest other group at or behind pc, where this one must stop to meet it. In order, one that is ahead of the
-// others in time waits for them.
+// The nearest other group at or after pc, where this group must stop to join it. In order, a group that is ahead in
+// time waits for the others.
 int Block::next_meeting(const Warp& warp, std::size_t group, int pc) const {
   int meeting = std::numeric_limits<int>::max();
   for (std::size_t g = 0; g < warp.groups.size(); ++g) {
@@ -42,7 +42,7 @@ void Block::step(Warp& warp, std::size_t index, long most) {
     }
     switch (in.op) {
       case Opcode::bra:
-        if (!branch(warp, index, in, lanes.mask)) return;  // parted: `pc` is no more where it was
+        if (!branch(warp, index, in, lanes.mask)) return;  // split: `pc` has changed
         meeting = next_meeting(warp, index, pc);
         continue;
       case Opcode::ret:
@@ -81,7 +81,7 @@ void Block::step(Warp& warp, std::size_t index, long most) {
   }
 }
 
-// True where the group stays together.
+// Returns true if the group stays together.
 bool Block::branch(Warp& warp, std::size_t index, const Instruction& in, u32 taken) {
   Group& group = warp.groups[index];
   if (taken == group.lanes) {
@@ -121,7 +121,7 @@ bool Block::shuffle(Warp& warp, const Instruction& in, u32 mask) {
   return true;
 }
 
-// atom.inc: a block says that its results are written, and learns how many others have said so.
+// atom.inc: a block reports that its results are written, and gets the number of blocks that have done so.
 void Block::take_ticket(Warp& warp, int pc, u32 mask) {
   const Instruction& in = at(pc);
   const Lanes lanes{warp.registers.data(), mask};
@@ -143,7 +143,7 @@ void Block::take_ticket(Warp& warp, int pc, u32 mask) {
   });
 }
 
-// Where an access goes, or null where it must not be done.
+// The address of an access, or null if it must not be done.
 u8* Block::memory_of(const Access& a, Region*& last) {
   if (a.address % a.bytes != 0) {
     problem("misaligned " + std::to_string(a.bytes) + "-byte access, " + std::to_string(a.address % 16) +
