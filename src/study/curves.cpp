@@ -61,7 +61,7 @@ std::vector<Cell> curve_cells(Context& c) {
       const Index K = is_importance_weighted(v.estimator) ? 5 : 4;
       Point point;
       point.samples = K, point.batch = kBatch;
-      // The optimizer takes its part, and a curve ends only where it is evaluated.
+      // The optimizer also takes time, and a curve ends only at an evaluation.
       const double step = 1.2 * gradient_seconds(c, point, v.estimator) * (is_nvil(v.estimator) ? 1.3 : 1.0),
                    training = std::min(static_cast<double>(plan.steps) * step,
                                        plan.seconds + static_cast<double>(plan.every) * step),
