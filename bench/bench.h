@@ -2,8 +2,8 @@
 #pragma once
 #include <CLI/CLI.hpp>
 
-#include "cli/arguments/number_flags.h"
 #include "cuvae/cuvae.h"
+#include "process/number_flags.h"
 #include "study/clock.h"
 #include "study/command.h"
 

@@ -25,8 +25,11 @@ KernelCase gather(Backend& b, const Randoms& randoms, Index rows, Index batch, I
             const auto* step = a.state<std::uint32_t>(1);
             const Index first = rows > batch ? a.number() * batch % (rows - batch) : 0;
             return [=, &b] {
-              b.gather_batch({pixels->data(), rows, cols, DType::u8}, {nullptr, rows, nullptr, first},
-                             Binarize::stochastic, {1, Stream::binarize, step}, x);
+              b.run(GatherBatch{{pixels->data(), rows, cols, DType::u8},
+                                {nullptr, rows, nullptr, first},
+                                Binarize::stochastic,
+                                {1, Stream::binarize, step},
+                                x});
             };
           }};
 }
@@ -36,7 +39,7 @@ KernelCase linear(Backend& b, Index batch, Index in, Index out, Activation act) 
           [=, &b](Arrays& a) {
             const View x = a.input(batch, in, a.type()), w = a.input(out, in, a.type()),
                        bias = a.input(1, out, a.type()), y = a.output(batch, out, a.type());
-            return [=, &b] { b.linear(x, w, bias, act, {}, y); };
+            return [=, &b] { b.run(Linear{x, w, bias, act, {}, y}); };
           }};
 }
 
@@ -46,7 +49,7 @@ KernelCase linear_backward(Backend& b, Index batch, Index in, Index out, Activat
             const View x = a.input(batch, in, a.type()), w = a.input(out, in, a.type()),
                        dy = a.input(batch, out, a.type()), dw = a.output(out, in), db = a.output(1, out),
                        dx = needs_dx ? a.output(batch, in, a.type()) : View{};
-            return [=, &b] { b.linear_backward(x, w, dy, below, {}, dw, db, dx); };
+            return [=, &b] { b.run(LinearBackward{x, w, dy, below, {}, dw, db, dx}); };
           }};
 }
 
@@ -55,7 +58,7 @@ KernelCase sample(Backend& b, Index batch, Index latent) {
             const View stats = a.input(batch, 2 * latent), z = a.output(batch, latent, a.type()),
                        kl = a.output(batch, 1), kl_dims = a.output(1, latent);
             const auto* step = a.state<std::uint32_t>(1);
-            return [=, &b] { b.sample_latent(stats, {1, Stream::latent, step}, z, kl, kl_dims); };
+            return [=, &b] { b.run(SampleGaussian{stats, {1, Stream::latent, step}, z, kl, kl_dims}); };
           }};
 }
 
@@ -64,7 +67,9 @@ KernelCase latent_backward(Backend& b, Index batch, Index latent) {
             const View stats = a.input(batch, 2 * latent), dz = a.input(batch, latent), kl_dims = a.input(1, latent),
                        dstats = a.output(batch, 2 * latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
-            return [=, &b] { b.latent_backward({}, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats); };
+            return [=, &b] {
+              b.run(GaussianBackward{{}, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.01f, dstats});
+            };
           }};
 }
 
@@ -78,7 +83,7 @@ KernelCase latent_terms_backward(Backend& b, Estimator estimator, Index batch, I
             const auto* step = a.state<std::uint32_t>(1);
             const LatentTerms terms = latent_terms(estimator, Cost::elbo, batch, 1, {}, score);
             return [=, &b] {
-              b.latent_backward(terms, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.0f, dstats);
+              b.run(GaussianBackward{terms, stats, {1, Stream::latent, step}, dz, {}, kl_dims, 0.0f, dstats});
             };
           }};
 }
@@ -88,7 +93,7 @@ KernelCase importance_weights(Backend& b, Index batch, Index samples) {
             const Index rows = batch * samples;
             const View p_x = a.input(rows, 1), p_z = a.input(rows, 1), q = a.input(rows, 1), bound = a.output(batch, 1),
                        weights = a.output(rows, 1);
-            return [=, &b] { b.importance_weights(p_x, p_z, q, bound, weights, {}); };
+            return [=, &b] { b.run(ImportanceWeights{p_x, p_z, q, bound, weights, {}}); };
           }};
 }
 
@@ -96,21 +101,21 @@ KernelCase score_weights(Backend& b, Estimator estimator, Index batch, Index sam
   return {"score_weights, " + std::string(to_string(estimator)), text(batch, samples), 0, [=, &b](Arrays& a) {
             const Index rows = batch * samples;
             const View p_x = a.input(rows, 1), p_z = a.input(rows, 1), q = a.input(rows, 1), score = a.output(rows, 1);
-            return [=, &b] { b.score_weights(estimator, Cost::elbo, p_x, p_z, q, samples, {}, score); };
+            return [=, &b] { b.run(score_weights(estimator, Cost::elbo, p_x, p_z, q, samples, score)); };
           }};
 }
 
 KernelCase place_probes(Backend& b, Estimator estimator, Index batch, Index latent) {
-  const Index rows = batch * probes_of_example(estimator, 1, latent);
+  const Index rows = batch * probes_of_example(traits(estimator).probes, 1, latent);
   return {"place_probes, " + std::string(to_string(estimator)), text(rows, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), probes = a.output(rows, latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
-            return [=, &b] { b.place_probes(estimator, stats, {1, Stream::latent, step}, probes); };
+            return [=, &b] { b.run(PlaceProbes{traits(estimator).probes, stats, {1, Stream::latent, step}, probes}); };
           }};
 }
 
 KernelCase probe_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
-  const Index rows = batch * probes_of_example(estimator, 1, latent);
+  const Index rows = batch * probes_of_example(traits(estimator).probes, 1, latent);
   return {
       "probe_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
         const View stats = a.input(batch, 2 * latent),
@@ -118,7 +123,8 @@ KernelCase probe_backward(Backend& b, Estimator estimator, Index batch, Index la
                    kl_dims = a.input(1, latent), dstats = a.output(batch, 2 * latent, a.type());
         const auto* step = a.state<std::uint32_t>(1);
         return [=, &b] {
-          b.probe_backward(estimator, stats, {1, Stream::latent, step}, log_p, at_probes, {}, kl_dims, 0.01f, dstats);
+          b.run(ProbeBackward{
+              traits(estimator).probes, stats, {1, Stream::latent, step}, log_p, at_probes, {}, kl_dims, 0.01f, dstats});
         };
       }};
 }
@@ -127,7 +133,7 @@ KernelCase bernoulli(Backend& b, Index rows, Index cols) {
   return {"bernoulli_log_prob", text(rows, cols), 0, [=, &b](Arrays& a) {
             const View logits = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type(), Randoms::bits),
                        log_p = a.output(rows, 1), dlogits = a.output(rows, cols, a.type());
-            return [=, &b] { b.bernoulli_log_prob(logits, x, -0.01f, log_p, dlogits); };
+            return [=, &b] { b.run(BernoulliLogProb{logits, x, -0.01f, log_p, dlogits}); };
           }};
 }
 
@@ -136,7 +142,7 @@ KernelCase gaussian(Backend& b, Index rows, Index cols) {
             const View mean = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type()),
                        log_scale = a.input(1, cols), log_p = a.output(rows, 1), dmean = a.output(rows, cols, a.type()),
                        dlog_scale = a.output(1, cols);
-            return [=, &b] { b.gaussian_log_prob(mean, x, log_scale, -0.01f, log_p, dmean, dlog_scale); };
+            return [=, &b] { b.run(GaussianLogProb{mean, x, log_scale, -0.01f, log_p, dmean, dlog_scale}); };
           }};
 }
 
@@ -144,7 +150,7 @@ KernelCase moments(Backend& b, Index rows, Index cols) {
   return {"moments", text(rows, cols), 0, [=, &b](Arrays& a) {
             const View x = a.input(rows, cols);
             auto* acc = a.state<double>(1 + 2 * cols);
-            return [=, &b] { b.moments(x, acc); };
+            return [=, &b] { b.run(Moments{x, acc}); };
           }};
 }
 
@@ -157,7 +163,8 @@ KernelCase adam(Backend& b, Index size) {
             auto* state = a.state<StepState>(1);
             auto* sums = a.state<double>(metric::kl_dims);
             return [=, &b] {
-              b.adam({params.f32(), grads.f32(), m.f32(), v.f32(), nullptr, size, rounded.data}, {}, loss, state, sums);
+              b.run(Adam{
+                  {params.f32(), grads.f32(), m.f32(), v.f32(), nullptr, size, rounded.data}, {}, loss, state, sums});
             };
           }};
 }
@@ -166,10 +173,7 @@ KernelCase adam(Backend& b, Index size) {
 KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
   return {"bias and gelu", text(rows, cols), 0, [=](Arrays& a) {
             const View y = a.updated(rows, cols, a.type()), bias = a.input(1, cols, a.type());
-            cuda::BiasActivation op{};
-            op.y = y.data, op.b = bias.data, op.type = y.dtype;
-            op.rows = rows, op.cols = cols;
-            op.activation = Activation::gelu;
+            const cuda::BiasActivation op{y, {}, bias, Activation::gelu};
             return [=] { cuda::check(launch(op, stream), "bias and gelu"); };
           }};
 }
@@ -177,10 +181,7 @@ KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
 KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
   return {"relu backward", text(rows, cols), 0, [=](Arrays& a) {
             const View dx = a.updated(rows, cols, a.type()), y = a.input(rows, cols, a.type());
-            cuda::ActivationBackward op{};
-            op.dx = dx.data, op.y = y.data, op.type = dx.dtype;
-            op.size = rows * cols;
-            op.activation = Activation::relu;
+            const cuda::ActivationBackward op{dx, y, {}, Activation::relu};
             return [=] { cuda::check(launch(op, stream), "relu backward"); };
           }};
 }
@@ -188,9 +189,7 @@ KernelCase relu_backward(cudaStream_t stream, Index rows, Index cols) {
 KernelCase column_sums(cudaStream_t stream, Index rows, Index cols) {
   return {"column sums", text(rows, cols), 0, [=](Arrays& a) {
             const View x = a.input(rows, cols, a.type()), sums = a.output(1, cols);
-            cuda::ColumnSums op{};
-            op.x = x.data, op.type = x.dtype, op.sums = sums.f32();
-            op.rows = rows, op.cols = cols;
+            const cuda::ColumnSums op{x, sums};
             const cuda::Scratch scratch{a.state<char>(static_cast<Index>(scratch_bytes(op))), a.state<unsigned>(1)};
             return [=] { cuda::check(launch(op, scratch, stream), "column sums"); };
           }};

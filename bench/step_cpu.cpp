@@ -88,9 +88,11 @@ class CpuStep final : public StepBench {
  private:
   void step() {
     const View x = x_.view(batch_, 784);
-    backend_.gather_batch({data_.data(), data_.rows(), 784, DType::u8},
-                          {order_.as<std::uint32_t>(), data_.rows(), step_.as<std::uint32_t>()}, Binarize::stochastic,
-                          {0, Stream::binarize, step_.as<std::uint32_t>()}, x);
+    backend_.run(GatherBatch{{data_.data(), data_.rows(), 784, DType::u8},
+                             {order_.as<std::uint32_t>(), data_.rows(), step_.as<std::uint32_t>()},
+                             Binarize::stochastic,
+                             {0, Stream::binarize, step_.as<std::uint32_t>()},
+                             x});
     trainer_.step(x);
     ++*step_.as<std::uint32_t>();
   }

@@ -103,7 +103,7 @@ class CudaStep final : public StepBench {
     if (type == DType::bf16) {
       const Buffer floats = std::move(operands_.back());
       operands_.back() = backend_.allocate(host.size() * size_of(type));
-      backend_.round_to_bf16(floats.view(1, n), operands_.back().view(1, n, type));
+      backend_.run(RoundToBf16{floats.view(1, n), operands_.back().view(1, n, type)});
     }
     return operands_.back().data();
   }
@@ -111,8 +111,11 @@ class CudaStep final : public StepBench {
   void step(int i) {
     const std::uint32_t* counter = steps_.as<std::uint32_t>() + i;
     const View x = x_.view(batch_, 784, backend_.activation_type());
-    backend_.gather_batch({pixels_.data(), rows_, 784, DType::u8}, {order_.as<std::uint32_t>(), rows_, counter},
-                          Binarize::stochastic, {0, Stream::binarize, counter}, x);
+    backend_.run(GatherBatch{{pixels_.data(), rows_, 784, DType::u8},
+                             {order_.as<std::uint32_t>(), rows_, counter},
+                             Binarize::stochastic,
+                             {0, Stream::binarize, counter},
+                             x});
     trainer_.step(x);
   }
 

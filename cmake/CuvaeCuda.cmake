@@ -103,7 +103,7 @@ function(cuvae_kernel_options target)
   # CMake 3.25 does not know that nvcc has C++20: the standard is an option here, and CMake is to add none.
   set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
                                              CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
-  target_compile_options(${target} PRIVATE -std=c++20)
+  target_compile_options(${target} PRIVATE -std=c++20 --expt-relaxed-constexpr)
   if(CUVAE_BUILD_TESTS)
     target_compile_options(${target} PRIVATE --no-compress)  # tests/ptx reads the PTX in the objects
   endif()

@@ -11,16 +11,16 @@ namespace {
 // Rows along x, several to a block when they are short.
 template <class T, Activation A, int N>
 __global__ void __launch_bounds__(kThreads, 4) bias_activation(const BiasActivation op) {
-  for (Index r = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; r < op.rows;
+  for (Index r = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; r < op.y.rows;
        r += static_cast<Index>(gridDim.x) * blockDim.y)
-    for (Index c = static_cast<Index>(threadIdx.x) * N; c < op.cols; c += static_cast<Index>(blockDim.x) * N) {
-      const Index i = r * op.cols + c;
-      T* out = static_cast<T*>(op.y) + i;
+    for (Index c = static_cast<Index>(threadIdx.x) * N; c < op.y.cols; c += static_cast<Index>(blockDim.x) * N) {
+      const Index i = r * op.y.cols + c;
+      T* out = data_of<T>(op.y) + i;
       Pack<N> y = load<N>(out);
-      const Pack<N> b = load<N>(static_cast<const T*>(op.b) + c);
+      const Pack<N> b = load<N>(data_of<T>(op.b) + c);
 #pragma unroll
       for (int j = 0; j < N; ++j) y.v[j] += b.v[j];
-      if (op.pre != nullptr) store(static_cast<T*>(op.pre) + i, y);
+      if (op.pre.data != nullptr) store(data_of<T>(op.pre) + i, y);
       for (float& v : y.v) v = math::activate<A>(v);
       store(out, y);
     }
@@ -28,11 +28,11 @@ __global__ void __launch_bounds__(kThreads, 4) bias_activation(const BiasActivat
 
 // `source` is the pre-activation where the derivative needs it, else the result.
 template <class T, Activation A, int N>
-__global__ void __launch_bounds__(kThreads) activation_backward(const ActivationBackward op, const void* source) {
-  for_each_pack<N>(op.size, [&]<int M>(Index i) {
-    T* out = static_cast<T*>(op.dx) + i;
+__global__ void __launch_bounds__(kThreads) activation_backward(const ActivationBackward op, const T* source) {
+  for_each_pack<N>(op.dx.rows * op.dx.cols, [&]<int M>(Index i) {
+    T* out = data_of<T>(op.dx) + i;
     Pack<M> dx = load<M>(out);
-    const Pack<M> at = load<M>(static_cast<const T*>(source) + i);
+    const Pack<M> at = load<M>(source + i);
 #pragma unroll
     for (int j = 0; j < M; ++j) dx.v[j] *= math::activation_derivative<A>(at.v[j], at.v[j]);
     store(out, dx);
@@ -58,10 +58,10 @@ Index sums_chunk(Index rows) { return chunk_rows(rows, 256, 64); }
 }  // namespace
 
 cudaError_t launch(const BiasActivation& op, cudaStream_t stream) {
-  return with_type(op.type, [&]<class T>() {
+  return with_type(op.y.dtype, [&]<class T>() {
     constexpr int N = kPack<T>;
-    const bool packs = op.cols % N == 0 && aligned(op.y, op.pre, op.b);
-    const RowBlocks shape(op.rows, op.cols / (packs ? N : 1));
+    const bool packs = op.y.cols % N == 0 && aligned(op.y, op.pre, op.b);
+    const RowBlocks shape(op.y.rows, op.y.cols / (packs ? N : 1));
     return math::with_activation(op.activation, [&]<Activation A>() {
       return start(packs ? bias_activation<T, A, N> : bias_activation<T, A, 1>, shape.grid, shape.block, stream, op);
     });
@@ -69,8 +69,8 @@ cudaError_t launch(const BiasActivation& op, cudaStream_t stream) {
 }
 
 cudaError_t launch(const ActivationBackward& op, cudaStream_t stream) {
-  const void* source = needs_pre_activation(op.activation) ? op.pre : op.y;
-  return with_type(op.type, [&]<class T>() {
+  const ConstView source = needs_pre_activation(op.activation) ? op.pre : op.y;
+  return with_type(op.dx.dtype, [&]<class T>() {
     constexpr int N = kPack<T>;
     const bool packs = aligned(op.dx, source);
     return math::with_activation(op.activation, [&]<Activation A>() {
@@ -78,25 +78,27 @@ cudaError_t launch(const ActivationBackward& op, cudaStream_t stream) {
         return cudaSuccess;  // dx stays
       else
         return start(packs ? activation_backward<T, A, N> : activation_backward<T, A, 1>,
-                     grid_for(op.size, kThreads * (packs ? N : 1)), kThreads, stream, op, source);
+                     grid_for(op.dx.size(), kThreads * (packs ? N : 1)), kThreads, stream, op, data_of<T>(source));
     });
   });
 }
 
 std::size_t scratch_bytes(const ColumnSums& op) {
-  return static_cast<std::size_t>(ceil_div(op.rows, sums_chunk(op.rows)) * op.cols) * sizeof(float);
+  return static_cast<std::size_t>(ceil_div(op.x.rows, sums_chunk(op.x.rows)) * op.x.cols) * sizeof(float);
 }
 
 cudaError_t launch(const ColumnSums& op, Scratch scratch, cudaStream_t stream) {
-  const Index rows = sums_chunk(op.rows), chunks = ceil_div(op.rows, rows);
-  const unsigned tiles = grid_for(op.cols, kWarp);
+  const Index rows = sums_chunk(op.x.rows), chunks = ceil_div(op.x.rows, rows), cols = op.x.cols;
+  const unsigned tiles = grid_for(cols, kWarp);
+  float* sums = data_of(op.sums);
   auto* partials = static_cast<float*>(scratch.partials);
-  const cudaError_t error = with_type(op.type, [&]<class T>() {
-    return start(column_sums<T>, dim3(tiles, static_cast<unsigned>(chunks)), kThreads, stream,
-                 static_cast<const T*>(op.x), op.rows, op.cols, rows, chunks == 1 ? op.sums : partials);
+  const cudaError_t error = with_type(op.x.dtype, [&]<class T>() {
+    return start(column_sums<T>, dim3(tiles, static_cast<unsigned>(chunks)), kThreads, stream, data_of<T>(op.x),
+                 op.x.rows, cols, rows, chunks == 1 ? sums : partials);
   });
   if (error != cudaSuccess || chunks == 1) return error;
-  return start(column_sums<float>, tiles, kThreads, stream, partials, chunks, op.cols, chunks, op.sums);
+  return start(column_sums<float>, tiles, kThreads, stream, static_cast<const float*>(partials), chunks, cols, chunks,
+               sums);
 }
 
 }  // namespace cuvae::cuda

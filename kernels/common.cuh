@@ -42,6 +42,16 @@ cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stre
   return cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(args)...);
 }
 
+/// A view's first value.
+template <class T = float>
+__host__ __device__ const T* data_of(const ConstView& v) {
+  return static_cast<const T*>(v.data);
+}
+template <class T = float>
+__host__ __device__ T* data_of(const View& v) {
+  return static_cast<T*>(v.data);
+}
+
 using Bf16 = __nv_bfloat16;
 /// Calls f<T>() for the type of a matrix that is float32 or bf16.
 template <class F>
@@ -103,9 +113,16 @@ __device__ void store(Bf16* p, const Pack<N>& pack) {
   }
 }
 /// Whether 16-byte accesses are allowed at these addresses; null is.
-template <class... P>
-bool aligned(const P*... p) {
-  return ((reinterpret_cast<std::uintptr_t>(p) % 16 == 0) && ...);
+template <class... V>
+bool aligned(const V&... v) {
+  const auto address = []<class P>(const P& p) {
+    if constexpr (std::is_pointer_v<P>) {
+      return reinterpret_cast<std::uintptr_t>(p);
+    } else {
+      return reinterpret_cast<std::uintptr_t>(p.data);
+    }
+  };
+  return ((address(v) % 16 == 0) && ...);
 }
 /// f<N>(i) over [0, size) by the whole grid: packs, then a tail of ones.
 template <int N, class F>

@@ -36,21 +36,22 @@ __device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
 }
 
 template <class T, bool bytes, Binarize mode, bool whole_packs>
-__global__ void __launch_bounds__(kThreads) gather(const Gather op) {
+__global__ void __launch_bounds__(kThreads) gather(const GatherBatch op) {
   const BatchRows& rows = op.rows;
   const Index first =
-      rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / op.batch) * op.batch : rows.first_row;
+      rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / op.x.rows) * op.x.rows : rows.first_row;
   const std::uint32_t step = mode == Binarize::stochastic ? *op.noise.step : 0;
 
-  for (Index b = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; b < op.batch;
+  for (Index b = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; b < op.x.rows;
        b += static_cast<Index>(gridDim.x) * blockDim.y) {
-    const Index source = (rows.order != nullptr ? rows.order[first + b] : first + b) * op.cols;
-    const Index number = (op.noise.first_row + b) * op.cols;  // of the row's first uniform
+    const Index source = (rows.order != nullptr ? rows.order[first + b] : first + b) * op.x.cols;
+    const Index number = (op.noise.first_row + b) * op.x.cols;  // of the row's first uniform
     const int shift = whole_packs ? 0 : static_cast<int>(number % 4);
     // Packs begin where a Philox evaluation does, so that the first and the last may lie partly outside of the row.
-    for (Index d = static_cast<Index>(threadIdx.x) * 4 - shift; d < op.cols; d += static_cast<Index>(blockDim.x) * 4) {
-      const int from = d < 0 ? shift : 0, to = op.cols - d < 4 ? static_cast<int>(op.cols - d) : 4;
-      Pack<4> x = read_pixels<bytes, whole_packs>(op.pixels, source + d, from, to);
+    for (Index d = static_cast<Index>(threadIdx.x) * 4 - shift; d < op.x.cols;
+         d += static_cast<Index>(blockDim.x) * 4) {
+      const int from = d < 0 ? shift : 0, to = op.x.cols - d < 4 ? static_cast<int>(op.x.cols - d) : 4;
+      Pack<4> x = read_pixels<bytes, whole_packs>(op.pixels.data, source + d, from, to);
       if constexpr (mode == Binarize::threshold)
         for (float& v : x.v) v = math::thresholded(v);
       if constexpr (mode == Binarize::stochastic) {
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) gather(const Gather op) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) x.v[j] = math::binarized(x.v[j], u.v[j]);
       }
-      T* out = static_cast<T*>(op.x) + b * op.cols + d;
+      T* out = data_of<T>(op.x) + b * op.x.cols + d;
       if constexpr (whole_packs) {
         store(out, x);
       } else {
@@ -71,19 +72,19 @@ __global__ void __launch_bounds__(kThreads) gather(const Gather op) {
 }
 
 template <bool bytes, Binarize mode>
-cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
+cudaError_t start_gather(const GatherBatch& op, cudaStream_t stream) {
   // A row number of a multiple of four widths is a whole number of packs, in memory and in the noise.
   const bool whole_packs =
-      op.cols % 4 == 0 && aligned(op.x) && reinterpret_cast<std::uintptr_t>(op.pixels) % (bytes ? 4 : 16) == 0;
-  const RowBlocks shape(op.batch, ceil_div(op.cols, 4) + (whole_packs ? 0 : 1));
-  return with_type(op.type, [&]<class T>() {
+      op.x.cols % 4 == 0 && aligned(op.x) && reinterpret_cast<std::uintptr_t>(op.pixels.data) % (bytes ? 4 : 16) == 0;
+  const RowBlocks shape(op.x.rows, ceil_div(op.x.cols, 4) + (whole_packs ? 0 : 1));
+  return with_type(op.x.dtype, [&]<class T>() {
     return start(whole_packs ? gather<T, bytes, mode, true> : gather<T, bytes, mode, false>, shape.grid, shape.block,
                  stream, op);
   });
 }
 
 template <bool bytes>
-cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
+cudaError_t start_gather(const GatherBatch& op, cudaStream_t stream) {
   switch (op.binarize) {
     case Binarize::none:
       return start_gather<bytes, Binarize::none>(op, stream);
@@ -97,8 +98,8 @@ cudaError_t start_gather(const Gather& op, cudaStream_t stream) {
 
 }  // namespace
 
-cudaError_t launch(const Gather& op, cudaStream_t stream) {
-  return op.pixel_type == DType::u8 ? start_gather<true>(op, stream) : start_gather<false>(op, stream);
+cudaError_t launch(const GatherBatch& op, cudaStream_t stream) {
+  return op.pixels.dtype == DType::u8 ? start_gather<true>(op, stream) : start_gather<false>(op, stream);
 }
 
 }  // namespace cuvae::cuda

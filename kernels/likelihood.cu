@@ -12,16 +12,16 @@ namespace {
 // No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
 // that log p has the same bits.
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads, 4) bernoulli(const Bernoulli op, unsigned* ticket) {
-  for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < op.rows;
+__global__ void __launch_bounds__(kThreads, 4) bernoulli(const BernoulliLogProb op, Index samples, unsigned* ticket) {
+  const Index rows = op.logits.rows, cols = op.logits.cols;
+  for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < rows;
        base += static_cast<Index>(gridDim.x) * blockDim.y) {
     const Index r = base + threadIdx.y;
     float sum = 0.0f;
-    if (r < op.rows) {
-      const T *logits = static_cast<const T*>(op.logits) + r * op.cols,
-              *x = static_cast<const T*>(op.x) + r / op.samples * op.cols;
+    if (r < rows) {
+      const T *logits = data_of<T>(op.logits) + r * cols, *x = data_of<T>(op.x) + r / samples * cols;
       const float weight = math::at(op.row_weight, r);
-      for (Index d = static_cast<Index>(threadIdx.x) * N; d < op.cols; d += static_cast<Index>(blockDim.x) * N) {
+      for (Index d = static_cast<Index>(threadIdx.x) * N; d < cols; d += static_cast<Index>(blockDim.x) * N) {
         const Pack<N> l = load<N>(logits + d), target = load<N>(x + d);
         Pack<N> gradient;
 #pragma unroll
@@ -31,22 +31,23 @@ __global__ void __launch_bounds__(kThreads, 4) bernoulli(const Bernoulli op, uns
           sum += log_p;
           gradient.v[j] = weight * dlogit;
         }
-        if (op.dlogits != nullptr) store(static_cast<T*>(op.dlogits) + r * op.cols + d, gradient);
+        if (op.dlogits.data != nullptr) store(data_of<T>(op.dlogits) + r * cols + d, gradient);
       }
     }
     sum = row_sum(sum);
-    if (r < op.rows && threadIdx.x == 0) op.log_p[r] = sum;
+    if (r < rows && threadIdx.x == 0) data_of(op.log_p)[r] = sum;
   }
-  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, data_of(op.log_p), rows);
 }
 
 // Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
 // sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads, 4)
-    gaussian(const Gaussian op, Index rows_per_chunk, float* partials, unsigned* ticket) {
-  const Index D = op.cols, begin = blockIdx.x * rows_per_chunk,
-              end = begin + rows_per_chunk < op.rows ? begin + rows_per_chunk : op.rows;
+    gaussian(const GaussianLogProb op, Index samples, Index rows_per_chunk, float* partials, unsigned* ticket) {
+  const Index D = op.mean.cols, rows = op.mean.rows, begin = blockIdx.x * rows_per_chunk,
+              end = begin + rows_per_chunk < rows ? begin + rows_per_chunk : rows;
+  const bool one_scale = op.log_scale.cols == 1;
   const Index partial_row = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y;
   float of_all_columns = 0.0f;
   for (Index tile = 0; tile < D; tile += static_cast<Index>(blockDim.x) * N) {
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(kThreads, 4)
 #pragma unroll
     for (int j = 0; j < N; ++j)
       if (d + j < D) {
-        const float raw = op.log_scale[op.scales == 1 ? 0 : d + j];
+        const float raw = data_of(op.log_scale)[one_scale ? 0 : d + j];
         const float ls = op.learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
         inv_scale.v[j] = math::exp(-ls);
         constant.v[j] = ls + 0.918938533f;  // log(2 pi) / 2
@@ -64,8 +65,8 @@ __global__ void __launch_bounds__(kThreads, 4)
       const Index r = base + threadIdx.y;
       float sum = 0.0f;
       if (r < end && d < D) {
-        const Pack<N> mean = load<N>(static_cast<const T*>(op.mean) + r * D + d),
-                      x = load<N>(static_cast<const T*>(op.x) + r / op.samples * D + d);
+        const Pack<N> mean = load<N>(data_of<T>(op.mean) + r * D + d),
+                      x = load<N>(data_of<T>(op.x) + r / samples * D + d);
         const float weight = math::at(op.row_weight, r);
         Pack<N> dmean;
 #pragma unroll
@@ -75,33 +76,35 @@ __global__ void __launch_bounds__(kThreads, 4)
           dlog_scale.v[j] += weight * (u * u - 1.0f);
           dmean.v[j] = weight * u * inv_scale.v[j];
         }
-        if (op.dmean != nullptr) store(static_cast<T*>(op.dmean) + r * D + d, dmean);
+        if (op.dmean.data != nullptr) store(data_of<T>(op.dmean) + r * D + d, dmean);
       }
       sum = row_sum(sum);
-      if (r < end && threadIdx.x == 0) op.log_p[r] = (tile == 0 ? 0.0f : op.log_p[r]) - sum;
+      if (r < end && threadIdx.x == 0) data_of(op.log_p)[r] = (tile == 0 ? 0.0f : data_of(op.log_p)[r]) - sum;
     }
-    if (op.scales == 1) {
+    if (one_scale) {
       for (const float g : dlog_scale.v) of_all_columns += g;
     } else if (partials != nullptr && d < D) {
       store(partials + partial_row * D + d, dlog_scale);
     }
   }
-  if (op.scales == 1 && partials != nullptr) {
+  if (one_scale && partials != nullptr) {
     of_all_columns = row_sum(of_all_columns);
     if (threadIdx.x == 0) partials[partial_row] = of_all_columns;
   }
-  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, op.log_p, op.rows);
+  if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, data_of(op.log_p), rows);
 }
 
 // dlog_scale = the column sums of partials [rows, scales], less what would take a scale further out of its clamp.
-__global__ void __launch_bounds__(kThreads, 4) scale_gradient(const Gaussian op, Index rows, const float* partials) {
-  for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < op.scales;
+__global__ void __launch_bounds__(kThreads, 4)
+    scale_gradient(const GaussianLogProb op, Index rows, const float* partials) {
+  const Index scales = op.log_scale.cols;
+  for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < scales;
        first += static_cast<Index>(gridDim.x) * kWarp) {
     const Index d = first + threadIdx.x % kWarp;
     const auto sum = static_cast<float>(column_sum<double>(
-        0, rows, [&](Index r) { return d < op.scales ? static_cast<double>(partials[r * op.scales + d]) : 0.0; }));
-    if (threadIdx.x >= kWarp || d >= op.scales) continue;
-    op.dlog_scale[d] = math::clamp_gradient(sum, op.log_scale[d], kLogScaleMin, kLogScaleMax);
+        0, rows, [&](Index r) { return d < scales ? static_cast<double>(partials[r * scales + d]) : 0.0; }));
+    if (threadIdx.x >= kWarp || d >= scales) continue;
+    data_of(op.dlog_scale)[d] = math::clamp_gradient(sum, data_of(op.log_scale)[d], kLogScaleMin, kLogScaleMax);
   }
 }
 
@@ -111,39 +114,42 @@ struct GaussianShape {
   bool packs;
   dim3 block;
   Index rows_per_chunk, chunks;
-  explicit GaussianShape(const Gaussian& op)
-      : packs(op.cols % pack_of(op.type) == 0 && aligned(op.mean, op.x, op.dmean)),
-        block(RowBlocks(op.rows, op.cols / (packs ? pack_of(op.type) : 1)).block),
-        rows_per_chunk(ceil_div(chunk_rows(op.rows, 1, 512), block.y) * block.y),
-        chunks(ceil_div(op.rows, rows_per_chunk)) {}
+  explicit GaussianShape(const GaussianLogProb& op)
+      : packs(op.mean.cols % pack_of(op.mean.dtype) == 0 && aligned(op.mean, op.x, op.dmean)),
+        block(RowBlocks(op.mean.rows, op.mean.cols / (packs ? pack_of(op.mean.dtype) : 1)).block),
+        rows_per_chunk(ceil_div(chunk_rows(op.mean.rows, 1, 512), block.y) * block.y),
+        chunks(ceil_div(op.mean.rows, rows_per_chunk)) {}
 };
 
 }  // namespace
 
-std::size_t scratch_bytes(const Bernoulli&) { return 0; }  // the ticket alone
+std::size_t scratch_bytes(const BernoulliLogProb&) { return 0; }  // the ticket alone
 
-cudaError_t launch(const Bernoulli& op, Scratch scratch, cudaStream_t stream) {
-  const bool packs = op.cols % pack_of(op.type) == 0 && aligned(op.logits, op.x, op.dlogits);
-  const RowBlocks shape(op.rows, op.cols / (packs ? pack_of(op.type) : 1));
-  return with_type(op.type, [&]<class T>() {
-    return start(packs ? bernoulli<T, kPack<T>> : bernoulli<T, 1>, shape.grid, shape.block, stream, op, scratch.ticket);
+cudaError_t launch(const BernoulliLogProb& op, Scratch scratch, cudaStream_t stream) {
+  const DType type = op.logits.dtype;
+  const Index rows = op.logits.rows, cols = op.logits.cols;
+  const bool packs = cols % pack_of(type) == 0 && aligned(op.logits, op.x, op.dlogits);
+  const RowBlocks shape(rows, cols / (packs ? pack_of(type) : 1));
+  return with_type(type, [&]<class T>() {
+    return start(packs ? bernoulli<T, kPack<T>> : bernoulli<T, 1>, shape.grid, shape.block, stream, op,
+                 rows / op.x.rows, scratch.ticket);
   });
 }
 
-std::size_t scratch_bytes(const Gaussian& op) {
+std::size_t scratch_bytes(const GaussianLogProb& op) {
   const GaussianShape shape(op);
-  return static_cast<std::size_t>(shape.chunks * shape.block.y * op.scales) * sizeof(float);
+  return static_cast<std::size_t>(shape.chunks * shape.block.y * op.log_scale.cols) * sizeof(float);
 }
 
-cudaError_t launch(const Gaussian& op, Scratch scratch, cudaStream_t stream) {
+cudaError_t launch(const GaussianLogProb& op, Scratch scratch, cudaStream_t stream) {
   const GaussianShape shape(op);
-  float* partials = op.dlog_scale != nullptr ? static_cast<float*>(scratch.partials) : nullptr;
-  const cudaError_t error = with_type(op.type, [&]<class T>() {
+  float* partials = op.dlog_scale ? static_cast<float*>(scratch.partials) : nullptr;
+  const cudaError_t error = with_type(op.mean.dtype, [&]<class T>() {
     return start(shape.packs ? gaussian<T, kPack<T>> : gaussian<T, 1>, static_cast<unsigned>(shape.chunks), shape.block,
-                 stream, op, shape.rows_per_chunk, partials, scratch.ticket);
+                 stream, op, op.mean.rows / op.x.rows, shape.rows_per_chunk, partials, scratch.ticket);
   });
   if (error != cudaSuccess || partials == nullptr) return error;
-  return start(scale_gradient, grid_for(op.scales, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,
+  return start(scale_gradient, grid_for(op.log_scale.cols, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,
                static_cast<const float*>(partials));
 }
 

@@ -102,42 +102,41 @@ __device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) 
 // needs: the pre-activation of the layer below, or its result x.
 template <Activation A, class T, int N>
 __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const T* source) {
-  const Index B = op.batch, I = op.inputs, O = op.outputs;
+  const Index B = op.x.rows, I = op.x.cols, O = op.w.rows;
   const unsigned dw_tiles = tiles(O) * tiles(I + 1);
   const bool of_dw = blockIdx.x < dw_tiles;
   const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : I);
   const Index first_row = static_cast<Index>(tile / across) * kTile,
               first_col = static_cast<Index>(tile % across) * kTile;
-  const Operand<T, N> left{static_cast<const T*>(op.dy), B, O, first_row, !of_dw, 0.0f};
-  const Operand<T, N> right{
-      static_cast<const T*>(of_dw ? op.x : op.w), of_dw ? B : O, I, first_col, false, of_dw ? 1.0f : 0.0f};
+  const Operand<T, N> left{data_of<T>(op.dy), B, O, first_row, !of_dw, 0.0f};
+  const Operand<T, N> right{data_of<T>(of_dw ? op.x : op.w), of_dw ? B : O, I, first_col, false, of_dw ? 1.0f : 0.0f};
   const float sum = product(left, right);
 
   const Index row = first_row + threadIdx.x / kTile, i = first_col + threadIdx.x % kTile;
   if (of_dw) {
-    if (row < O && i < I) op.dw[row * I + i] = sum;
-    if (row < O && i == I) op.db[row] = sum;
+    if (row < O && i < I) data_of(op.dw)[row * I + i] = sum;
+    if (row < O && i == I) data_of(op.db)[row] = sum;
   } else if (row < B && i < I) {
     const float at = A == Activation::identity ? 0.0f : load<1>(source + row * I + i).v[0];
     const Pack<1> dx{sum * math::activation_derivative<A>(at, at)};
-    if (op.dx_type == DType::bf16)
-      store(static_cast<Bf16*>(op.dx) + row * I + i, dx);
+    if (op.dx.dtype == DType::bf16)
+      store(data_of<Bf16>(op.dx) + row * I + i, dx);
     else
-      store(static_cast<float*>(op.dx) + row * I + i, dx);
+      store(data_of(op.dx) + row * I + i, dx);
   }
 }
 
 }  // namespace
 
 cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
-  const bool packs = op.inputs % 4 == 0 && op.outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
-  const void* source = needs_pre_activation(op.below) ? op.below_pre : op.x;
-  const unsigned dw_tiles = tiles(op.outputs) * tiles(op.inputs + 1),
-                 dx_tiles = op.dx != nullptr ? tiles(op.batch) * tiles(op.inputs) : 0;
-  return with_type(op.type, [&]<class T>() {
+  const Index batch = op.x.rows, inputs = op.x.cols, outputs = op.w.rows;
+  const bool packs = inputs % 4 == 0 && outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
+  const ConstView source = needs_pre_activation(op.below) ? op.below_pre : op.x;
+  const unsigned dw_tiles = tiles(outputs) * tiles(inputs + 1), dx_tiles = op.dx ? tiles(batch) * tiles(inputs) : 0;
+  return with_type(op.x.dtype, [&]<class T>() {
     return math::with_activation(op.below, [&]<Activation A>() {
       return start(packs ? linear_backward<A, T, 4> : linear_backward<A, T, 1>, dw_tiles + dx_tiles, kThreads, stream,
-                   op, static_cast<const T*>(source));
+                   op, data_of<T>(source));
     });
   });
 }

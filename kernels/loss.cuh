@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "common.cuh"
-#include "launch.h"
+#include "cuvae/types.h"
 #include "math/formulas.h"
 
 namespace cuvae::cuda {
@@ -22,10 +22,10 @@ __device__ double sum_of(Index n, F f) {
 }
 
 /// Merges the step's moments into those of the steps before where `counts`, and empties them.
-__device__ inline void move_moments(const Loss& op, bool counts) {
+__device__ inline void move_moments(const ElboLoss& op, bool counts) {
   double *from = op.step_moments, *to = op.moments;
   const unsigned threads = blockDim.x * blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;
-  const Index cols = 2 * op.latent;
+  const Index cols = 2 * op.kl_dims.cols;
   const double n = from[0], before = to[0], total = before + n;
   for (Index c = 1 + thread; c <= cols; c += threads) {
     if (counts) {
@@ -42,21 +42,21 @@ __device__ inline void move_moments(const Loss& op, bool counts) {
 }
 
 /// log_p [rows] and `bound` [batch], whose loss it is if there is one, may have been written by this launch.
-__device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows, const float* bound = nullptr) {
+__device__ inline void elbo_loss(const ElboLoss& op, const float* log_p, Index rows, const float* bound = nullptr) {
   const double reconstruction = sum_of(rows, [&](Index i) { return __ldcg(log_p + i); }) / static_cast<double>(rows);
-  const double kl = sum_of(op.batch, [&](Index i) { return op.kl[i]; }) / static_cast<double>(op.batch);
+  const double kl = sum_of(op.kl.rows, [&](Index i) { return data_of(op.kl)[i]; }) / static_cast<double>(op.kl.rows);
   double penalty = kl;
   const float free_bits = op.weight.free_bits;
   if (free_bits > 0.0f) {
-    const double held = sum_of(op.latent, [&](Index l) {
-      const float k = op.kl_dims[l];
+    const double held = sum_of(op.kl_dims.cols, [&](Index l) {
+      const float k = data_of(op.kl_dims)[l];
       return k > free_bits ? k : free_bits;
     });
     if (std::isfinite(kl)) penalty = held;  // the comparison hides a NaN
   }
   double value = -reconstruction + static_cast<double>(math::kl_weight(op.weight, *op.step)) * penalty;
   if (bound != nullptr)
-    value = -sum_of(op.batch, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(op.batch);
+    value = -sum_of(op.kl.rows, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(op.kl.rows);
   const bool finite = std::isfinite(static_cast<float>(value));
   if (op.step_moments != nullptr) move_moments(op, finite);
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
@@ -70,8 +70,8 @@ __device__ inline void elbo_loss(const Loss& op, const float* log_p, Index rows,
     }
   }
   if (!finite) return;
-  for (Index l = thread; l < op.latent; l += blockDim.x * blockDim.y)
-    op.sums[metric::kl_dims + l] += static_cast<double>(op.kl_dims[l]);
+  for (Index l = thread; l < op.kl_dims.cols; l += blockDim.x * blockDim.y)
+    op.sums[metric::kl_dims + l] += static_cast<double>(data_of(op.kl_dims)[l]);
 }
 
 }  // namespace

@@ -7,15 +7,16 @@ namespace {
 
 template <int N>
 __global__ void __launch_bounds__(kThreads) round_to_bf16(const RoundToBf16 op) {
-  for_each_pack<N>(op.size, [&]<int M>(Index i) { store(static_cast<Bf16*>(op.to) + i, load<M>(op.from + i)); });
+  const Index size = op.from.rows * op.from.cols;
+  for_each_pack<N>(size, [&]<int M>(Index i) { store(data_of<Bf16>(op.to) + i, load<M>(data_of(op.from) + i)); });
 }
 
 }  // namespace
 
 cudaError_t launch(const RoundToBf16& op, cudaStream_t stream) {
   const bool packs = aligned(op.from, op.to);
-  return start(packs ? round_to_bf16<4> : round_to_bf16<1>, grid_for(op.size, kThreads * (packs ? 4 : 1)), kThreads,
-               stream, op);
+  return start(packs ? round_to_bf16<4> : round_to_bf16<1>, grid_for(op.from.size(), kThreads * (packs ? 4 : 1)),
+               kThreads, stream, op);
 }
 
 }  // namespace cuvae::cuda

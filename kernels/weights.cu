@@ -36,52 +36,54 @@ __device__ void for_each_row(Index batch, F f) {
     f(b, team);
 }
 
-__global__ void __launch_bounds__(kThreads, 4) importance_weights(const ImportanceWeights op, unsigned* ticket) {
-  const math::LogWeight log_w{op.log_p_x, op.log_p_z, op.log_q};
-  for_each_row(op.batch, [&](Index b, const Warp& team) {
-    const Index row = b * op.samples;
+__global__ void __launch_bounds__(kThreads, 4)
+    importance_weights(const ImportanceWeights op, Index samples, unsigned* ticket) {
+  const math::LogWeight log_w{data_of(op.log_p_x), data_of(op.log_p_z), data_of(op.log_q)};
+  for_each_row(op.bound.rows, [&](Index b, const Warp& team) {
+    const Index row = b * samples;
     float effective;
     const float bound = math::importance_weights(
-        team, op.samples, [&](Index k) { return log_w(row + k); }, op.weights + row, effective);
+        team, samples, [&](Index k) { return log_w(row + k); }, data_of(op.weights) + row, effective);
     if (team.first != 0) return;
-    op.bound[b] = bound;
-    if (op.effective != nullptr) op.effective[b] = effective;
+    data_of(op.bound)[b] = bound;
+    if (op.effective.data != nullptr) data_of(op.effective)[b] = effective;
   });
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x))
-    elbo_loss(op.loss, op.log_p_x, op.batch * op.samples, op.bound);
+    elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound));
 }
 
-__device__ void store_as(DType type, void* at, Index i, float value) {
-  if (type == DType::bf16) {
-    store(static_cast<Bf16*>(at) + i, Pack<1>{value});
+__device__ void store_as(const View& to, Index i, float value) {
+  if (to.dtype == DType::bf16) {
+    store(data_of<Bf16>(to) + i, Pack<1>{value});
   } else {
-    store(static_cast<float*>(at) + i, Pack<1>{value});
+    store(data_of(to) + i, Pack<1>{value});
   }
 }
 
 __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights op, unsigned* ticket) {
-  const math::LogWeight log_w{op.log_p_x, op.log_p_z, op.log_q};
-  const Index rows = op.batch * op.samples;
-  const float running = op.mean != nullptr ? math::mean_of(*op.mean) : 0.0f,
-              scale = op.estimator == Estimator::nvil_scaled ? math::inverse_scale(*op.variance) : 1.0f;
-  for_each_row(op.batch, [&](Index b, const Warp& team) {
+  const math::LogWeight log_w{data_of(op.log_p_x), data_of(op.log_p_z), data_of(op.log_q)};
+  const Index rows = op.score.rows;
+  const bool keeps_mean = has_running_mean(op.baseline), learned = has_network(op.baseline);
+  const float running = keeps_mean ? math::mean_of(*op.mean) : 0.0f,
+              scale = op.baseline == ScoreBaseline::network_scaled ? math::inverse_scale(*op.variance) : 1.0f;
+  for_each_row(rows / op.samples, [&](Index b, const Warp& team) {
     const Index row = b * op.samples;
     const auto f = [&](Index k) { return log_w(row + k); };
-    const float less = op.network != nullptr ? op.network[b] + running : running;
-    const float* norm = op.score_norm == nullptr ? nullptr : op.score_norm + row;
-    math::score_weights(op.estimator, team, op.samples, f, {less, scale, norm}, op.score + row);
-    if (op.dnetwork == nullptr) return;
+    const float less = learned ? data_of(op.network)[b] + running : running;
+    const float* norm = op.score_norm.data == nullptr ? nullptr : data_of(op.score_norm) + row;
+    math::score_weights(op.baseline, team, op.samples, f, {less, scale, norm}, data_of(op.score) + row);
+    if (!learned || op.dnetwork.data == nullptr) return;
     const float gradient = math::squares_gradient(team, op.samples, f, less, rows);
-    if (team.first == 0) store_as(op.type, op.dnetwork, b, gradient);
+    if (team.first == 0) store_as(op.dnetwork, b, gradient);
   });
   // Every block has read the mean before the last one comes here.
-  if (op.mean == nullptr || !is_last_block(ticket, gridDim.x)) return;
+  if (!keeps_mean || !is_last_block(ticket, gridDim.x)) return;
   const auto rest = [&](Index r) {
-    const double of_row = op.network != nullptr ? static_cast<double>(op.network[r / op.samples]) : 0.0;
+    const double of_row = learned ? static_cast<double>(data_of(op.network)[r / op.samples]) : 0.0;
     return static_cast<double>(log_w(r)) - of_row;
   };
   const double mean = sum_of(rows, rest) / static_cast<double>(rows);
-  if (op.variance == nullptr) {
+  if (!learned) {
     if (threadIdx.x == 0) math::update(*op.mean, mean);
     return;
   }
@@ -94,13 +96,14 @@ __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights 
 std::size_t scratch_bytes(const ImportanceWeights&) { return 0; }  // the ticket alone
 
 cudaError_t launch(const ImportanceWeights& op, Scratch scratch, cudaStream_t stream) {
-  return start(importance_weights, grid_for(op.batch, kWarps), kThreads, stream, op, scratch.ticket);
+  return start(importance_weights, grid_for(op.bound.rows, kWarps), kThreads, stream, op,
+               op.log_p_x.rows / op.bound.rows, scratch.ticket);
 }
 
 std::size_t scratch_bytes(const ScoreWeights&) { return 0; }
 
 cudaError_t launch(const ScoreWeights& op, Scratch scratch, cudaStream_t stream) {
-  return start(score_weights, grid_for(op.batch, kWarps), kThreads, stream, op, scratch.ticket);
+  return start(score_weights, grid_for(op.score.rows / op.samples, kWarps), kThreads, stream, op, scratch.ticket);
 }
 
 }  // namespace cuvae::cuda

@@ -1,52 +1,124 @@
-// Properties of the estimators of the encoder's gradient, and the terms that latent_backward needs for each of them.
+// The estimators of the encoder's gradient: one table of their traits, and the terms of the ops for each of them.
 #pragma once
-#include "cuvae/types.h"
+#include <iterator>
+
+#include "cuvae/ops.h"
 
 namespace cuvae {
 
-/// Whether the objective is the importance-weighted bound log (1/K) sum_k w_k, w = p(x|z) p(z) / q(z|x).
-constexpr bool is_importance_weighted(Estimator e) { return e >= Estimator::iwae; }
-constexpr bool is_vimco(Estimator e) { return e == Estimator::vimco || e == Estimator::vimco_arithmetic; }
-/// Whether it uses the score function of q with a Cost, for the ELBO.
-constexpr bool is_score_function(Estimator e) { return e >= Estimator::score && e <= Estimator::nvil_scaled; }
-constexpr bool is_nvil(Estimator e) { return e == Estimator::nvil || e == Estimator::nvil_scaled; }
-constexpr bool is_measure_valued(Estimator e) {
-  return e == Estimator::measure_valued || e == Estimator::measure_valued_independent;
+/// How the gradient reaches the encoder.
+enum class GradientKind : std::uint8_t {
+  path,    ///< through the samples, by the decoder's dz
+  score,   ///< by the score of q at the samples, times their cost
+  probes,  ///< by log p(x|z) at other points in addition to the samples
+};
+
+struct EstimatorTraits {
+  Estimator estimator;
+  GradientKind gradient = GradientKind::path;
+  bool of_bound = false;  ///< the objective is the importance-weighted bound log (1/K) sum_k w_k, not the ELBO
+  ScoreBaseline baseline = ScoreBaseline::none;  ///< of a score
+  ProbeKind probes = ProbeKind::coupled_pairs;   ///< of probes
+  Index least_samples = 1;                       ///< the smallest K that it is defined for
+  bool antithetic = false;      ///< takes antithetic pairs: it averages over samples, without a baseline of the others
+  bool other_costs = false;     ///< takes a Cost other than elbo, and adds what that leaves out in closed form
+  bool closed_form_kl = false;  ///< the KL's gradient is in closed form with any cost: beta and free bits apply
+};
+
+inline constexpr EstimatorTraits kEstimators[] = {
+    {.estimator = Estimator::pathwise, .antithetic = true, .closed_form_kl = true},
+    {.estimator = Estimator::total, .antithetic = true},
+    {.estimator = Estimator::stl, .antithetic = true},
+    {.estimator = Estimator::score, .gradient = GradientKind::score, .antithetic = true, .other_costs = true},
+    {.estimator = Estimator::score_mean,
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::running_mean,
+     .antithetic = true,
+     .other_costs = true},
+    {.estimator = Estimator::rloo,
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::leave_one_out,
+     .least_samples = 2,
+     .other_costs = true},
+    {.estimator = Estimator::optimal,
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::first_sample,
+     .least_samples = 2,
+     .other_costs = true},
+    {.estimator = Estimator::optimal_shared,
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::score_norm,
+     .least_samples = 2,
+     .other_costs = true},
+    {.estimator = Estimator::nvil,
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::network,
+     .antithetic = true,
+     .other_costs = true},
+    {.estimator = Estimator::nvil_scaled,  // its scale must not meet a closed form: it takes no other cost
+     .gradient = GradientKind::score,
+     .baseline = ScoreBaseline::network_scaled,
+     .antithetic = true},
+    {.estimator = Estimator::delta,
+     .gradient = GradientKind::probes,
+     .probes = ProbeKind::differences,
+     .closed_form_kl = true},
+    {.estimator = Estimator::measure_valued,
+     .gradient = GradientKind::probes,
+     .probes = ProbeKind::coupled_pairs,
+     .closed_form_kl = true},
+    {.estimator = Estimator::measure_valued_independent,
+     .gradient = GradientKind::probes,
+     .probes = ProbeKind::independent_pairs,
+     .closed_form_kl = true},
+    {.estimator = Estimator::iwae, .of_bound = true},
+    {.estimator = Estimator::stl_iwae, .of_bound = true},
+    {.estimator = Estimator::dreg, .of_bound = true},
+    {.estimator = Estimator::rws_dreg, .of_bound = true, .least_samples = 2},
+    {.estimator = Estimator::vimco,
+     .gradient = GradientKind::score,
+     .of_bound = true,
+     .baseline = ScoreBaseline::geometric,
+     .least_samples = 2},
+    {.estimator = Estimator::vimco_arithmetic,
+     .gradient = GradientKind::score,
+     .of_bound = true,
+     .baseline = ScoreBaseline::arithmetic,
+     .least_samples = 2},
+};
+
+constexpr const EstimatorTraits& traits(Estimator e) { return kEstimators[static_cast<std::size_t>(e)]; }
+constexpr bool table_is_in_order() {
+  for (std::size_t i = 0; i < std::size(kEstimators); ++i)
+    if (static_cast<std::size_t>(kEstimators[i].estimator) != i) return false;
+  return true;
 }
-/// Whether it evaluates log p(x|z) at other points in addition to the samples.
-constexpr bool uses_probes(Estimator e) { return e == Estimator::delta || is_measure_valued(e); }
-/// The number of these points per example: for delta the posterior's mean and two per latent dimension, for the
-/// measure-valued estimators four per latent dimension of each sample.
-constexpr Index probes_of_example(Estimator e, Index samples, Index latent) {
-  return e == Estimator::delta ? 2 * latent + 1 : samples * 4 * latent;
-}
-/// Whether it needs the output of score_weights.
-constexpr bool uses_score(Estimator e) { return is_score_function(e) || is_vimco(e); }
-/// Whether it differentiates through the samples and therefore needs dz from the decoder.
-constexpr bool uses_path(Estimator e) { return !uses_score(e) && !uses_probes(e); }
+static_assert(table_is_in_order() &&
+              std::size(kEstimators) == static_cast<std::size_t>(Estimator::vimco_arithmetic) + 1);
+
+// What follows from the table.
+constexpr bool is_importance_weighted(Estimator e) { return traits(e).of_bound; }
+constexpr bool uses_path(Estimator e) { return traits(e).gradient == GradientKind::path; }
+constexpr bool uses_score(Estimator e) { return traits(e).gradient == GradientKind::score; }
+constexpr bool uses_probes(Estimator e) { return traits(e).gradient == GradientKind::probes; }
+constexpr bool has_network(Estimator e) { return has_network(traits(e).baseline); }
 /// Whether log p(z) and log q(z|x) of each sample are needed.
-constexpr bool uses_log_densities(Estimator e) { return is_importance_weighted(e) || is_score_function(e); }
-/// Whether it supports the cost. A cost other than elbo adds the missing terms in closed form; nvil_scaled does not
-/// support this, because it scales only the score.
-constexpr bool takes_cost(Estimator e, Cost cost) {
-  return cost == Cost::elbo || (is_score_function(e) && e != Estimator::nvil_scaled);
-}
-/// Whether it supports antithetic pairs. It must average over samples without a baseline from the other samples.
-constexpr bool allows_antithetic(Estimator e) { return e <= Estimator::score_mean || is_nvil(e); }
-/// The smallest number of samples K that it is defined for.
-constexpr Index least_samples(Estimator e) {
-  const bool others = e == Estimator::rloo || e == Estimator::optimal || e == Estimator::optimal_shared;
-  return others || e == Estimator::rws_dreg || is_vimco(e) ? 2 : 1;
-}
+constexpr bool uses_log_densities(Estimator e) { return traits(e).of_bound || uses_score(e); }
+constexpr bool takes_cost(Estimator e, Cost cost) { return cost == Cost::elbo || traits(e).other_costs; }
 /// Whether the gradient of the KL is in closed form, so that beta, warm-up and free bits apply.
 constexpr bool has_closed_form_kl(Estimator e, Cost cost) {
-  return e == Estimator::pathwise || uses_probes(e) || (is_score_function(e) && cost == Cost::likelihood);
+  return traits(e).closed_form_kl || (traits(e).other_costs && cost == Cost::likelihood);
 }
 
+/// ScoreWeights of an estimator that uses_score(), from the log-densities of K samples a row: without those that its
+/// cost leaves out, and without what its baseline needs in addition. Throws Error for other estimators and for fewer
+/// samples than its least.
+ScoreWeights score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
+                           Index samples, View score);
+
 /// The terms of an estimator for a batch of `batch` rows with K samples each, and the loss -mean(ELBO) or -mean(bound).
-/// dz must come from a decoder whose rows have the weight -1/R, or -weights/B for importance-weighted estimators.
-/// `weights` and `score` [R, 1] are the outputs of importance_weights and score_weights. They are ignored by estimators
-/// that do not need them.
+/// dz must come from a decoder whose rows have the weight -1/R, or -weights/B for the bound. `weights` and `score` [R,
+/// 1] are the outputs of ImportanceWeights and ScoreWeights. They are ignored by estimators that do not need them.
 LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samples, ConstView weights,
                          ConstView score);
 

@@ -86,14 +86,37 @@ struct RunningMean {
 };
 inline constexpr double kBaselineDecay = 0.9;
 
-/// What score_weights takes besides log-densities, each for the estimators that it names.
-struct ScoreBaseline {
-  RunningMean* mean = nullptr;      ///< score_mean, nvil, nvil_scaled
-  ConstView score_norm = {};        ///< [R, 1] optimal_shared: of sample_latent
-  RunningMean* variance = nullptr;  ///< nvil, nvil_scaled, as all that follows
-  ConstView network = {};           ///< [B, 1] C(x)
-  View dnetwork = {};               ///< [B, 1] [A], may be empty: gradient by C(x) of what the network minimises
+/// What is taken off a sample's cost before it weighs the sample's score: see ScoreWeights.
+enum class ScoreBaseline : std::uint8_t {
+  none,
+  running_mean,    ///< of the batches before
+  leave_one_out,   ///< the mean of the row's other samples
+  first_sample,    ///< the row's first cost
+  score_norm,      ///< the other samples' mean, weighted by the squared norm of their scores
+  network,         ///< a network of x and a running mean
+  network_scaled,  ///< the same, over the running standard deviation where that is above 1
+  geometric,       ///< of the bound over the samples: without the sample, the others' geometric mean in its place
+  arithmetic,      ///< the same with their arithmetic mean
 };
+/// Whether the baseline is of an importance-weighted bound.
+constexpr bool is_of_bound(ScoreBaseline b) { return b == ScoreBaseline::geometric || b == ScoreBaseline::arithmetic; }
+constexpr bool has_running_mean(ScoreBaseline b) {
+  return b == ScoreBaseline::running_mean || b == ScoreBaseline::network || b == ScoreBaseline::network_scaled;
+}
+constexpr bool has_network(ScoreBaseline b) {
+  return b == ScoreBaseline::network || b == ScoreBaseline::network_scaled;
+}
+/// The fewest samples K that it is defined for.
+constexpr Index least_samples(ScoreBaseline b) { return b == ScoreBaseline::none || has_running_mean(b) ? 1 : 2; }
+
+/// Points besides the samples where log p(x|z) is evaluated: see PlaceProbes.
+enum class ProbeKind : std::uint8_t { coupled_pairs, independent_pairs, differences };
+
+/// The points of each example: for differences the posterior's mean and two for each latent, else four for each latent
+/// of each sample.
+constexpr Index probes_of_example(ProbeKind kind, Index samples, Index latent) {
+  return kind == ProbeKind::differences ? 2 * latent + 1 : samples * 4 * latent;
+}
 
 enum class Optimizer : std::uint8_t {
   adam,   ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
@@ -166,7 +189,7 @@ struct RowFactor {
   ConstView rows;  ///< [R, 1], in the backend's memory
 };
 
-/// What latent_backward sums over the samples of a row; see there for the letters. The default is the pathwise
+/// What GaussianBackward sums over the samples of a row; see there for the letters. The default is the pathwise
 /// gradient with the KL in closed form.
 struct LatentTerms {
   RowFactor path = 1.0f;           ///< t, of what reaches the encoder through z
@@ -181,7 +204,7 @@ struct LatentTerms {
 /// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
 /// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
 /// kl_dims are added to `sums` (doubles, see metric::Slot), and `step_moments`, both given or neither, are merged into
-/// `moments` [1 + 4L] (of stats, see Backend::moments). In either case step_moments are then emptied.
+/// `moments` [1 + 4L] (of stats, see Moments). In either case step_moments are then emptied.
 struct ElboLoss {
   ConstView kl, kl_dims;  ///< [B, 1], [1, L]
   KlWeight weight;
@@ -189,6 +212,7 @@ struct ElboLoss {
   float* loss = nullptr;  ///< [1]
   double* sums = nullptr;
   double *step_moments = nullptr, *moments = nullptr;
+  constexpr bool given() const { return kl || kl_dims || step || loss || sums || step_moments || moments; }
 };
 
 /// A learning-rate schedule as plain data, evaluated on the device from the step counter.

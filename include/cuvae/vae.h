@@ -89,7 +89,7 @@ class Vae {
   /// log p(x|z) [R, 1], and the loss if given. With `grads` (an arena), `output` is replaced by row_weight times the
   /// gradient of log p.
   View log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                const ElboLoss* loss = nullptr) const;
+                const ElboLoss& loss = {}) const;
   /// Only log p(x|z), written to log_p [R, 1].
   void log_prob(ConstView output, ConstView x, View log_p) const;
 

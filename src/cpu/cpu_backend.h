@@ -31,33 +31,26 @@ class CpuBackend final : public Backend {
   void do_zero(void* device, std::size_t bytes) override;
   void do_synchronize() override {}
   std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) override;
-  void do_gather_batch(ConstView pixels, const BatchRows&, Binarize, const Noise&, View x) override;
-  void do_linear(ConstView x, ConstView w, ConstView b, Activation, View pre, View y) override;
-  void do_linear_backward(ConstView x, ConstView w, ConstView dy, Activation below, ConstView below_pre, View dw,
-                          View db, View dx) override;
-  void do_sample_latent(ConstView stats, const Noise&, View z, View kl, View kl_dims, double* moments, View log_p_z,
-                        View log_q, View score_norm) override;
-  void do_latent_backward(const LatentTerms&, ConstView stats, const Noise&, ConstView dz, const KlWeight&,
-                          ConstView kl_dims, float kl_scale, View dstats) override;
-  void do_place_probes(Estimator, ConstView stats, const Noise&, View probes) override;
-  void do_probe_backward(Estimator, ConstView stats, const Noise&, ConstView log_p, ConstView log_p_probes,
-                         const KlWeight&, ConstView kl_dims, float kl_scale, View dstats) override;
-  void do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p, View dlogits,
-                             const ElboLoss* loss) override;
-  void do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight, View log_p,
-                            View dmean, View dlog_scale, const ElboLoss* loss, bool learned) override;
-  void do_importance_weights(ConstView log_p_x, ConstView log_p_z, ConstView log_q, View bound, View weights,
-                             View effective, const ElboLoss* loss) override;
-  void do_score_weights(Estimator, ConstView log_p_x, ConstView log_p_z, ConstView log_q, Index samples,
-                        const ScoreBaseline&, View score) override;
-  void do_adam(const Arena&, const OptimizerStep&, const float* loss, StepState*, double* sums) override;
-  void do_moments(ConstView x, double* acc) override;
+  void do_run(const GatherBatch& op) override;
+  void do_run(const Linear& op) override;
+  void do_run(const LinearBackward& op) override;
+  void do_run(const SampleGaussian& op) override;
+  void do_run(const GaussianBackward& op) override;
+  void do_run(const PlaceProbes& op) override;
+  void do_run(const ProbeBackward& op) override;
+  void do_run(const BernoulliLogProb& op) override;
+  void do_run(const GaussianLogProb& op) override;
+  void do_run(const ImportanceWeights& op) override;
+  void do_run(const ScoreWeights& op) override;
+  void do_run(const Adam& op) override;
+  void do_run(const RoundToBf16&) override {}  // its activations are f32
+  void do_run(const Moments& op) override;
 
   template <class F>
   void chunks(Index n, Index chunk, F&& f) {
     team_.chunks(n, chunk, f);
   }
-  /// Moments of `cols` columns as Backend::moments lays them out, into those of other rows.
+  /// Moments of `cols` columns as Moments lays them out, into those of other rows.
   static void merge_moments(const double* from, Index cols, double* to);
   /// With a bound, the loss is of that.
   static void elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound = {});

@@ -42,33 +42,34 @@ void with_normals(Team& team, const Passes& p, const LatentChunks& s, const Nois
 
 }  // namespace
 
-void CpuBackend::do_sample_latent(ConstView stats, const Noise& noise, View z, View kl, View kl_dims, double* moments,
-                                  View log_p_z, View log_q, View score_norm) {
-  const LatentChunks s(stats, z.rows);
+void CpuBackend::do_run(const SampleGaussian& op) {
+  const ConstView stats = op.stats;
+  const LatentChunks s(stats, op.z.rows);
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
-  with_normals(team_, p_, s, noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
+  with_normals(team_, p_, s, op.noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
     p_.sample_latent(stats.f32() + begin * stats.cols, normals, end - begin, s.samples, s.latent,
-                     z.f32() + begin * s.samples * s.latent, kl.f32() + begin, partial_.data() + c * s.latent);
-    if (!log_q) return;
-    p_.log_densities(stats.f32() + begin * stats.cols, normals, z.f32() + begin * s.samples * s.latent, end - begin,
-                     s.samples, s.latent, log_p_z.f32() + begin * s.samples, log_q.f32() + begin * s.samples,
-                     score_norm ? score_norm.f32() + begin * s.samples : nullptr);
+                     op.z.f32() + begin * s.samples * s.latent, op.kl.f32() + begin, partial_.data() + c * s.latent);
+    if (!op.log_q) return;
+    p_.log_densities(stats.f32() + begin * stats.cols, normals, op.z.f32() + begin * s.samples * s.latent, end - begin,
+                     s.samples, s.latent, op.log_p_z.f32() + begin * s.samples, op.log_q.f32() + begin * s.samples,
+                     op.score_norm ? op.score_norm.f32() + begin * s.samples : nullptr);
   });
-  combine(partial_, s.latent, kl_dims.f32());
-  for (Index l = 0; l < s.latent; ++l) kl_dims.f32()[l] /= static_cast<float>(s.rows);
-  if (moments != nullptr) do_moments(stats, moments);
+  combine(partial_, s.latent, op.kl_dims.f32());
+  for (Index l = 0; l < s.latent; ++l) op.kl_dims.f32()[l] /= static_cast<float>(s.rows);
+  if (op.moments != nullptr) do_run(Moments{.x = stats, .acc = op.moments});
 }
 
-void CpuBackend::do_latent_backward(const LatentTerms& terms, ConstView stats, const Noise& noise, ConstView dz,
-                                    const KlWeight& weight, ConstView kl_dims, float kl_scale, View dstats) {
+void CpuBackend::do_run(const GaussianBackward& op) {
+  const LatentTerms& terms = op.terms;
+  const ConstView stats = op.stats, dz = op.dz;
   const LatentChunks s(stats, dz ? dz.rows : terms.score.rows.rows);
-  const float scale = kl_scale * math::kl_weight(weight, *noise.step);
+  const float scale = op.kl_scale * math::kl_weight(op.weight, *op.noise.step);
   partial_.resize(static_cast<std::size_t>(s.latent));  // s of each dimension
   for (Index l = 0; l < s.latent; ++l)
-    partial_[static_cast<std::size_t>(l)] = kl_dims.f32()[l] < weight.free_bits ? 0.0f : scale;
-  with_normals(team_, p_, s, noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
+    partial_[static_cast<std::size_t>(l)] = op.kl_dims.f32()[l] < op.weight.free_bits ? 0.0f : scale;
+  with_normals(team_, p_, s, op.noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
     const float *mu = stats.f32() + begin * stats.cols, *d = dz ? dz.f32() + begin * s.samples * s.latent : nullptr;
-    float* dmu = dstats.f32() + begin * stats.cols;
+    float* dmu = op.dstats.f32() + begin * stats.cols;
     if (terms.pathwise()) {
       p_.latent_backward(mu, normals, d, partial_.data(), end - begin, s.samples, s.latent, dmu);
     } else {

@@ -40,41 +40,41 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView boun
   for (Index l = 0; l < latent; ++l) loss.sums[metric::kl_dims + l] += static_cast<double>(kl_dims[l]);
 }
 
-void CpuBackend::do_bernoulli_log_prob(ConstView logits, ConstView x, const RowFactor& row_weight, View log_p,
-                                       View dlogits, const ElboLoss* loss) {
-  const Index samples = logits.rows / x.rows, cols = logits.cols;
-  chunks(logits.rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
+void CpuBackend::do_run(const BernoulliLogProb& op) {
+  const Index rows = op.logits.rows, samples = rows / op.x.rows, cols = op.logits.cols;
+  chunks(rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
-      log_p.f32()[r] = p_.bernoulli_row(logits.f32() + r * cols, x.f32() + r / samples * cols, cols,
-                                        math::at(row_weight, r), dlogits ? dlogits.f32() + r * cols : nullptr);
+      op.log_p.f32()[r] =
+          p_.bernoulli_row(op.logits.f32() + r * cols, op.x.f32() + r / samples * cols, cols,
+                           math::at(op.row_weight, r), op.dlogits ? op.dlogits.f32() + r * cols : nullptr);
   });
-  if (loss != nullptr) elbo_loss(log_p, *loss);
+  if (op.loss.given()) elbo_loss(op.log_p, op.loss);
 }
 
-void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log_scale, const RowFactor& row_weight,
-                                      View log_p, View dmean, View dlog_scale, const ElboLoss* loss, bool learned) {
-  const Index samples = mean.rows / x.rows, cols = mean.cols;
+void CpuBackend::do_run(const GaussianLogProb& op) {
+  const ConstView mean = op.mean, log_scale = op.log_scale;
+  const Index samples = mean.rows / op.x.rows, cols = mean.cols;
   // The scale of each dimension, and the part of log p that no x changes.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
   double constant = 0.0;
   for (Index d = 0; d < cols; ++d) {
     const float raw = log_scale.f32()[log_scale.cols == 1 ? 0 : d];
-    const float ls = learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
+    const float ls = op.learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
     inv_scale[static_cast<std::size_t>(d)] = std::exp(-ls);
     constant -= ls + 0.918938533204672742;  // log(2 pi) / 2
   }
   const Index chunk = std::max<Index>({1, 8192 / cols, mean.rows / 64});
-  if (dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
+  if (op.dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
   chunks(mean.rows, chunk, [&](Index c, Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const float squares = p_.gaussian_row(mean.f32() + r * cols, x.f32() + r / samples * cols, inv_scale.data(), cols,
-                                            math::at(row_weight, r), dmean ? dmean.f32() + r * cols : nullptr,
-                                            dlog_scale ? partial_.data() + c * cols : nullptr);
-      log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
+      const float squares = p_.gaussian_row(
+          mean.f32() + r * cols, op.x.f32() + r / samples * cols, inv_scale.data(), cols, math::at(op.row_weight, r),
+          op.dmean ? op.dmean.f32() + r * cols : nullptr, op.dlog_scale ? partial_.data() + c * cols : nullptr);
+      op.log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
     }
   });
-  if (loss != nullptr) elbo_loss(log_p, *loss);
-  if (!dlog_scale) return;
+  if (op.loss.given()) elbo_loss(op.log_p, op.loss);
+  if (!op.dlog_scale) return;
   std::vector<float> gradient(static_cast<std::size_t>(cols));
   combine(partial_, cols, gradient.data());
   if (log_scale.cols == 1) {
@@ -83,7 +83,7 @@ void CpuBackend::do_gaussian_log_prob(ConstView mean, ConstView x, ConstView log
     gradient = {static_cast<float>(sum)};
   }
   for (Index d = 0; d < log_scale.cols; ++d)
-    dlog_scale.f32()[d] =
+    op.dlog_scale.f32()[d] =
         math::clamp_gradient(gradient[static_cast<std::size_t>(d)], log_scale.f32()[d], kLogScaleMin, kLogScaleMax);
 }
 

@@ -1,7 +1,6 @@
 // The probes of estimators that evaluate log p(x|z) at further points. What the decoder does with them costs a thousand
 // times as much: no pass is worth vectorising but the normals.
 #include "cpu/cpu_backend.h"
-#include "cuvae/estimator.h"
 #include "math/probes.h"
 
 namespace cuvae::cpu {
@@ -9,9 +8,11 @@ namespace {
 constexpr Index kValuesOfAChunk = 4096;
 }  // namespace
 
-void CpuBackend::do_place_probes(Estimator estimator, ConstView stats, const Noise& noise, View probes) {
-  const bool delta = estimator == Estimator::delta, coupled = estimator == Estimator::measure_valued;
-  const Index L = probes.cols, rows = probes_of_example(estimator, 1, L), points = probes.rows / rows,
+void CpuBackend::do_run(const PlaceProbes& op) {
+  const ConstView stats = op.stats;
+  const Noise& noise = op.noise;
+  const bool delta = op.kind == ProbeKind::differences, coupled = op.kind == ProbeKind::coupled_pairs;
+  const Index L = op.probes.cols, rows = probes_of_example(op.kind, 1, L), points = op.probes.rows / rows,
               samples = points / stats.rows;
   const Draw latent = draw_of(noise, noise.stream), own = draw_of(noise, Stream::estimator);
   chunks(points, std::max<Index>(1, kValuesOfAChunk / (rows * L)), [&](Index, Index begin, Index end) {
@@ -19,7 +20,7 @@ void CpuBackend::do_place_probes(Estimator estimator, ConstView stats, const Noi
       const float *mu = stats.f32() + p / samples * 2 * L, *logvar = mu + L;
       const auto number = static_cast<std::uint64_t>((noise.first_row * samples + p) * L);  // of the sample's normals
       const auto sigma = [&](Index l) { return math::exp(0.5f * math::clamp(logvar[l], kLogVarMin, kLogVarMax)); };
-      float* first = probes.f32() + p * rows * L;
+      float* first = op.probes.f32() + p * rows * L;
       if (delta) {
         std::copy(mu, mu + L, first);
       } else {
@@ -42,18 +43,19 @@ void CpuBackend::do_place_probes(Estimator estimator, ConstView stats, const Noi
   });
 }
 
-void CpuBackend::do_probe_backward(Estimator estimator, ConstView stats, const Noise& noise, ConstView log_p,
-                                   ConstView log_p_probes, const KlWeight& weight, ConstView kl_dims, float kl_scale,
-                                   View dstats) {
-  const bool delta = estimator == Estimator::delta;
+void CpuBackend::do_run(const ProbeBackward& op) {
+  const ConstView stats = op.stats, log_p = op.log_p, log_p_probes = op.log_p_probes;
+  const Noise& noise = op.noise;
+  const bool delta = op.kind == ProbeKind::differences;
   const Index B = stats.rows, L = stats.cols / 2, K = delta ? log_p.rows / B : log_p_probes.rows / (4 * L * B);
-  const float per_sample = -1.0f / static_cast<float>(B * K), of_kl = kl_scale * math::kl_weight(weight, *noise.step);
+  const float per_sample = -1.0f / static_cast<float>(B * K),
+              of_kl = op.kl_scale * math::kl_weight(op.weight, *noise.step);
   const Draw latent = draw_of(noise, noise.stream);
   chunks(B, std::max<Index>(1, kValuesOfAChunk / (K * L)), [&](Index, Index begin, Index end) {
     std::vector<float> eps(static_cast<std::size_t>(L));
     for (Index b = begin; b < end; ++b) {
       const float *mu = stats.f32() + b * 2 * L, *logvar = mu + L;
-      float *shift = dstats.f32() + b * 2 * L, *scale = shift + L;  // sums over k, then the gradients in their place
+      float *shift = op.dstats.f32() + b * 2 * L, *scale = shift + L;  // sums over k, then the gradients in their place
       std::fill(shift, shift + 2 * L, 0.0f);
       if (delta) {
         const float* f = log_p_probes.f32() + b * (2 * L + 1);
@@ -79,7 +81,7 @@ void CpuBackend::do_probe_backward(Estimator estimator, ConstView stats, const N
       }
       for (Index l = 0; l < L; ++l)
         math::statistics_gradient(mu[l], logvar[l], per_sample * shift[l], per_sample * scale[l],
-                                  kl_dims.f32()[l] < weight.free_bits ? 0.0f : of_kl, shift[l], scale[l]);
+                                  op.kl_dims.f32()[l] < op.weight.free_bits ? 0.0f : of_kl, shift[l], scale[l]);
     }
   });
 }

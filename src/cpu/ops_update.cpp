@@ -6,8 +6,10 @@
 
 namespace cuvae::cpu {
 
-void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const float* loss, StepState* state,
-                         double* sums) {
+void CpuBackend::do_run(const Adam& op) {
+  const Arena& arena = op.arena;
+  const OptimizerStep& step = op.step;
+  StepState* const state = op.state;
   if (step.max_skipped > 0 && state->skipped_in_a_row >= step.max_skipped) return;
   constexpr Index kChunk = 16384;
   partial64_.assign(static_cast<std::size_t>(chunk_count(arena.size, kChunk)), 0.0);
@@ -20,15 +22,15 @@ void CpuBackend::do_adam(const Arena& arena, const OptimizerStep& step, const fl
 
   const std::uint32_t now = state->step++;
   // Adam squares the gradient in float32, so that is where the norm must be finite too.
-  if (!std::isfinite(*loss) || !std::isfinite(static_cast<float>(squares))) {
+  if (!std::isfinite(*op.loss) || !std::isfinite(static_cast<float>(squares))) {
     ++state->skipped;
     ++state->skipped_in_a_row;
     return;
   }
   state->skipped_in_a_row = 0;
   ++state->updates;
-  sums[metric::updates] += 1.0;
-  sums[metric::gradient_norm] += norm;
+  op.sums[metric::updates] += 1.0;
+  op.sums[metric::gradient_norm] += norm;
 
   const double t = state->updates;
   const float clip = step.clip_norm > 0
@@ -55,7 +57,9 @@ void CpuBackend::merge_moments(const double* from, Index cols, double* to) {
   to[0] = total;
 }
 
-void CpuBackend::do_moments(ConstView x, double* acc) {
+void CpuBackend::do_run(const Moments& op) {
+  const ConstView x = op.x;
+  double* const acc = op.acc;
   const Index cols = x.cols;
   double* mean = acc + 1;
   double* squares = mean + cols;  // of deviations from the mean

@@ -36,7 +36,7 @@ CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
 
   // One kernel now: a build without code for this device is found here, not in the middle of a run.
   const Buffer zeros = allocate(2 * sizeof(float));
-  enqueue(name().c_str(), ColumnSums{zeros.data(), DType::f32, 1, 1, zeros.as<float>() + 1});
+  enqueue(name().c_str(), ColumnSums{zeros.view(1, 1), {zeros.as<float>() + 1, 1, 1}});
   try_epilogues();
   do_synchronize();
 }

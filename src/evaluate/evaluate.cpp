@@ -67,7 +67,8 @@ class RowBatches {
     ConstView pixels = data_.view();
     if (data_.whole()) {
       const auto count = static_cast<Index>(rows_.size());
-      return backend_.gather_batch(pixels, {buffer_.as<std::uint32_t>(), count, nullptr, first}, binarize, noise, x);
+      return backend_.run(
+          GatherBatch{pixels, {buffer_.as<std::uint32_t>(), count, nullptr, first}, binarize, noise, x});
     }
     const std::size_t bytes = data_.row_bytes();
     for (Index b = 0; b < x.rows; ++b)
@@ -76,7 +77,7 @@ class RowBatches {
     backend_.upload(buffer_.data(), host_.data(), static_cast<std::size_t>(x.rows) * bytes);
     pixels.data = buffer_.data();
     pixels.rows = x.rows;
-    backend_.gather_batch(pixels, {nullptr, x.rows, nullptr, 0}, binarize, noise, x);
+    backend_.run(GatherBatch{pixels, {nullptr, x.rows, nullptr, 0}, binarize, noise, x});
   }
 
  private:

@@ -117,15 +117,29 @@ struct RowBaseline {
   const float* score_norm = nullptr;
 };
 
-/// The scores' weights: see Backend::score_weights.
+/// See ScoreWeights.
 template <class Team, class F>
-CUVAE_TEAM_FN void score_weights(Estimator estimator, const Team& team, Index samples, F f, const RowBaseline& baseline,
+CUVAE_TEAM_FN void score_weights(ScoreBaseline kind, const Team& team, Index samples, F f, const RowBaseline& baseline,
                                  float* score) {
-  if (estimator == Estimator::rloo) return leave_one_out(team, samples, f, score);
-  if (estimator == Estimator::optimal_shared) return optimal_shared(team, samples, f, baseline.score_norm, score);
-  if (estimator == Estimator::vimco || estimator == Estimator::vimco_arithmetic)
-    return vimco(team, samples, estimator == Estimator::vimco_arithmetic, f, score);
-  const float less = estimator == Estimator::optimal ? f(0) : baseline.less;
+  float less = baseline.less;
+  switch (kind) {
+    case ScoreBaseline::leave_one_out:
+      return leave_one_out(team, samples, f, score);
+    case ScoreBaseline::score_norm:
+      return optimal_shared(team, samples, f, baseline.score_norm, score);
+    case ScoreBaseline::geometric:
+      return vimco(team, samples, false, f, score);
+    case ScoreBaseline::arithmetic:
+      return vimco(team, samples, true, f, score);
+    case ScoreBaseline::first_sample:
+      less = f(0);
+      break;
+    case ScoreBaseline::none:
+    case ScoreBaseline::running_mean:
+    case ScoreBaseline::network:
+    case ScoreBaseline::network_scaled:
+      break;
+  }
   for (Index k = team.first; k < samples; k += team.stride) score[k] = (f(k) - less) * baseline.scale;
 }
 

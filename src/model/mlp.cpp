@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/op_check.h"
+#include "ops/check.h"
 
 namespace cuvae {
 
@@ -78,8 +78,8 @@ View Mlp::forward(Backend& backend, const Weights& weights, ConstView x, const M
     const bool last = i + 1 == weights_.size();
     const Activation act = last ? Activation::identity : activation_;
     y = a.result[i].view(x.rows, widths_[i + 1], last ? a.result_type : a.hidden_type);
-    backend.linear(x, weights.slice(weights_[i], x.dtype), weights.slice(biases_[i], y.dtype), act,
-                   rows_of(a.pre[i], x.rows, widths_[i + 1], y.dtype), y);
+    backend.run(Linear{x, weights.slice(weights_[i], x.dtype), weights.slice(biases_[i], y.dtype), act,
+                       rows_of(a.pre[i], x.rows, widths_[i + 1], y.dtype), y});
     x = y;
   }
   return y;
@@ -94,8 +94,8 @@ void Mlp::backward(Backend& backend, const Weights& weights, float* grads, Const
     const ConstView below_pre = i == 0 ? View{} : rows_of(a.pre[i - 1], rows, widths_[i], a.hidden_type);
     const Activation act = i == 0 ? Activation::identity : activation_;
     const View dbelow = i == 0 ? dx : scratch[i % 2].view(rows, widths_[i], a.hidden_type);
-    backend.linear_backward(below, weights.slice(weights_[i], below.dtype), dy, act, below_pre,
-                            slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow);
+    backend.run(LinearBackward{below, weights.slice(weights_[i], below.dtype), dy, act, below_pre,
+                               slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow});
     dy = dbelow;
   }
 }

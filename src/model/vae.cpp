@@ -9,7 +9,7 @@
 #include "math/host_noise.h"
 #include "math/philox.h"
 #include "model/initialization.h"
-#include "ops/op_check.h"
+#include "ops/check.h"
 
 namespace cuvae {
 
@@ -98,7 +98,8 @@ Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
 }
 
 void Vae::refresh_weights() {
-  if (rounded_) backend_->round_to_bf16(params_.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16));
+  if (rounded_)
+    backend_->run(RoundToBf16{params_.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16)});
 }
 
 void Vae::set_standardization(Standardization s) {
@@ -187,8 +188,8 @@ View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivation
   check_room("sample_latent", "stats", stats, a.batch);
   const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
   const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
-  backend_->sample_latent(stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
-                          column(a.log_p_z), column(a.log_q), column(a.score_norm));
+  backend_->run(SampleGaussian{stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
+                               column(a.log_p_z), column(a.log_q), column(a.score_norm)});
   return z;
 }
 
@@ -198,23 +199,23 @@ View Vae::decode(ConstView z, const VaeActivations& a) const {
 }
 
 View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                   const ElboLoss* loss) const {
+                   const ElboLoss& loss) const {
   check_room("log_prob", "output", output, a.batch * a.samples);
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
   if (config_.likelihood == Likelihood::bernoulli) {
-    backend_->bernoulli_log_prob(output, x, row_weight, log_p, doutput, loss);
+    backend_->run(BernoulliLogProb{output, x, row_weight, log_p, doutput, loss});
   } else {
     View dlog_scale;
     if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
-    backend_->gaussian_log_prob(output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss,
-                                log_scale_.has_value());
+    backend_->run(
+        GaussianLogProb{output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss, log_scale_.has_value()});
   }
   return log_p;
 }
 
 void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
-  if (config_.likelihood == Likelihood::bernoulli) return backend_->bernoulli_log_prob(output, x, 0.0f, log_p, {});
-  backend_->gaussian_log_prob(output, x, log_scale(), 0.0f, log_p, {}, {}, nullptr, log_scale_.has_value());
+  if (config_.likelihood == Likelihood::bernoulli) return backend_->run(BernoulliLogProb{output, x, 0.0f, log_p, {}});
+  backend_->run(GaussianLogProb{output, x, log_scale(), 0.0f, log_p, {}, {}, {}, log_scale_.has_value()});
 }
 
 namespace {
@@ -248,7 +249,7 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
     View x = device.view(n, in);
     if (type != DType::f32) {
       x = rounded.view(n, in, type);
-      backend.gather_batch(device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x);
+      backend.run(GatherBatch{device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x});
     }
     read(backend, f(x), result.data() + first * out);
   }

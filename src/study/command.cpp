@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "cli/arguments/number_flags.h"
+#include "process/number_flags.h"
 #include "study/suite.h"
 
 namespace cuvae::bench {

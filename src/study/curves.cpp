@@ -62,7 +62,7 @@ std::vector<Cell> curve_cells(Context& c) {
       Point point;
       point.samples = K, point.batch = kBatch;
       // The optimizer also takes time, and a curve ends only at an evaluation.
-      const double step = 1.2 * gradient_seconds(c, point, v.estimator) * (is_nvil(v.estimator) ? 1.3 : 1.0),
+      const double step = 1.2 * gradient_seconds(c, point, v.estimator) * (has_network(v.estimator) ? 1.3 : 1.0),
                    training = std::min(static_cast<double>(plan.steps) * step,
                                        plan.seconds + static_cast<double>(plan.every) * step),
                    evaluations = training / step / static_cast<double>(plan.every) + 1,

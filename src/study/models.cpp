@@ -58,7 +58,9 @@ double gradient_seconds(const Context& c, const Point& p, Estimator e) {
   const VaeConfig model = p.stage == "checkpoint" ? read_checkpoint_info(c.options.checkpoint).model
                                                   : model_for(*c.train, p.layers, c.width(), p.latent);
   const double size = weights_of(model) / weights_of(model_for(*c.train, 1, c.width(), 20)),
-               probes = uses_probes(e) ? static_cast<double>(probes_of_example(e, p.samples, p.latent)) / 3 : 0;
+               probes = uses_probes(e)
+                            ? static_cast<double>(probes_of_example(traits(e).probes, p.samples, p.latent)) / 3
+                            : 0;
   return c.gradient_seconds +
          c.row_seconds * size * static_cast<double>(p.batch) * (1.0 + static_cast<double>(p.samples) + probes);
 }
@@ -107,8 +109,11 @@ ConstView Feed::next() {
   backend_.upload(device_step_.data(), &step_, sizeof step_);
   const View x = x_.view(batch_, cols_, backend_.activation_type());
   const auto* step = device_step_.as<std::uint32_t>();
-  backend_.gather_batch({data_.data(), rows_, cols_, type_}, {order_.as<std::uint32_t>(), rows_, step}, binarize_,
-                        {seed_, Stream::binarize, step}, x);
+  backend_.run(GatherBatch{{data_.data(), rows_, cols_, type_},
+                           {order_.as<std::uint32_t>(), rows_, step},
+                           binarize_,
+                           {seed_, Stream::binarize, step},
+                           x});
   ++step_;
   return x;
 }
@@ -198,7 +203,7 @@ std::unique_ptr<Trainer> Models::trainer(const Point& point, const Variant& vari
 }
 
 void Models::fit_baseline(Trainer& trainer) {
-  if (!is_nvil(trainer.config().estimator)) return;
+  if (!has_network(trainer.config().estimator)) return;
   Feed feed(context_.backend, *context_.train, trainer.config().batch, context_.binarize, context_.seed(11));
   for (Index i = 0; i < fit_steps(trainer.config().batch); ++i) {
     trainer.set_step(0x40000000u + static_cast<std::uint32_t>(i));  // noise that no measured gradient uses
@@ -207,7 +212,8 @@ void Models::fit_baseline(Trainer& trainer) {
 }
 
 double Models::fit_seconds(const Point& point, Estimator e) const {
-  return is_nvil(e) ? 1.3 * static_cast<double>(fit_steps(point.batch)) * gradient_seconds(context_, point, e) : 0.0;
+  return has_network(e) ? 1.3 * static_cast<double>(fit_steps(point.batch)) * gradient_seconds(context_, point, e)
+                        : 0.0;
 }
 
 // Rows of the training data, the same in every run, binarized once.

@@ -14,8 +14,11 @@ std::vector<float> normals(Backend& backend, Index count, std::uint64_t seed) {
   const Buffer stats = backend.allocate(static_cast<std::size_t>(2 * count) * sizeof(float)),
                z = backend.allocate(static_cast<std::size_t>(count) * sizeof(float)),
                kl = backend.allocate(sizeof(float)), dims = backend.allocate(z.bytes()), step = backend.allocate(4);
-  backend.sample_latent(stats.view(1, 2 * count), {seed, Stream::latent, step.as<std::uint32_t>()}, z.view(1, count),
-                        kl.view(1, 1), dims.view(1, count));
+  backend.run(SampleGaussian{stats.view(1, 2 * count),
+                             {seed, Stream::latent, step.as<std::uint32_t>()},
+                             z.view(1, count),
+                             kl.view(1, 1),
+                             dims.view(1, count)});
   std::vector<float> values(static_cast<std::size_t>(count));
   backend.download(values.data(), z.data(), z.bytes());
   return values;

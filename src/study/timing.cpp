@@ -103,7 +103,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
   // The time in a training step. For nvil it includes the training of its network.
   const auto gradient_of = [&](Trainer& trainer) {
     return [&trainer, x] {
-      if (is_nvil(trainer.config().estimator))
+      if (has_network(trainer.config().estimator))
         trainer.fit_baseline(x);
       else
         trainer.gradient(x);
@@ -176,7 +176,7 @@ double time_seconds(const Context& c, const Point& point, const std::vector<Vari
     const auto turn = [&](double each) { return each + std::max(each, turn_ms(c) / 1000); };
     double round = 2 * turn(base);  // and both forward passes
     for (const Variant& v : group) {
-      const double each = gradient_seconds(c, point, v.estimator) * (is_nvil(v.estimator) ? 1.3 : 1.0);
+      const double each = gradient_seconds(c, point, v.estimator) * (has_network(v.estimator) ? 1.3 : 1.0);
       round += probes ? 2 * each : turn(each);
     }
     sum += std::clamp(seconds * static_cast<double>(group.size()), least_rounds(c, probes, base) * round,

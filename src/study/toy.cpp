@@ -65,21 +65,21 @@ Json function_rows(Context& c, const Variant& v, const ToyFunction& f, Index sam
 
 // f = log p(z) for the joint cost. Pathwise estimators have no cost, but their gradient is that of log p - log q.
 bool in_normal(const Variant& v) {
-  if (v.cost == Cost::likelihood || is_nvil(v.estimator)) return false;
+  if (v.cost == Cost::likelihood || has_network(v.estimator)) return false;
   return v.estimator != Estimator::pathwise && !is_importance_weighted(v.estimator);
 }
 
 // f takes the place of log p(x|z).
 bool in_functions(const Variant& v) {
-  if (v.antithetic || is_nvil(v.estimator)) return false;
+  if (v.antithetic || has_network(v.estimator)) return false;
   return v.estimator == Estimator::pathwise || uses_probes(v.estimator) ||
-         (is_score_function(v.estimator) && v.cost == Cost::likelihood);
+         ((uses_score(v.estimator) && !traits(v.estimator).of_bound) && v.cost == Cost::likelihood);
 }
 
 Index samples_of(const Variant& v) {
   // The optimal constant is estimated from the other samples. With many, it is close to the exact limit.
   if (v.estimator == Estimator::optimal || v.estimator == Estimator::optimal_shared) return 1000;
-  return least_samples(v.estimator) > 1 ? 4 : v.antithetic ? 2 : 1;
+  return traits(v.estimator).least_samples > 1 ? 4 : v.antithetic ? 2 : 1;
 }
 
 }  // namespace

@@ -33,14 +33,14 @@ ToyDraws::ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed)
 // log p(x|z) at the estimator's probes, and the gradient from it.
 void ToyDraws::probe(const Variant& v, const Noise& noise, const ToyFunction* f) {
   if (!probes_) {
-    const Index count = batch_ * probes_of_example(v.estimator, samples_, d_);
+    const Index count = batch_ * probes_of_example(traits(v.estimator).probes, samples_, d_);
     for (View* view : {&probes_, &log_p_probes_}) {
       const Index cols = view == &probes_ ? d_ : 1;
       buffers_.push_back(backend_.allocate(static_cast<std::size_t>(count * cols) * sizeof(float)));
       *view = buffers_.back().view(count, cols);
     }
   }
-  backend_.place_probes(v.estimator, stats_, noise, probes_);
+  backend_.run(PlaceProbes{traits(v.estimator).probes, stats_, noise, probes_});
   const auto evaluate = [&](ConstView z, View log_p) {
     std::vector<float> points(static_cast<std::size_t>(z.rows * d_)), values;
     backend_.download(points.data(), z.data, points.size() * sizeof(float));
@@ -54,12 +54,13 @@ void ToyDraws::probe(const Variant& v, const Noise& noise, const ToyFunction* f)
   };
   evaluate(probes_, log_p_probes_);
   evaluate(z_, log_p_);
-  backend_.probe_backward(v.estimator, stats_, noise, log_p_, log_p_probes_, {}, kl_dims_, 0.0f, dstats_);
+  backend_.run(
+      ProbeBackward{traits(v.estimator).probes, stats_, noise, log_p_, log_p_probes_, {}, kl_dims_, 0.0f, dstats_});
 }
 
 void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunction* f) {
   const Noise noise{seed_, Stream::latent, step_.as<std::uint32_t>(), 0, v.antithetic};
-  backend_.sample_latent(stats_, noise, z_, kl_, kl_dims_, nullptr, log_p_z_, log_q_, score_norm_);
+  backend_.run(SampleGaussian{stats_, noise, z_, kl_, kl_dims_, nullptr, log_p_z_, log_q_, score_norm_});
   if (uses_probes(v.estimator)) return probe(v, noise, f);
   if (f != nullptr) {
     backend_.download(host_z_.data(), z_.data, host_z_.size() * sizeof(float));
@@ -71,11 +72,14 @@ void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunctio
     backend_.upload(log_p_.data, host_f_.data(), host_f_.size() * sizeof(float));
     backend_.upload(dz_.data, host_dz_.data(), host_dz_.size() * sizeof(float));
   }
-  if (uses_score(v.estimator))
-    backend_.score_weights(v.estimator, v.cost, log_p_, log_p_z_, log_q_, samples_,
-                           {running_mean_.as<RunningMean>(), score_norm_}, score_);
-  backend_.latent_backward(terms, stats_, noise, uses_path(v.estimator) ? ConstView(dz_) : ConstView{}, {}, kl_dims_,
-                           0.0f, dstats_);
+  if (uses_score(v.estimator)) {
+    ScoreWeights weigh = score_weights(v.estimator, v.cost, log_p_, log_p_z_, log_q_, samples_, score_);
+    weigh.mean = running_mean_.as<RunningMean>();
+    weigh.score_norm = score_norm_;
+    backend_.run(weigh);
+  }
+  backend_.run(GaussianBackward{
+      terms, stats_, noise, uses_path(v.estimator) ? ConstView(dz_) : ConstView{}, {}, kl_dims_, 0.0f, dstats_});
 }
 
 ToyDraws::Result ToyDraws::draw(const Variant& v, const std::vector<double>& mu, const ToyFunction* f, double seconds,
@@ -116,8 +120,8 @@ PowerSums ToyDraws::decoder(double seconds, double most_draws) {
   const double begin = now();
   for (std::uint32_t s = 0; s < 4 || (now() - begin < seconds && sums.count() < most_draws); ++s) {
     backend_.upload(step_.data(), &s, sizeof s);
-    backend_.sample_latent(stats_, noise, z_, kl_, kl_dims_);
-    backend_.gaussian_log_prob(theta.view(rows_, d_), z_, log_scale.view(1, 1), 1.0f, log_p_, dz_, {});
+    backend_.run(SampleGaussian{stats_, noise, z_, kl_, kl_dims_});
+    backend_.run(GaussianLogProb{theta.view(rows_, d_), z_, log_scale.view(1, 1), 1.0f, log_p_, dz_, {}});
     backend_.download(host_dz_.data(), dz_.data, host_dz_.size() * sizeof(float));
     for (const float g : host_dz_) sums.add(static_cast<double>(g));
   }

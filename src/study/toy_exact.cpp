@@ -63,7 +63,7 @@ double ToyFunction::slope(double x) const {
 double log_normal(double z) { return -(z * z + std::log(2 * kPi)) / 2; }
 
 std::optional<ToyMoments> exact_function(const Variant& v, const ToyFunction& function, Index samples, bool by_sigma) {
-  if (is_measure_valued(v.estimator))
+  if ((uses_probes(v.estimator) && traits(v.estimator).probes != ProbeKind::differences))
     return exact_measure_valued(function, v.estimator == Estimator::measure_valued, by_sigma);
   // The delta method subtracts from f a quadratic through values that are one standard deviation apart.
   const double below = function.value(0), middle = function.value(1), above = function.value(2);

@@ -125,7 +125,8 @@ bool takes_part(const Variant& v, const Place& place, bool all_costs) {
   const Point& p = place.point;
   if (!v.defined_for(p.samples) || (!all_costs && v.cost != Cost::elbo)) return false;
   if (place.pairs && !(v.cost == Cost::elbo && is_paired(v.estimator))) return false;
-  return !uses_probes(v.estimator) || p.batch * probes_of_example(v.estimator, p.samples, p.latent) <= kMostProbes;
+  return !uses_probes(v.estimator) ||
+         p.batch * probes_of_example(traits(v.estimator).probes, p.samples, p.latent) <= kMostProbes;
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 // The number of gradients to discard first, until the running mean has settled.
-Index settling_draws(Estimator e) { return e == Estimator::score_mean || is_nvil(e) ? 30 : 1; }
+Index settling_draws(Estimator e) { return e == Estimator::score_mean || has_network(e) ? 30 : 1; }
 
 }  // namespace
 
@@ -61,7 +61,7 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Sl
     backend.zero(acc.data(), acc.bytes());
     for (Index i = 0; i < draws; ++i) {
       const ConstView g = draw();
-      backend.moments({g.f32() + slice.offset, 1, slice.size}, acc.as<double>());
+      backend.run(Moments{{g.f32() + slice.offset, 1, slice.size}, acc.as<double>()});
     }
     backend.synchronize();
   };

@@ -16,7 +16,7 @@ struct Variant {
   /// "rloo", "rloo/joint", "pathwise+antithetic".
   std::string name() const;
   bool defined_for(Index samples) const {
-    return samples >= least_samples(estimator) && !(antithetic && samples % 2 != 0);
+    return samples >= traits(estimator).least_samples && !(antithetic && samples % 2 != 0);
   }
 };
 

@@ -97,11 +97,11 @@ void Batches::fill(std::uint64_t chunk, std::uint64_t from) {
 void Batches::gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x) const {
   if (data_.whole()) {
     const auto rows = static_cast<Index>(train_.size());
-    backend_.gather_batch(data_.view(), {order_.as<std::uint32_t>(), rows, device_step}, binarize, noise, x);
+    backend_.run(GatherBatch{data_.view(), {order_.as<std::uint32_t>(), rows, device_step}, binarize, noise, x});
   } else {
     const auto rows = static_cast<Index>(2 * chunk_steps_ * batch_);
     const ConstView window{window_->device(), rows, data_.view().cols, data_.view().dtype};
-    backend_.gather_batch(window, {nullptr, rows, device_step}, binarize, noise, x);
+    backend_.run(GatherBatch{window, {nullptr, rows, device_step}, binarize, noise, x});
   }
 }
 

@@ -1,6 +1,26 @@
 #include "cuvae/estimator.h"
 
+#include <string>
+
+#include "cuvae/error.h"
+
 namespace cuvae {
+
+ScoreWeights score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
+                           Index samples, View score) {
+  const std::string name(to_string(estimator));
+  if (!uses_score(estimator)) throw Error("score_weights: " + name + " takes no scores");
+  if (samples < traits(estimator).least_samples)
+    throw Error("score_weights: samples is " + std::to_string(samples) + " but " + name + " needs at least " +
+                std::to_string(traits(estimator).least_samples));
+  const bool whole = traits(estimator).of_bound || cost == Cost::elbo;
+  return {.baseline = traits(estimator).baseline,
+          .log_p_x = log_p_x,
+          .log_p_z = whole || cost == Cost::joint ? log_p_z : ConstView{},
+          .log_q = whole ? log_q : ConstView{},
+          .samples = samples,
+          .score = score};
+}
 
 LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samples, ConstView weights,
                          ConstView score) {

@@ -28,16 +28,15 @@ InputBaseline::InputBaseline(Backend& backend, Index batch, Index data_dim, std:
 }
 
 void InputBaseline::refresh_weights() {
-  if (rounded_) backend_.round_to_bf16(params.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16));
+  if (rounded_)
+    backend_.run(RoundToBf16{params.view(1, layout_.size()), rounded_.view(1, layout_.size(), DType::bf16)});
 }
 
-ScoreBaseline InputBaseline::forward(ConstView x) {
-  auto* moments = running.as<RunningMean>();
-  return {moments,
-          {},
-          moments + 1,
-          network_.forward(backend_, weights(), x, activations_),
-          doutput_.view(x.rows, 1, backend_.activation_type())};
+void InputBaseline::forward(ConstView x, ScoreWeights& op) {
+  op.mean = running.as<RunningMean>();
+  op.variance = op.mean + 1;
+  op.network = network_.forward(backend_, weights(), x, activations_);
+  op.dnetwork = doutput_.view(x.rows, 1, backend_.activation_type());
 }
 
 void InputBaseline::learn(ConstView x, const LearningRate& rate, const float* loss) {
@@ -47,7 +46,7 @@ void InputBaseline::learn(ConstView x, const LearningRate& rate, const float* lo
   step.learning_rate = rate;
   const Arena arena{params.as<float>(), grads_.as<float>(), m.as<float>(), v.as<float>(), nullptr,
                     layout_.size(),     rounded_.data()};
-  backend_.adam(arena, step, loss, state.as<StepState>(), sums_.as<double>());
+  backend_.run(Adam{arena, step, loss, state.as<StepState>(), sums_.as<double>()});
 }
 
 }  // namespace cuvae

@@ -12,9 +12,9 @@ class InputBaseline {
   /// For batches [B, D]; Glorot weights from the stream of initialization, under InitialNetwork::input_baseline.
   InputBaseline(Backend& backend, Index batch, Index data_dim, std::uint64_t seed);
 
-  /// C(x) and all that score_weights takes for these estimators. x must stay until learn().
-  ScoreBaseline forward(ConstView x);
-  /// One step of Adam by the gradient that score_weights left, unless `loss` [1] is not finite. The place in the
+  /// C(x) and the rest of what ScoreWeights takes for these baselines. x must stay until learn().
+  void forward(ConstView x, ScoreWeights& op);
+  /// One step of Adam by the gradient that ScoreWeights left, unless `loss` [1] is not finite. The place in the
   /// schedule is the number of these steps.
   void learn(ConstView x, const LearningRate& rate, const float* loss);
 
@@ -32,7 +32,7 @@ class InputBaseline {
   ParameterLayout layout_;
   Mlp network_;
   MlpActivations activations_;
-  Buffer scratch_[2], doutput_, grads_, rounded_, sums_;  // sums_: what adam adds up, for nobody
+  Buffer scratch_[2], doutput_, grads_, rounded_, sums_;  // sums_: required by Adam, never read
 };
 
 }  // namespace cuvae

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cuvae/estimator.h"
-#include "ops/op_check.h"
+#include "ops/check.h"
 
 namespace cuvae {
 namespace {
@@ -16,7 +16,10 @@ ConstView rows_of(ConstView v, Index first, Index rows) {
 }  // namespace
 
 Probes::Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, Index values_of_a_slice)
-    : estimator_(estimator), batch_(batch), of_example_(probes_of_example(estimator, samples, vae.config().latent)) {
+    : estimator_(estimator),
+      batch_(batch),
+      of_example_(uses_probes(estimator) ? probes_of_example(traits(estimator).probes, samples, vae.config().latent)
+                                         : 0) {
   Backend& backend = vae.backend();
   const DType type = backend.activation_type();
   if (of_example_ > 0x7fffffff)
@@ -42,7 +45,7 @@ ConstView Probes::log_prob(const Vae& vae, ConstView stats, ConstView x, const N
     const View z = z_.view(rows, vae.config().latent, backend.activation_type());
     Noise of_slice = noise;
     of_slice.first_row += first;
-    backend.place_probes(estimator_, rows_of(stats, first, examples), of_slice, z);
+    backend.run(PlaceProbes{traits(estimator_).probes, rows_of(stats, first, examples), of_slice, z});
     const View output = vae.decoder().forward(backend, vae.weights(), z, decoder_);
     vae.log_prob(output, rows_of(x, first, examples), {log_p_.as<float>() + first * of_example_, rows, 1});
   }

@@ -52,11 +52,11 @@ void TrainConfig::validate() const {
   check(!standardize || binarize == Binarize::none, "binarize", std::string(to_string(binarize)),
         "none for standardized data");
   const std::string chosen = " with the estimator " + std::string(to_string(estimator));
-  check(samples >= least_samples(estimator), "samples", std::to_string(samples),
-        "at least " + std::to_string(least_samples(estimator)) + chosen);
+  check(samples >= traits(estimator).least_samples, "samples", std::to_string(samples),
+        "at least " + std::to_string(traits(estimator).least_samples) + chosen);
   check(takes_cost(estimator, cost), "cost", std::string(to_string(cost)),
         "elbo" + chosen + ": only score functions other than nvil-scaled take another");
-  check(!antithetic || allows_antithetic(estimator), "antithetic", "true",
+  check(!antithetic || traits(estimator).antithetic, "antithetic", "true",
         "false" + chosen + ": only pathwise, total, stl, score, score-mean, nvil and nvil-scaled take pairs");
   check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
   if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
@@ -132,7 +132,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   if (uses_probes(estimator_)) probes_ = Probes(vae_, estimator_, config.batch, config.samples);
   if (estimator_ == Estimator::optimal_shared) activations_.score_norm = floats(config.batch * config.samples);
   if (estimator_ == Estimator::score_mean) running_mean_ = backend.allocate(sizeof(RunningMean));
-  if (is_nvil(estimator_))
+  if (has_network(estimator_))
     baseline_ = std::make_unique<InputBaseline>(backend, config.batch, model.data_dim, config.seed);
 }
 
@@ -169,9 +169,10 @@ void Trainer::backward(ConstView x) {
   vae_.decoder().backward(backend_, w, grads, z, a.decoder, output, g.scratch, dz);  // [R, L]
   if (uses_probes(estimator_)) {
     const ConstView log_p = a.log_p.view(R, 1), at_probes = probes_.log_prob(vae_, stats, x, noise);  // [B * n, 1]
-    backend_.probe_backward(estimator_, stats, noise, log_p, at_probes, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
+    backend_.run(ProbeBackward{traits(estimator_).probes, stats, noise, log_p, at_probes, weight, kl_dims, kl_scale,
+                               dstats});  // [B, 2L]
   } else {
-    backend_.latent_backward(terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats);  // [B, 2L]
+    backend_.run(GaussianBackward{terms, stats, noise, dz, weight, kl_dims, kl_scale, dstats});  // [B, 2L]
   }
   vae_.encoder().backward(backend_, w, grads, x, a.encoder, dstats, g.scratch, {});  // [P]
 }
@@ -180,8 +181,8 @@ void Trainer::update(ConstView x) {
   backward(x);
   const Arena arena{vae_.params(),    grads_.as<float>(),   m_.as<float>(),        v_.as<float>(),
                     ema_.as<float>(), vae_.layout().size(), vae_.weights().rounded};
-  backend_.adam(arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
-                sums_.as<double>());  // [P]
+  backend_.run(Adam{arena, optimizer_step(config_, steps_per_epoch_), loss_.as<float>(), state_.as<StepState>(),
+                    sums_.as<double>()});  // [P]
   learn_baseline(x);
 }
 
@@ -199,15 +200,17 @@ LatentTerms Trainer::estimate(View output, ConstView x, const ElboLoss& loss) {
                   log_q = column(activations_.log_q);
   const bool weighted = is_importance_weighted(estimator_);
   if (weighted) {
-    vae_.log_prob(output, x, 0.0f, nullptr, activations_);                                        // [R, 1]
-    backend_.importance_weights(log_p_x, log_p_z, log_q, bound_.view(B, 1), weights, {}, &loss);  // [1], [R, 1]
+    vae_.log_prob(output, x, 0.0f, nullptr, activations_);                                           // [R, 1]
+    backend_.run(ImportanceWeights{log_p_x, log_p_z, log_q, bound_.view(B, 1), weights, {}, loss});  // [1], [R, 1]
   } else {
-    vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, &loss);  // [1], doutput
+    vae_.log_prob(output, x, -1.0f / static_cast<float>(R), grads_.as<float>(), activations_, loss);  // [1], doutput
   }
   if (uses_score(estimator_)) {
-    ScoreBaseline baseline{running_mean_.as<RunningMean>(), column(activations_.score_norm)};
-    if (baseline_) baseline = baseline_->forward(x);                                                // [B, 1]
-    backend_.score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, baseline, score);  // [R, 1]
+    ScoreWeights weigh = score_weights(estimator_, config_.cost, log_p_x, log_p_z, log_q, K, score);
+    weigh.mean = running_mean_.as<RunningMean>();
+    weigh.score_norm = column(activations_.score_norm);
+    if (baseline_) baseline_->forward(x, weigh);  // [B, 1]
+    backend_.run(weigh);                          // [R, 1]
   }
   if (weighted)
     vae_.log_prob(output, x, {-1.0f / static_cast<float>(B), weights}, grads_.as<float>(), activations_);  // doutput
@@ -230,7 +233,7 @@ void Trainer::require_unchanged(const char* op) const {
   if (!takes_cost(config_.estimator, config_.cost))
     throw Error(std::string(op) + ": " + std::string(to_string(config_.estimator)) + " takes no cost " +
                 std::string(to_string(config_.cost)));
-  if (config_.antithetic && (!allows_antithetic(estimator_) || config_.samples % 2 != 0))
+  if (config_.antithetic && (!traits(estimator_).antithetic || config_.samples % 2 != 0))
     throw Error(std::string(op) + ": " + std::string(to_string(estimator_)) + " with " +
                 std::to_string(config_.samples) + " samples takes no antithetic pairs");
 }
@@ -262,7 +265,7 @@ ConstView Trainer::checked_batch(const char* op, ConstView x) {
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
-    backend_.gather_batch(x, {nullptr, x.rows, nullptr, 0}, config_.binarize, noise, batch);
+    backend_.run(GatherBatch{x, {nullptr, x.rows, nullptr, 0}, config_.binarize, noise, batch});
     x = batch;
   }
   return x;

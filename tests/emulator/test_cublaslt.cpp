@@ -31,10 +31,10 @@ class CublasLt : public OpTest {
         dx(backend, kRows, kInputs, type_);
     std::vector<std::vector<float>> results;
     for (const Activation act : {Activation::identity, Activation::relu}) {
-      backend.linear(x, w, b, act, {}, y);
+      backend.run(Linear{x, w, b, act, {}, y});
       results.push_back(y.get());
     }
-    backend.linear_backward(x, w, dy, Activation::relu, {}, dw, db, dx);
+    backend.run(LinearBackward{x, w, dy, Activation::relu, {}, dw, db, dx});
     for (const auto& m : {dw.get(), db.get(), dx.get()}) results.push_back(m);
     return results;
   }
@@ -83,7 +83,7 @@ TEST_P(CublasLt, ReluKeepsNan) {
     const Matrix x(*backend, 3, 2, {1, 2, std::numeric_limits<float>::quiet_NaN(), 1, -1, 0}, type_),
         w(*backend, 4, 2, std::vector<float>(8, 1.0f), type_), b(*backend, 1, 4, type_), y(*backend, 3, 4, type_);
     b.set({0, 0, 0, 0});
-    backend->linear(x, w, b, Activation::relu, {}, y);
+    backend->run(Linear{x, w, b, Activation::relu, {}, y});
     const auto got = y.get();
     for (std::size_t i = 0; i < 4; ++i) {
       EXPECT_EQ(got[i], 3.0f);
@@ -98,7 +98,7 @@ TEST_P(CublasLt, SumsOverKAreFloat32) {
   const Matrix x(backend_, 1, 4, {256, 1, -256, 0}, type_), w(backend_, 1, 4, {1, 1, 1, 1}, type_),
       b(backend_, 1, 1, {0}, type_), y(backend_, 1, 1, type_);
   for (const Activation act : {Activation::identity, Activation::tanh}) {
-    backend_.linear(x, w, b, act, {}, y);
+    backend_.run(Linear{x, w, b, act, {}, y});
     EXPECT_NEAR(y.get().front(), act == Activation::tanh ? std::tanh(1.0) : 1.0, 1e-6 + rounding_);
   }
 }
@@ -111,7 +111,7 @@ TEST_P(CublasLt, ARecordedReluIsOneLaunch) {
   {
     const auto backend = make_cuda_backend(0, stream, type_ == DType::bf16 ? Precision::bf16 : Precision::fp32);
     const Matrix x(*backend, 4, 4, std::vector<float>(16, 1.0f), type_), y(*backend, 4, 4, type_);
-    const auto work = [&] { backend->linear(x, x, ConstView{x.data(), 1, 4, type_}, Activation::relu, {}, y); };
+    const auto work = [&] { backend->run(Linear{x, x, ConstView{x.data(), 1, 4, type_}, Activation::relu, {}, y}); };
     work();
     cudaGraph_t graph = nullptr;
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);

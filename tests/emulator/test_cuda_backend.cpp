@@ -24,9 +24,9 @@ TEST(CudaBackend, Names) {
 struct Work {
   explicit Work(Backend& backend) : b(backend) {}
   void operator()() const {
-    b.linear(x, w, bias, Activation::tanh, View{}, y);
-    b.linear_backward(x, w, y, Activation::relu, {}, dw, db, dx);
-    b.moments(dx, count.as<double>());
+    b.run(Linear{x, w, bias, Activation::tanh, View{}, y});
+    b.run(LinearBackward{x, w, y, Activation::relu, {}, dw, db, dx});
+    b.run(Moments{dx, count.as<double>()});
   }
   double runs() const {
     std::vector<double> counted(11);
@@ -78,7 +78,7 @@ TEST_F(Replay, OutlivesLargerWork) {
   const auto want = work_.dx.get();
   const Matrix large(*backend_, 300, 5000, random_vector(1500000, 5));
   const Buffer sums = backend_->allocate(10001 * sizeof(double));
-  backend_->moments(large, sums.as<double>());
+  backend_->run(Moments{large, sums.as<double>()});
   backend_->replay(recording_, std::ref(work_));
   expect_same_bits(work_.dx.get(), want, "dx");
 }
@@ -153,8 +153,11 @@ TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
     const Array<std::uint32_t> counter(*backend, std::vector<std::uint32_t>{0});
     const Matrix x(*backend, 128, 784);
     const auto step = [&] {
-      backend->gather_batch({pixels.data(), 1280, 784, DType::u8}, {nullptr, 1280, counter.data()},
-                            Binarize::stochastic, {1, Stream::binarize, counter.data()}, x);
+      backend->run(GatherBatch{{pixels.data(), 1280, 784, DType::u8},
+                               {nullptr, 1280, counter.data()},
+                               Binarize::stochastic,
+                               {1, Stream::binarize, counter.data()},
+                               x});
       trainer.step(x);
     };
     step();

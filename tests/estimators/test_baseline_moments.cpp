@@ -37,18 +37,23 @@ class BaselineMoments : public OpTest {
         z = column(R), kl = column(B), kl_dims = column(1), log_p_z = column(R), log_q = column(R), norm = column(R),
         log_p = column(R), dz = column(R), score = column(R), of_x = column(B, network);
     const Array<RunningMean> running(backend_, std::vector<RunningMean>(2));
-    const ScoreBaseline baseline{running.data(), norm, running.data() + 1, of_x, {}};
     const LatentTerms terms = latent_terms(e, cost, B, K, {}, score);
 
-    const std::uint32_t rest = !antithetic && (e == Estimator::score_mean || is_nvil(e)) ? 8 : 0;  // pairs need none
+    const std::uint32_t rest =
+        !antithetic && (e == Estimator::score_mean || has_network(e)) ? 8 : 0;  // pairs need none
     Vector dmu;
     for (std::uint32_t s = 0; s < rest + kSteps; ++s) {
       step.set({s});
-      backend_.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, norm);
-      if (uses_score(e)) backend_.score_weights(e, cost, log_p, log_p_z, log_q, K, baseline, score);
+      backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, norm});
+      if (uses_score(e)) {
+        ScoreWeights weigh = score_weights(e, cost, log_p, log_p_z, log_q, K, score);
+        weigh.mean = running.data(), weigh.variance = running.data() + 1;
+        weigh.score_norm = norm, weigh.network = of_x;
+        backend_.run(weigh);
+      }
       if (s < rest) continue;
-      backend_.latent_backward(terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, 0.0f,
-                               dstats);
+      backend_.run(
+          GaussianBackward{terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, 0.0f, dstats});
       const std::vector<float> got = dstats.get();
       for (std::size_t i = 0; i < got.size(); i += 2) dmu.push_back(double{got[i]} * static_cast<double>(B));
     }

@@ -89,7 +89,7 @@ TEST_P(EstimatorBias, OfTheElboIsNone) {
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood}) {
       if (!takes_cost(e, cost)) continue;
       for (const Index samples : {1, 3}) {
-        if (samples < least_samples(e)) continue;
+        if (samples < traits(e).least_samples) continue;
         SCOPED_TRACE(std::string(to_string(e)) + ", " + std::string(to_string(cost)) + ", K " +
                      std::to_string(samples));
         EXPECT_LT(distance(draw(training(e, samples, cost), kDraws), want), kErrors);

@@ -50,9 +50,14 @@ class EstimatorClosedForms : public OpTest {
     Vector mu, log_sigma;
     for (std::uint32_t s = 0; s < first + kSteps; ++s) {
       step.set({s});
-      backend_.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q);
-      if (uses_score(e)) backend_.score_weights(e, Cost::joint, log_p, log_p_z, log_q, K, {running.data()}, score);
-      backend_.latent_backward(terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, 0, dstats);
+      backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q});
+      if (uses_score(e)) {
+        ScoreWeights weigh = score_weights(e, Cost::joint, log_p, log_p_z, log_q, K, score);
+        weigh.mean = running.data();
+        backend_.run(weigh);
+      }
+      backend_.run(
+          GaussianBackward{terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, 0, dstats});
       if (s < first) continue;
       const std::vector<float> got = dstats.get();
       const auto rows = static_cast<double>(B);

@@ -31,7 +31,7 @@ class EstimatorGradient : public OpTest {
 
       const Vector before = reference::widen(parameters(trainer.vae()));
       const reference::Elbo fixed = reference_model.elbo(before, x, K, noise);
-      if (is_nvil(training.estimator)) baselines.network = network(trainer, x);
+      if (has_network(training.estimator)) baselines.network = network(trainer, x);
       const Parts p = parts(training, fixed, baselines, noise);
       const auto objective = [&](const Vector& at) {
         const reference::Elbo e = reference_model.elbo(at, x, K, noise);
@@ -106,7 +106,7 @@ TEST_P(EstimatorGradient, IsTheObjectives) {
         Estimator::dreg, Estimator::rws_dreg, Estimator::vimco, Estimator::vimco_arithmetic})
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
       for (const Index samples : {1, 2, 5}) {
-        if (samples < least_samples(e) || !takes_cost(e, cost)) continue;
+        if (samples < traits(e).least_samples || !takes_cost(e, cost)) continue;
         for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
           expect_gradients(smooth_model(likelihood), plain_sgd(samples, e, cost), 3);
       }

@@ -59,21 +59,25 @@ class EstimatorMoments : public OpTest {
     Vector dmu, dlogvar;
     for (std::uint32_t s = 0; s < first_step + kSteps; ++s) {
       step.set({s});
-      backend_.sample_latent(stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, norm);
+      backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, norm});
       const auto log_prob = [&](const RowFactor& weight, View gradient) {
-        if (decoder != nullptr) backend_.bernoulli_log_prob(logits, x, weight, log_p, gradient);
+        if (decoder != nullptr) backend_.run(BernoulliLogProb{logits, x, weight, log_p, gradient});
       };
-      if (decoder != nullptr) backend_.linear(z, w, bias, Activation::identity, {}, logits);
+      if (decoder != nullptr) backend_.run(Linear{z, w, bias, Activation::identity, {}, logits});
       log_prob(-1.0f / static_cast<float>(R), dlogits);
       if (weighted) {
-        backend_.importance_weights(log_p, log_p_z, log_q, bound, weights, {});
+        backend_.run(ImportanceWeights{log_p, log_p_z, log_q, bound, weights, {}});
         log_prob({-1.0f / kBatch, weights}, dlogits);
       }
-      if (uses_score(e)) backend_.score_weights(e, cost, log_p, log_p_z, log_q, K, {running_mean.data(), norm}, score);
-      if (decoder != nullptr) backend_.linear_backward(z, w, dlogits, Activation::identity, {}, dw, db, dz);
+      if (uses_score(e)) {
+        ScoreWeights weigh = score_weights(e, cost, log_p, log_p_z, log_q, K, score);
+        weigh.mean = running_mean.data(), weigh.score_norm = norm;
+        backend_.run(weigh);
+      }
+      if (decoder != nullptr) backend_.run(LinearBackward{z, w, dlogits, Activation::identity, {}, dw, db, dz});
       const float kl_scale = has_closed_form_kl(e, cost) ? 1.0f / kBatch : 0.0f;
-      backend_.latent_backward(terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, kl_scale,
-                               dstats);
+      backend_.run(GaussianBackward{
+          terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, kl_scale, dstats});
       if (s < first_step) continue;
       const std::vector<float> got = dstats.get();
       for (std::size_t i = 0; i < got.size(); i += 2)

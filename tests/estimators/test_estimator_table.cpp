@@ -117,17 +117,20 @@ class EstimatorTable : public OpTest {
     Vector gradients;
     for (std::uint32_t s = 0; s < first + kSteps; ++s) {
       step.set({s});
-      backend_.sample_latent(stats, noise, z, kl, kl_dims);
+      backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims});
       std::vector<float> f, dz;
       for (const float at : z.get()) {
         f.push_back(static_cast<float>(row.f(double{at}) - baseline));
         dz.push_back(static_cast<float>(-row.df(double{at}) / kBatch));  // of the loss, the mean of -f
       }
       const Matrix log_p(backend_, kBatch, 1, f), slope(backend_, kBatch, 1, dz);
-      if (uses_score(e))
-        backend_.score_weights(e, Cost::likelihood, log_p, unused, unused, 1, {running_mean.data()}, score);
-      backend_.latent_backward(terms, stats, noise, uses_path(e) ? ConstView(slope) : ConstView{}, {}, kl_dims, 0,
-                               dstats);
+      if (uses_score(e)) {
+        ScoreWeights weigh = score_weights(e, Cost::likelihood, log_p, unused, unused, 1, score);
+        weigh.mean = running_mean.data();
+        backend_.run(weigh);
+      }
+      backend_.run(
+          GaussianBackward{terms, stats, noise, uses_path(e) ? ConstView(slope) : ConstView{}, {}, kl_dims, 0, dstats});
       if (s < first) continue;
       const std::vector<float> got = dstats.get();
       // By sigma = exp(logvar/2) = 1, twice that by logvar.

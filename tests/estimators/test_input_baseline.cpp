@@ -26,8 +26,9 @@ TEST_P(InputBaselineTest, WeightsAndItsGradientMatchTheReference) {
       const Array<RunningMean> running(backend_, std::vector<RunningMean>{{-180, 0.5}, {50, 0.5}});
       const Estimator e = scaled ? Estimator::nvil_scaled : Estimator::nvil;
       const auto weigh = [&](const Matrix& out, View gradient) {
-        backend_.score_weights(e, Cost::likelihood, p_x, zero, zero, K,
-                               {running.data(), {}, running.data() + 1, network, gradient}, out);
+        ScoreWeights op = score_weights(e, Cost::likelihood, p_x, zero, zero, K, out);
+        op.mean = running.data(), op.variance = running.data() + 1, op.network = network, op.dnetwork = gradient;
+        backend_.run(op);
       };
       weigh(score, dnetwork);
       Vector rest, want, want_gradient(B);
@@ -56,8 +57,14 @@ TEST_P(InputBaselineTest, WeightsAndItsGradientMatchTheReference) {
 TEST_P(InputBaselineTest, ACostThatIsNotFiniteLeavesTheRunningMoments) {
   const Matrix p_x(backend_, 2, 1, {-1, NAN}), zero(backend_, 2, 1, {0, 0}), score(backend_, 2, 1);
   const Array<RunningMean> running(backend_, std::vector<RunningMean>{{-3, 0.5}, {2, 0.5}});
-  backend_.score_weights(Estimator::nvil, Cost::elbo, p_x, zero, zero, 1,
-                         {running.data(), {}, running.data() + 1, zero, {}}, score);
+  backend_.run(ScoreWeights{.baseline = ScoreBaseline::network,
+                            .log_p_x = p_x,
+                            .log_p_z = zero,
+                            .log_q = zero,
+                            .score = score,
+                            .mean = running.data(),
+                            .variance = running.data() + 1,
+                            .network = zero});
   EXPECT_EQ(score.get()[0], 5);
   for (const RunningMean& m : running.get()) EXPECT_EQ(m.weight, 0.5);
 }

@@ -37,7 +37,7 @@ class ProbeGradient : public OpTest {
       const Vector x = reference::widen(pixels);
       const reference::NoiseKey noise{training.seed, Stream::latent, step};
       const reference::Elbo fixed = reference_model.elbo(at, x, K, noise);
-      const Index n = probes_of_example(training.estimator, K, kLatent);
+      const Index n = probes_of_example(traits(training.estimator).probes, K, kLatent);
       const Vector probes = reference::place_probes(training.estimator, fixed.stats, noise, K, kLatent).z,
                    at_probes = reference_model.log_prob(at, probes, x, n);
       Vector dstats =

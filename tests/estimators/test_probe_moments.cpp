@@ -36,7 +36,7 @@ class ProbeMoments : public OpTest {
       all_stats.insert(all_stats.end(), mu.begin(), mu.end());
       all_stats.insert(all_stats.end(), logvar.begin(), logvar.end());
     }
-    const Index R = kBatch * K, P = kBatch * probes_of_example(e, K, L);
+    const Index R = kBatch * K, P = kBatch * probes_of_example(traits(e).probes, K, L);
     const Array<std::uint32_t> step(backend_, std::size_t{1});
     const Noise noise{11, Stream::latent, step.data()};
     const Matrix stats(backend_, kBatch, 2 * L, all_stats), z(backend_, R, L), kl(backend_, kBatch, 1),
@@ -51,11 +51,11 @@ class ProbeMoments : public OpTest {
     std::vector<Vector> draws(2 * mu.size());
     for (std::uint32_t s = 0; s < kSteps; ++s) {
       step.set({s});
-      backend_.sample_latent(stats, noise, z, kl, kl_dims);
-      backend_.place_probes(e, stats, noise, probes);
+      backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims});
+      backend_.run(PlaceProbes{traits(e).probes, stats, noise, probes});
       evaluate(z, log_p);
       evaluate(probes, at_probes);
-      backend_.probe_backward(e, stats, noise, log_p, at_probes, {}, kl_dims, 0.0f, dstats);
+      backend_.run(ProbeBackward{traits(e).probes, stats, noise, log_p, at_probes, {}, kl_dims, 0.0f, dstats});
       const std::vector<float> got = dstats.get();
       for (std::size_t i = 0; i < got.size(); ++i) {
         const std::size_t column = i % draws.size();

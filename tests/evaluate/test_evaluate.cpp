@@ -79,8 +79,8 @@ TEST_P(Evaluate, ModelInputIsWhatTheModelIsGiven) {
   for (const Binarize mode : {Binarize::none, Binarize::threshold, Binarize::stochastic}) {
     const Matrix x(backend_, 20, data.cols());
     const Noise noise{9, Stream::binarize, step.data(), 7};
-    backend_.gather_batch({pixels.data(), data.rows(), data.cols(), DType::u8}, {nullptr, data.rows(), nullptr, 7},
-                          mode, noise, x);
+    backend_.run(GatherBatch{
+        {pixels.data(), data.rows(), data.cols(), DType::u8}, {nullptr, data.rows(), nullptr, 7}, mode, noise, x});
     EXPECT_EQ(x.get(), model_input(data, 7, 20, mode, 9));
   }
 }

@@ -46,7 +46,7 @@ TEST(Signals, DoNotReachIntoProducts) {
       dy(*backend, kBatch, kOutputs, random_vector(kBatch * kOutputs, 3));
   const auto gradients = [&] {
     const Matrix dw(*backend, kOutputs, kInputs), db(*backend, 1, kOutputs), dx(*backend, kBatch, kInputs);
-    backend->linear_backward(x, w, dy, Activation::identity, {}, dw, db, dx);
+    backend->run(LinearBackward{x, w, dy, Activation::identity, {}, dw, db, dx});
     std::vector<float> all = dw.get();
     for (const Matrix* m : {&db, &dx}) {
       const std::vector<float> values = m->get();

@@ -29,8 +29,8 @@ TEST_P(Antithetic, OddSamplesMirrorTheOnesBefore) {
             z(backend_, R, s.latent, type_), plain(backend_, R, s.latent, type_), kl(backend_, s.batch, 1),
             kl_dims(backend_, 1, s.latent), p(backend_, R, 1), q(backend_, R, 1);
         const auto given = [&](const Matrix& m) { return densities ? View(m) : View{}; };
-        backend_.sample_latent(in, pairs(first_row), z, kl, kl_dims, nullptr, given(p), given(q));
-        backend_.sample_latent(in, noise(first_row), plain, kl, kl_dims);
+        backend_.run(SampleGaussian{in, pairs(first_row), z, kl, kl_dims, nullptr, given(p), given(q)});
+        backend_.run(SampleGaussian{in, noise(first_row), plain, kl, kl_dims});
         std::vector<float> want = plain.get();
         for (Index r = 1; r < R; r += 2)
           for (Index l = 0; l < s.latent; ++l) want[r * s.latent + l] = -want[(r - 1) * s.latent + l];
@@ -61,7 +61,8 @@ TEST_P(Antithetic, TheGradientMatchesTheReference) {
         terms.path = 0.0f, terms.score = {1.0f, rows};
         wide.path = Vector(R), wide.score = reference::widen(scores);
       }
-      backend_.latent_backward(terms, in, pairs(), score ? ConstView{} : ConstView(dout), {}, kl_dims, 0.0f, dstats);
+      backend_.run(
+          GaussianBackward{terms, in, pairs(), score ? ConstView{} : ConstView(dout), {}, kl_dims, 0.0f, dstats});
       reference::NoiseKey mirrored = key();
       mirrored.antithetic = true;
       const Vector stats_wide = reference::widen(stats), dz_wide = reference::widen(dz);

@@ -51,11 +51,11 @@ TEST_P(Bf16, RoundsToNearestWithTiesToEven) {
   for (const auto& [value, rounded] : cases) from.push_back(value), want.push_back(rounded);
   const auto n = static_cast<Index>(from.size());
   const Matrix in(backend_, 1, n, from), out(backend_, 1, n, DType::bf16);
-  backend_.round_to_bf16(in, out);
+  backend_.run(RoundToBf16{in, out});
   expect_same_bits(out.get(), want, "rounded");
 
   const Matrix nan(backend_, 1, 1, {std::numeric_limits<float>::quiet_NaN()}), of_nan(backend_, 1, 1, DType::bf16);
-  backend_.round_to_bf16(nan, of_nan);
+  backend_.run(RoundToBf16{nan, of_nan});
   EXPECT_TRUE(std::isnan(of_nan.get().front()));
 }
 
@@ -66,7 +66,7 @@ TEST_P(Bf16, RoundsArraysOfEverySizeAndAlignment) {
     for (const Index skip : {0, 1}) {
       SCOPED_TRACE("size " + std::to_string(size) + ", skipping " + std::to_string(skip));
       const Matrix out(backend_, 1, size, DType::bf16);
-      backend_.round_to_bf16(ConstView{in.data() + skip, 1, size}, out);
+      backend_.run(RoundToBf16{ConstView{in.data() + skip, 1, size}, out});
       expect_same_bits(out.get(), stored({values.begin() + skip, values.begin() + skip + size}), "rounded");
     }
   }
@@ -88,10 +88,10 @@ TEST_P(Bf16, MisalignedActivationsGiveTheSameValues) {
     shifted.insert(shifted.end(), values.begin(), values.end());
     const Matrix in(backend_, 1, kRows * kWidth + skip, shifted, DType::bf16), pixels(backend_, kRows, kWidth, values);
     const Matrix gradient(backend_, 1, kRows * kWidth + skip, DType::bf16), log_p(backend_, kRows, 1);
-    backend_.bernoulli_log_prob(at(in, skip), at(in, skip), 1, log_p, at(gradient, skip));
+    backend_.run(BernoulliLogProb{at(in, skip), at(in, skip), 1, log_p, at(gradient, skip)});
     if (skip == 0) first[0] = inside(gradient.get(), skip);
     expect_same_bits(inside(gradient.get(), skip), first[0], "dlogits");
-    backend_.gather_batch(pixels, {nullptr, kRows, nullptr, 0}, Binarize::none, {}, at(gradient, skip));
+    backend_.run(GatherBatch{pixels, {nullptr, kRows, nullptr, 0}, Binarize::none, {}, at(gradient, skip)});
     if (skip == 0) first[1] = inside(gradient.get(), skip);
     expect_same_bits(inside(gradient.get(), skip), first[1], "x");
   }
@@ -104,24 +104,34 @@ TEST_P(Bf16, IsRefusedWhereItIsNotAllowed) {
   const Matrix f32(backend_, 3, 4), half = zeros(3, 4, DType::bf16), w = zeros(2, 4, DType::bf16), y(backend_, 3, 2),
                                     b = zeros(1, 2, DType::f32), b_half(backend_, 1, 2, DType::bf16),
                                     dy = zeros(3, 2, DType::bf16), dw(backend_, 2, 4);
-  expect_error([&] { backend_.linear(f32, w, b, Activation::relu, {}, y); }, "x is [3, 4] but must be bf16");
-  expect_error([&] { backend_.linear(half, w, b_half, Activation::relu, {}, y); }, "b is [1, 2] bf16 but must be f32");
-  EXPECT_NO_THROW(backend_.linear(half, w, b, Activation::identity, {}, y));
-  EXPECT_NO_THROW(backend_.linear_backward(half, w, dy, Activation::identity, {}, dw, b, f32));
-  expect_error([&] { backend_.linear_backward(half, w, dy, Activation::relu, {}, dw, b, f32); },
-               "dx is [3, 4] but must be bf16");
-  expect_error([&] { backend_.linear_backward(half, w, dy, Activation::relu, {}, half, b, half); },
-               "dw is [3, 4] bf16 but must be f32");
-  expect_error([&] { backend_.round_to_bf16(half, half); }, "from is [3, 4] bf16 but must be f32");
-  expect_error([&] { backend_.round_to_bf16(f32, f32); }, "to is [3, 4] but must be bf16");
+  expect_error([&] { backend_.run(Linear{f32, w, b, Activation::relu, {}, y}); }, "x is [3, 4] but must be bf16");
+  expect_error(
+      [&] {
+        backend_.run(Linear{half, w, b_half, Activation::relu, {}, y});
+      },
+      "b is [1, 2] bf16 but must be f32");
+  EXPECT_NO_THROW(backend_.run(Linear{half, w, b, Activation::identity, {}, y}));
+  EXPECT_NO_THROW(backend_.run(LinearBackward{half, w, dy, Activation::identity, {}, dw, b, f32}));
+  expect_error(
+      [&] {
+        backend_.run(LinearBackward{half, w, dy, Activation::relu, {}, dw, b, f32});
+      },
+      "dx is [3, 4] but must be bf16");
+  expect_error(
+      [&] {
+        backend_.run(LinearBackward{half, w, dy, Activation::relu, {}, half, b, half});
+      },
+      "dw is [3, 4] bf16 but must be f32");
+  expect_error([&] { backend_.run(RoundToBf16{half, half}); }, "from is [3, 4] bf16 but must be f32");
+  expect_error([&] { backend_.run(RoundToBf16{f32, f32}); }, "to is [3, 4] but must be bf16");
 
   const Matrix other(*float32_, 3, 4);
-  expect_error([&] { float32_->round_to_bf16(other, other); }, "round_to_bf16: activations are f32 on cuda");
+  expect_error([&] { float32_->run(RoundToBf16{other, other}); }, "round_to_bf16: activations are f32 on cuda");
   StepState state;
   float loss = 0;
   double sums = 0;
   const Arena arena{other.data(), other.data(), other.data(), other.data(), nullptr, 12, &state};
-  expect_error([&] { float32_->adam(arena, {}, &loss, &state, &sums); },
+  expect_error([&] { float32_->run(Adam{arena, {}, &loss, &state, &sums}); },
                "adam: a bf16 copy of the parameters is given");
 }
 

@@ -56,10 +56,10 @@ TEST_P(Gather, MatchesTheReferenceForBothPixelTypes) {
         const reference::NoiseKey key{77, Stream::binarize, 5};
         const double rtol = binarize == Binarize::none ? 0x1p-23 : 0;
 
-        backend_.gather_batch({bytes.data(), kRows, width, DType::u8}, rows, binarize, noise(step.data()), x);
+        backend_.run(GatherBatch{{bytes.data(), kRows, width, DType::u8}, rows, binarize, noise(step.data()), x});
         expect_stored_close(x.get(), reference::gather_batch(fractions(bytes.get()), width, numbers, binarize, key), 0,
                             rtol, "u8");
-        backend_.gather_batch(floats, rows, binarize, noise(step.data()), x);
+        backend_.run(GatherBatch{floats, rows, binarize, noise(step.data()), x});
         expect_stored_close(x.get(),
                             reference::gather_batch(reference::widen(floats.get()), width, numbers, binarize, key), 0,
                             0, "f32");
@@ -68,11 +68,11 @@ TEST_P(Gather, MatchesTheReferenceForBothPixelTypes) {
 
 TEST_P(Gather, ThresholdIsInclusiveAtOneHalf) {
   const Matrix pixels(backend_, 1, 4, {0.0f, std::nextafter(0.5f, 0.0f), 0.5f, 1.0f}), x(backend_, 1, 4, type_);
-  backend_.gather_batch(pixels, {nullptr, 1, nullptr, 0}, Binarize::threshold, noise(nullptr), x);
+  backend_.run(GatherBatch{pixels, {nullptr, 1, nullptr, 0}, Binarize::threshold, noise(nullptr), x});
   EXPECT_EQ(x.get(), (std::vector<float>{0, 0, 1, 1}));
   const Array<std::uint8_t> bytes(backend_, std::vector<std::uint8_t>{0, 127, 128, 255});
-  backend_.gather_batch({bytes.data(), 1, 4, DType::u8}, {nullptr, 1, nullptr, 0}, Binarize::threshold, noise(nullptr),
-                        x);
+  backend_.run(
+      GatherBatch{{bytes.data(), 1, 4, DType::u8}, {nullptr, 1, nullptr, 0}, Binarize::threshold, noise(nullptr), x});
   EXPECT_EQ(x.get(), (std::vector<float>{0, 0, 1, 1}));
 }
 
@@ -84,7 +84,7 @@ TEST_P(Gather, OrderStepAndFirstRowSelectTheRows) {
   const std::vector<std::uint32_t> permutation = shuffled(kRows);
   const Array<std::uint32_t> order(backend_, permutation), step(backend_, 1);
   const auto expect_rows = [&](const BatchRows& rows, const std::vector<std::uint32_t>& order_given, Index step_given) {
-    backend_.gather_batch(pixels, rows, Binarize::none, noise(nullptr), x);
+    backend_.run(GatherBatch{pixels, rows, Binarize::none, noise(nullptr), x});
     const auto want = reference::batch_rows(order_given, kRows, step_given, rows.first_row, kBatch);
     EXPECT_EQ(x.get(), std::vector<float>(want.begin(), want.end()));
   };
@@ -102,7 +102,7 @@ TEST_P(Gather, AnEpochMayBePartOfThePixels) {
   const Matrix pixels(backend_, 10, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), x(backend_, 2, 1, type_);
   const Array<std::uint32_t> order(backend_, std::vector<std::uint32_t>{9, 1, 8, 2}),
       step(backend_, std::vector<std::uint32_t>{3});
-  backend_.gather_batch(pixels, {order.data(), 4, step.data(), 0}, Binarize::none, noise(nullptr), x);
+  backend_.run(GatherBatch{pixels, {order.data(), 4, step.data(), 0}, Binarize::none, noise(nullptr), x});
   EXPECT_EQ(x.get(), (std::vector<float>{8, 2}));
 }
 
@@ -113,8 +113,8 @@ TEST_P(Gather, BinarizationDependsOnThePlaceInTheGlobalBatchOnly) {
   const Matrix whole(backend_, kBatch, kWidth, type_), upper(backend_, kHalf, kWidth, type_),
       lower(backend_, kHalf, kWidth, type_);
   const auto gather = [&](Index first_row, const Matrix& x) {
-    backend_.gather_batch(pixels, {nullptr, kBatch, nullptr, first_row}, Binarize::stochastic,
-                          noise(step.data(), first_row), x);
+    backend_.run(GatherBatch{
+        pixels, {nullptr, kBatch, nullptr, first_row}, Binarize::stochastic, noise(step.data(), first_row), x});
   };
   gather(0, whole);
   gather(0, upper);
@@ -140,7 +140,7 @@ TEST_P(Gather, BlackAndWhitePixelsAreCertain) {
   ASSERT_EQ(static_cast<float>(reference::uniform(key, 1109)), 1.0f);
   for (const float pixel : {0.0f, 1.0f}) {
     const Matrix pixels(backend_, 1, 4096, std::vector<float>(4096, pixel)), x(backend_, 1, 4096, type_);
-    backend_.gather_batch(pixels, {nullptr, 1, nullptr, 0}, Binarize::stochastic, noise(step.data()), x);
+    backend_.run(GatherBatch{pixels, {nullptr, 1, nullptr, 0}, Binarize::stochastic, noise(step.data()), x});
     EXPECT_EQ(x.get(), pixels.get());
   }
 }

@@ -43,7 +43,7 @@ class LatentOps : public LatentTest {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats);
     const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
         kl_dims(backend_, 1, s.latent);
-    backend_.sample_latent(in, noise(first_row), z, kl, kl_dims);
+    backend_.run(SampleGaussian{in, noise(first_row), z, kl, kl_dims});
     const auto want = reference::sample_latent(reference::widen(stats), key(first_row), s.samples, s.latent);
     const Bounds bound = sample_bounds(reference::widen(stats), key(first_row), s);
     expect_stored_within(z.get(), want.z, bound.z, "z");
@@ -52,7 +52,7 @@ class LatentOps : public LatentTest {
 
     const Matrix log_p_z(backend_, s.batch * s.samples, 1), log_q(backend_, s.batch * s.samples, 1),
         same_z(backend_, s.batch * s.samples, s.latent, type_);
-    backend_.sample_latent(in, noise(first_row), same_z, kl, kl_dims, nullptr, log_p_z, log_q);
+    backend_.run(SampleGaussian{in, noise(first_row), same_z, kl, kl_dims, nullptr, log_p_z, log_q});
     expect_same_bits(same_z.get(), z.get(), "z with log-densities");
     expect_within(log_p_z.get(), want.log_p_z, bound.log_p_z, "log_p_z");
     expect_within(log_q.get(), want.log_q, bound.log_q, "log_q");
@@ -92,13 +92,13 @@ TEST_P(LatentOps, MergesTheMomentsOfStatsAsTheyStand) {
       std::vector<float> stats = random_stats(s.batch, s.latent);
       stats.back() += outside_the_clamp;
       const Matrix in(backend_, s.batch, 2 * s.latent, stats);
-      backend_.sample_latent(in, noise(), z, kl, kl_dims, acc.data());
-      backend_.sample_latent(in, noise(), z_alone, kl, kl_dims);
+      backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims, acc.data()});
+      backend_.run(SampleGaussian{in, noise(), z_alone, kl, kl_dims});
       expect_same_bits(z.get(), z_alone.get(), "z");
       all.insert(all.end(), stats.begin(), stats.end());
       const Vector want = reference::moments(all, 2 * s.latent);
       expect_close(acc.get(), want, 1e-11, 1e-11, "moments");
-      backend_.moments(in, alone.data());
+      backend_.run(Moments{in, alone.data()});
       const auto separate = alone.get();
       expect_close(acc.get(), {separate.begin(), separate.end()}, 1e-11, 1e-11, "moments against moments()");
     }
@@ -114,7 +114,7 @@ TEST_P(LatentOps, KlOfThePriorIsZero) {
   const Shape s{3, 1, 7};
   const Matrix in(backend_, s.batch, 2 * s.latent, std::vector<float>(s.batch * 2 * s.latent, 0.0f));
   const Matrix z(backend_, s.batch, s.latent, type_), kl(backend_, s.batch, 1), kl_dims(backend_, 1, s.latent);
-  backend_.sample_latent(in, noise(), z, kl, kl_dims);
+  backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims});
   EXPECT_EQ(kl.get(), std::vector<float>(s.batch, 0.0f));
   EXPECT_EQ(kl_dims.get(), std::vector<float>(s.latent, 0.0f));
 }
@@ -132,7 +132,7 @@ TEST_P(LatentOps, ABatchSplitInTwoDrawsTheSameNoise) {
     const Matrix in(backend_, half.batch, 2 * half.latent, part(stats, second));
     const Matrix z(backend_, half.batch * half.samples, half.latent, type_), kl(backend_, half.batch, 1),
         kl_dims(backend_, 1, half.latent);
-    backend_.sample_latent(in, noise(second ? half.batch : 0), z, kl, kl_dims);
+    backend_.run(SampleGaussian{in, noise(second ? half.batch : 0), z, kl, kl_dims});
     for (float v : z.get()) joined_z.push_back(v);
     for (float v : gradient(half, part(stats, second), part(dz, second), {}, 0.5f, second ? half.batch : 0))
       joined_dstats.push_back(v);
@@ -140,7 +140,7 @@ TEST_P(LatentOps, ABatchSplitInTwoDrawsTheSameNoise) {
   const Matrix in(backend_, s.batch, 2 * s.latent, stats);
   const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
       kl_dims(backend_, 1, s.latent);
-  backend_.sample_latent(in, noise(), z, kl, kl_dims);
+  backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims});
   expect_same_bits(z.get(), joined_z, "z");
   expect_same_bits(gradient(s, stats, dz, {}, 0.5f), joined_dstats, "dstats");
 }
@@ -148,13 +148,13 @@ TEST_P(LatentOps, ABatchSplitInTwoDrawsTheSameNoise) {
 TEST_P(LatentOps, ANewStepDrawsNewNoise) {
   const Matrix in(backend_, 3, 8, random_stats(3, 4)), z(backend_, 3, 4, type_), kl(backend_, 3, 1),
       kl_dims(backend_, 1, 4);
-  backend_.sample_latent(in, noise(), z, kl, kl_dims);
+  backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims});
   const auto first = z.get(), first_kl = kl.get();
-  backend_.sample_latent(in, noise(), z, kl, kl_dims);
+  backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims});
   expect_same_bits(z.get(), first, "z");
   expect_same_bits(kl.get(), first_kl, "kl");
   step_.set({kStep + 1});
-  backend_.sample_latent(in, noise(), z, kl, kl_dims);
+  backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims});
   const auto second = z.get();
   for (std::size_t i = 0; i < first.size(); ++i) EXPECT_NE(first[i], second[i]);
   expect_same_bits(kl.get(), first_kl, "kl");
@@ -239,7 +239,7 @@ TEST_P(LatentOps, DimensionsBelowTheFreeBitsHaveNoKlGradient) {
 TEST_P(LatentOps, TheFreeBitsThemselvesAreNotBelow) {
   const Matrix stats(backend_, 1, 4, {1, 1, 1, 1}), dz(backend_, 1, 2, {0, 0}), dstats(backend_, 1, 4, type_);
   const Matrix kl_dims(backend_, 1, 2, {0.5f, std::nextafter(0.5f, 0.0f)});
-  backend_.latent_backward({}, stats, noise(), dz, {1.0f, 0, 0.5f}, kl_dims, 1.0f, dstats);
+  backend_.run(GaussianBackward{{}, stats, noise(), dz, {1.0f, 0, 0.5f}, kl_dims, 1.0f, dstats});
   const std::vector<float> got = dstats.get();
   EXPECT_EQ(got[0], 1.0f);  // mu
   EXPECT_EQ(got[1], 0.0f);

@@ -11,7 +11,7 @@ class LatentOptimal : public LatentTest {
   std::vector<float> backward(Shape s, const std::vector<float>& stats, const LatentTerms& terms, ConstView dz = {}) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats), dstats(backend_, s.batch, 2 * s.latent, type_),
         kl_dims(backend_, 1, s.latent, std::vector<float>(s.latent, 1));
-    backend_.latent_backward(terms, in, noise(), dz, {}, kl_dims, 0.0f, dstats);
+    backend_.run(GaussianBackward{terms, in, noise(), dz, {}, kl_dims, 0.0f, dstats});
     return dstats.get();
   }
 };
@@ -97,7 +97,7 @@ TEST_P(LatentOptimal, NormsOfScoresMatchTheReference) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats), z(backend_, R, s.latent, type_), kl(backend_, s.batch, 1),
         kl_dims(backend_, 1, s.latent), log_p_z(backend_, R, 1), log_q(backend_, R, 1), norm(backend_, R, 1),
         same_p(backend_, R, 1), same_q(backend_, R, 1);
-    backend_.sample_latent(in, noise(), z, kl, kl_dims, nullptr, log_p_z, log_q, norm);
+    backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims, nullptr, log_p_z, log_q, norm});
     const Vector wide = reference::widen(stats),
                  want = reference::sample_latent(wide, key(), s.samples, s.latent).score_norm;
     Vector bound;
@@ -112,7 +112,7 @@ TEST_P(LatentOptimal, NormsOfScoresMatchTheReference) {
       bound.push_back(error);
     }
     expect_within(norm.get(), want, bound, "score_norm");
-    backend_.sample_latent(in, noise(), z, kl, kl_dims, nullptr, same_p, same_q);
+    backend_.run(SampleGaussian{in, noise(), z, kl, kl_dims, nullptr, same_p, same_q});
     expect_same_bits(same_p.get(), log_p_z.get(), "log_p_z without norms");
     expect_same_bits(same_q.get(), log_q.get(), "log_q without norms");
   }

@@ -42,7 +42,7 @@ TEST_P(LatentTermOps, TermsMatchTheReference) {
         const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
         const Matrix kl_dims(backend_, 1, s.latent, std::vector<float>(s.latent, 1)),
             dstats(backend_, s.batch, 2 * s.latent, type_);
-        backend_.latent_backward(terms.op, in, noise(), dout, {}, kl_dims, kl_scale, dstats);
+        backend_.run(GaussianBackward{terms.op, in, noise(), dout, {}, kl_dims, kl_scale, dstats});
 
         const Vector wide = reference::widen(stats), dz_wide = reference::widen(dz);
         Vector want = reference::latent_terms_backward(terms.wide, wide, key(), dz_wide, s.samples, s.latent);
@@ -87,7 +87,7 @@ TEST_P(LatentTermOps, TermsMatchFiniteDifferences) {
       const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
       const Matrix kl_dims(backend_, 1, s.latent, std::vector<float>(s.latent, 1)),
           dstats(backend_, s.batch, 2 * s.latent, type_);
-      backend_.latent_backward(terms.op, in, noise(), dout, {}, kl_dims, 0.0f, dstats);
+      backend_.run(GaussianBackward{terms.op, in, noise(), dout, {}, kl_dims, 0.0f, dstats});
 
       const Vector start = reference::widen(stats);
       const Vector still = reference::sample_latent(start, key(), s.samples, s.latent).z;
@@ -122,8 +122,8 @@ TEST_P(LatentTermOps, TheScoreNeedsNoGradientOfTheSamples) {
   LatentTerms terms;
   terms.path = 0.0f;
   terms.score = {1.0f, score};
-  backend_.latent_backward(terms, in, noise(), zeros, {}, kl_dims, 0.0f, with);
-  backend_.latent_backward(terms, in, noise(), {}, {}, kl_dims, 0.0f, without);
+  backend_.run(GaussianBackward{terms, in, noise(), zeros, {}, kl_dims, 0.0f, with});
+  backend_.run(GaussianBackward{terms, in, noise(), {}, {}, kl_dims, 0.0f, without});
   expect_same_bits(with.get(), without.get(), "dstats");
 }
 
@@ -138,7 +138,7 @@ TEST_P(LatentTermOps, FromOutsideOfItsClampALogVarianceComesBack) {
       expect_to_come_back([&](const std::vector<float>& stats) {
         const Matrix in(backend_, 1, 16, stats), dz(backend_, 2, 8, random_vector(16, 14)),
             kl_dims(backend_, 1, 8, std::vector<float>(8, 1)), dstats(backend_, 1, 16, type_);
-        backend_.latent_backward(op, in, noise(), dz, {}, kl_dims, 0x1p-20f, dstats);
+        backend_.run(GaussianBackward{op, in, noise(), dz, {}, kl_dims, 0x1p-20f, dstats});
         return dstats.get();
       });
     }

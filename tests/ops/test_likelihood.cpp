@@ -31,7 +31,7 @@ class Likelihoods : public OpTest {
     const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
     const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_),
         log_p_alone(backend_, s.rows(), 1);
-    backend_.bernoulli_log_prob(logits, x, row_weight, log_p, dlogits);
+    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p, dlogits});
     const auto want =
         reference::bernoulli_log_prob(reference::widen(l), reference::widen(pixels), row_weight, s.samples, s.width);
     // All terms are negative, so a row's relative error is that of a sum; 1e-37 a term where an exponential underflows.
@@ -40,9 +40,9 @@ class Likelihoods : public OpTest {
     expect_stored_close(dlogits.get(), want.gradient, 0x1p-22 * std::fabs(row_weight), 0, "dlogits");
     expect_same_bits(logits.get(), l, "logits");
 
-    backend_.bernoulli_log_prob(logits, x, row_weight, log_p_alone, {});
+    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p_alone, {}});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p without dlogits");
-    backend_.bernoulli_log_prob(logits, x, row_weight, log_p_alone, logits);
+    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p_alone, logits});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p in place");
     expect_same_bits(logits.get(), dlogits.get(), "dlogits in place");
   }
@@ -55,7 +55,7 @@ class Likelihoods : public OpTest {
         log_scale(backend_, 1, scales, scale);
     const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width, type_),
         dlog_scale(backend_, 1, scales);
-    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p, dmean, dlog_scale);
+    backend_.run(GaussianLogProb{mean, x, log_scale, row_weight, log_p, dmean, dlog_scale});
     const auto want = reference::gaussian_log_prob(reference::widen(m), reference::widen(pixels),
                                                    reference::widen(scale), row_weight, s.samples, s.width);
     // Errors relative to the terms, which may cancel: the quadratic's are 6 roundings, then those of the sum. That of
@@ -77,11 +77,11 @@ class Likelihoods : public OpTest {
     expect_same_bits(mean.get(), m, "mean");
 
     const Matrix log_p_alone(backend_, s.rows(), 1), dlog_scale_alone(backend_, 1, scales);
-    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, {}, {});
+    backend_.run(GaussianLogProb{mean, x, log_scale, row_weight, log_p_alone, {}, {}});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p without gradients");
-    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, {}, dlog_scale_alone);
+    backend_.run(GaussianLogProb{mean, x, log_scale, row_weight, log_p_alone, {}, dlog_scale_alone});
     expect_same_bits(dlog_scale_alone.get(), dlog_scale.get(), "dlog_scale without dmean");
-    backend_.gaussian_log_prob(mean, x, log_scale, row_weight, log_p_alone, mean, dlog_scale_alone);
+    backend_.run(GaussianLogProb{mean, x, log_scale, row_weight, log_p_alone, mean, dlog_scale_alone});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p in place");
     expect_same_bits(mean.get(), dmean.get(), "dmean in place");
     expect_same_bits(dlog_scale_alone.get(), dlog_scale.get(), "dlog_scale in place");
@@ -119,7 +119,7 @@ TEST_P(Likelihoods, BernoulliGradientMatchesFiniteDifferences) {
              pixels = stored(random_pixels(s.batch * s.width));
   const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
   const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_);
-  backend_.bernoulli_log_prob(logits, x, 1.5f, log_p, dlogits);
+  backend_.run(BernoulliLogProb{logits, x, 1.5f, log_p, dlogits});
   const auto sum = [&](const Vector& v) {
     return dot(Vector(s.rows(), 1.5),
                reference::bernoulli_log_prob(v, reference::widen(pixels), 0, s.samples, s.width).log_p);
@@ -155,7 +155,7 @@ TEST_P(Likelihoods, FromOutsideOfItsClampALearnedScaleComesBack) {
         const Matrix x(backend_, 3, D, std::vector<float>(12, value), type_), dlog_scale(backend_, 1, scales);
         const auto gradient = [&](float log_scale) {
           const Matrix at(backend_, 1, scales, std::vector<float>(static_cast<std::size_t>(scales), log_scale));
-          backend_.gaussian_log_prob(mean, x, at, -1.0f / 3, log_p, {}, dlog_scale);
+          backend_.run(GaussianLogProb{mean, x, at, -1.0f / 3, log_p, {}, dlog_scale});
           return dlog_scale.get();
         };
         const float bound = std::clamp(outside, kLogScaleMin, kLogScaleMax);
@@ -174,14 +174,14 @@ TEST_P(Likelihoods, AFixedScaleIsNotClamped) {
     SCOPED_TRACE("unit " + std::to_string(unit));
     const Matrix mean(backend_, 2, 3, std::vector<float>(6, 0.5f * unit), type_),
         x(backend_, 2, 3, std::vector<float>(6, 1.25f * unit), type_), log_scale(backend_, 1, 1, {std::log(unit)});
-    backend_.gaussian_log_prob(mean, x, log_scale, 1.0f, log_p, dmean, {}, nullptr, false);
+    backend_.run(GaussianLogProb{mean, x, log_scale, 1.0f, log_p, dmean, {}, {}, false});
     const double constant = 3 * std::log(double{unit}) + 1.5 * std::log(2 * 3.14159265358979323846);
     // log(unit), up to 28, is a float32: off by 2^-20, and so is the exponential, relatively.
     expect_close(log_p.get(), Vector(2, -1.5 * 0.75 * 0.75 - constant), 6 * 0x1p-20, 0x1p-22, "log_p");
     expect_stored_close(dmean.get(), Vector(6, 0.75 / unit), 0, 2 * 0x1p-19, "dmean");
   }
   const Matrix x(backend_, 1, 1, {1}, type_), scale(backend_, 1, 1, {0}), one(backend_, 1, 1), dscale(backend_, 1, 1);
-  EXPECT_THROW(backend_.gaussian_log_prob(x, x, scale, 1.0f, one, {}, dscale, nullptr, false), Error);
+  EXPECT_THROW(backend_.run(GaussianLogProb{x, x, scale, 1.0f, one, {}, dscale, {}, false}), Error);
 }
 
 TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
@@ -193,7 +193,7 @@ TEST_P(Likelihoods, GaussianGradientsMatchFiniteDifferences) {
         log_scale(backend_, 1, scales, scale);
     const Matrix log_p(backend_, s.rows(), 1), dmean(backend_, s.rows(), s.width, type_),
         dlog_scale(backend_, 1, scales);
-    backend_.gaussian_log_prob(mean, x, log_scale, 1.5f, log_p, dmean, dlog_scale);
+    backend_.run(GaussianLogProb{mean, x, log_scale, 1.5f, log_p, dmean, dlog_scale});
     const auto sum = [&](const Vector& at_mean, const Vector& at_scale) {
       const auto forward =
           reference::gaussian_log_prob(at_mean, reference::widen(pixels), at_scale, 0, s.samples, s.width);
@@ -223,18 +223,18 @@ TEST_P(Likelihoods, EachRowMayHaveItsOwnWeight) {
     const Matrix log_p(backend_, s.rows(), 1), gradient(backend_, s.rows(), s.width, type_);
     const RowFactor factor(scale, row, offset);
 
-    backend_.bernoulli_log_prob(output, x, factor, log_p, gradient);
+    backend_.run(BernoulliLogProb{output, x, factor, log_p, gradient});
     const auto bernoulli =
         reference::bernoulli_log_prob(reference::widen(values), reference::widen(pixels), weight, s.samples, s.width);
     expect_stored_close(gradient.get(), bernoulli.gradient, 0x1p-21, 0, "dlogits");
     const auto log_p_weighted = log_p.get();
-    backend_.bernoulli_log_prob(output, x, 1.0f, log_p, {});
+    backend_.run(BernoulliLogProb{output, x, 1.0f, log_p, {}});
     expect_same_bits(log_p.get(), log_p_weighted, "log_p");
 
     for (const Index scales : {Index{1}, s.width}) {
       const auto log_scales = random_vector(scales, 25);
       const Matrix log_scale(backend_, 1, scales, log_scales), dlog_scale(backend_, 1, scales);
-      backend_.gaussian_log_prob(output, x, log_scale, factor, log_p, gradient, dlog_scale);
+      backend_.run(GaussianLogProb{output, x, log_scale, factor, log_p, gradient, dlog_scale});
       const auto gaussian = reference::gaussian_log_prob(reference::widen(values), reference::widen(pixels),
                                                          reference::widen(log_scales), weight, s.samples, s.width);
       // A weight is two roundings of numbers up to one, and the rest as with one weight; |u / s| <= 3 e^2.
@@ -255,9 +255,9 @@ TEST_P(Likelihoods, SameBitsEveryTime) {
   std::vector<std::vector<float>> first;
   for (int run = 0; run < 3; ++run) {
     const Matrix log_p(backend_, s.rows(), 1), d(backend_, s.rows(), s.width, type_), dlog_scale(backend_, 1, 1);
-    backend_.bernoulli_log_prob(in, x, 1.0f, log_p, d);
+    backend_.run(BernoulliLogProb{in, x, 1.0f, log_p, d});
     std::vector<std::vector<float>> results{log_p.get(), d.get()};
-    backend_.gaussian_log_prob(in, x, log_scale, 1.0f, log_p, d, dlog_scale);
+    backend_.run(GaussianLogProb{in, x, log_scale, 1.0f, log_p, d, dlog_scale});
     for (const auto& r : {log_p.get(), d.get(), dlog_scale.get()}) results.push_back(r);
     if (run == 0) first = results;
     for (std::size_t i = 0; i < results.size(); ++i)

@@ -61,17 +61,17 @@ Vector activate(Activation act, Vector values) {
   return values;
 }
 
-class Linear : public OpTest {
+class LinearOp : public OpTest {
  protected:
   /// y and dx may be float32 beside bf16.
   std::vector<DType> result_types() const {
     return type_ == DType::f32 ? std::vector{type_} : std::vector{type_, DType::f32};
   }
 };
-CUVAE_IN_EVERY_PRECISION(Linear);
+CUVAE_IN_EVERY_PRECISION(LinearOp);
 
 // As bf16, x w^T may be rounded before b, below one, is added; no activation's slope exceeds 1.13.
-TEST_P(Linear, MatchesTheReference) {
+TEST_P(LinearOp, MatchesTheReference) {
   for (const Shape s : kShapes)
     for (const Activation act : kActivations)
       for (const DType y_type : result_types()) {
@@ -79,7 +79,7 @@ TEST_P(Linear, MatchesTheReference) {
         const Layer a(backend_, s);
         const Matrix b(backend_, 1, s.outputs, a.b.get(), y_type), pre(backend_, s.batch, s.outputs, y_type),
             y(backend_, s.batch, s.outputs, y_type);
-        backend_.linear(a.x, a.w, b, act, pre, y);
+        backend_.run(Linear{a.x, a.w, b, act, pre, y});
         const Vector want = reference::affine(reference::widen(a.x.get()), reference::widen(a.w.get()),
                                               reference::widen(a.b.get()), s.inputs, s.outputs);
         const double rounding = y_type == DType::bf16 ? rounding_ : 0;
@@ -95,7 +95,7 @@ TEST_P(Linear, MatchesTheReference) {
       }
 }
 
-TEST_P(Linear, PreActivationIsOptionalWhereTheResultSuffices) {
+TEST_P(LinearOp, PreActivationIsOptionalWhereTheResultSuffices) {
   for (const Activation act : kActivations) {
     if (needs_pre_activation(act)) continue;
     const Shape s{7, 31, 33};
@@ -103,15 +103,15 @@ TEST_P(Linear, PreActivationIsOptionalWhereTheResultSuffices) {
     const Layer a(backend_, s);
     const Matrix pre(backend_, s.batch, s.outputs, type_), with(backend_, s.batch, s.outputs, type_),
         without(backend_, s.batch, s.outputs, type_);
-    backend_.linear(a.x, a.w, a.b, act, pre, with);
-    backend_.linear(a.x, a.w, a.b, act, View{}, without);
+    backend_.run(Linear{a.x, a.w, a.b, act, pre, with});
+    backend_.run(Linear{a.x, a.w, a.b, act, View{}, without});
     expect_same_bits(with.get(), without.get(), "y");
   }
 }
 
 // The formulas are good to a few ulp at every size, except gelu's 1 + erf(x), which cancels where x is negative: 2.5
 // ulp of one, times |x|/2. Below 1e-37 |x| an exponential may underflow.
-TEST_P(Linear, ActivationsAreExactAtExtremes) {
+TEST_P(LinearOp, ActivationsAreExactAtExtremes) {
   std::vector<float> values{0.0f};
   for (float v :
        {1e-6f, 1e-3f, 0.3f, 0.62f, 0.63f, 0.94f, 1.0f, 2.0f, 5.0f, 9.0f, 12.0f, 16.0f, 20.0f, 88.0f, 100.0f, 1e4f})
@@ -124,8 +124,9 @@ TEST_P(Linear, ActivationsAreExactAtExtremes) {
     const Matrix pre(backend_, n, 1, type_), y(backend_, n, 1, type_);
     const Matrix ones(backend_, n, 1, std::vector<float>(n, 1.0f), type_);
     const Matrix dw(backend_, 1, 1), db(backend_, 1, 1), dx(backend_, n, 1, type_);
-    backend_.linear(x, one, zero, act, pre, y);
-    backend_.linear_backward(y, one, ones, act, needs_pre_activation(act) ? ConstView(pre) : ConstView{}, dw, db, dx);
+    backend_.run(Linear{x, one, zero, act, pre, y});
+    backend_.run(
+        LinearBackward{y, one, ones, act, needs_pre_activation(act) ? ConstView(pre) : ConstView{}, dw, db, dx});
 
     Vector bound, slope;
     for (float v : values) {
@@ -142,7 +143,7 @@ TEST_P(Linear, ActivationsAreExactAtExtremes) {
 }
 
 // As bf16, dy w is rounded before it is multiplied by a slope, which is off by two roundings: see above.
-TEST_P(Linear, BackwardMatchesTheReference) {
+TEST_P(LinearOp, BackwardMatchesTheReference) {
   for (const Shape s : kShapes)
     for (const Activation below : kActivations)
       for (const DType dx_type : below == Activation::identity ? result_types() : std::vector{type_}) {
@@ -151,8 +152,8 @@ TEST_P(Linear, BackwardMatchesTheReference) {
         a.set_x_to(below);
         const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs),
             dx(backend_, s.batch, s.inputs, dx_type);
-        backend_.linear_backward(a.x, a.w, a.dy, below,
-                                 needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{}, dw, db, dx);
+        backend_.run(LinearBackward{a.x, a.w, a.dy, below,
+                                    needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{}, dw, db, dx});
         Vector slope;
         for (float pre : a.below_pre.get()) slope.push_back(reference::activation_slope(below, pre));
         const auto backward = [&](const Vector& by) {
@@ -176,7 +177,7 @@ TEST_P(Linear, BackwardMatchesTheReference) {
 
 // A layer with too many rows for one kernel, in memory that only its elements' size aligns. One output makes of each
 // element of dx one product, which has the same bits however it is computed.
-TEST_P(Linear, UnalignedDxIsTheSame) {
+TEST_P(LinearOp, UnalignedDxIsTheSame) {
   const Shape s{1030, 5, 1};
   const Layer a(backend_, s);
   const Matrix dw(backend_, 1, s.inputs), db(backend_, 1, 1);
@@ -196,9 +197,9 @@ TEST_P(Linear, UnalignedDxIsTheSame) {
     for (const Index offset : {0, 1}) {
       const Matrix x = placed(offset, a.x.get()), pre = placed(offset, a.below_pre.get()),
                    dx(backend_, 1, s.batch * s.inputs + offset, type_);
-      backend_.linear_backward(at(x, offset), a.w, a.dy, below,
-                               needs_pre_activation(below) ? ConstView(at(pre, offset)) : ConstView{}, dw, db,
-                               at(dx, offset));
+      backend_.run(LinearBackward{at(x, offset), a.w, a.dy, below,
+                                  needs_pre_activation(below) ? ConstView(at(pre, offset)) : ConstView{}, dw, db,
+                                  at(dx, offset)});
       const std::vector<float> all = dx.get();
       results[offset].assign(all.begin() + offset, all.end());
     }
@@ -206,15 +207,15 @@ TEST_P(Linear, UnalignedDxIsTheSame) {
   }
 }
 
-TEST_P(Linear, GradientsMatchFiniteDifferences) {
+TEST_P(LinearOp, GradientsMatchFiniteDifferences) {
   const Shape s{3, 4, 5};
   for (const Activation below : kActivations) {
     SCOPED_TRACE(trace(s, below));
     const Layer a(backend_, s);
     a.set_x_to(below);
     const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs, type_);
-    backend_.linear_backward(a.x, a.w, a.dy, below, needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{},
-                             dw, db, dx);
+    backend_.run(LinearBackward{a.x, a.w, a.dy, below,
+                                needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{}, dw, db, dx});
     const Vector pre = reference::widen(a.below_pre.get()), w = reference::widen(a.w.get()),
                  b = reference::widen(a.b.get()), dy = reference::widen(a.dy.get());
     const auto loss = [&](const Vector& p, const Vector& weight, const Vector& bias) {
@@ -231,20 +232,20 @@ TEST_P(Linear, GradientsMatchFiniteDifferences) {
   }
 }
 
-TEST_P(Linear, AnEmptyDxIsNotComputed) {
+TEST_P(LinearOp, AnEmptyDxIsNotComputed) {
   for (const Shape s : kSmallAndLarge) {
     SCOPED_TRACE(trace(s, Activation::identity));
     const Layer a(backend_, s);
     const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs, type_);
     const Matrix dw_alone(backend_, s.outputs, s.inputs), db_alone(backend_, 1, s.outputs);
-    backend_.linear_backward(a.x, a.w, a.dy, Activation::identity, {}, dw, db, dx);
-    backend_.linear_backward(a.x, a.w, a.dy, Activation::identity, {}, dw_alone, db_alone, {});
+    backend_.run(LinearBackward{a.x, a.w, a.dy, Activation::identity, {}, dw, db, dx});
+    backend_.run(LinearBackward{a.x, a.w, a.dy, Activation::identity, {}, dw_alone, db_alone, {}});
     expect_same_bits(dw.get(), dw_alone.get(), "dw");
     expect_same_bits(db.get(), db_alone.get(), "db");
   }
 }
 
-TEST_P(Linear, SameBitsEveryTime) {
+TEST_P(LinearOp, SameBitsEveryTime) {
   for (const Shape s : kSmallAndLarge) {
     SCOPED_TRACE(trace(s, Activation::gelu));
     const Layer a(backend_, s);
@@ -253,8 +254,8 @@ TEST_P(Linear, SameBitsEveryTime) {
       const Matrix pre(backend_, s.batch, s.outputs, type_), y(backend_, s.batch, s.outputs, type_);
       const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs),
           dx(backend_, s.batch, s.inputs, type_);
-      backend_.linear(a.x, a.w, a.b, Activation::gelu, pre, y);
-      backend_.linear_backward(a.x, a.w, a.dy, Activation::tanh, {}, dw, db, dx);
+      backend_.run(Linear{a.x, a.w, a.b, Activation::gelu, pre, y});
+      backend_.run(LinearBackward{a.x, a.w, a.dy, Activation::tanh, {}, dw, db, dx});
       const std::vector<std::vector<float>> results{pre.get(), y.get(), dw.get(), db.get(), dx.get()};
       if (run == 0) first = results;
       for (std::size_t i = 0; i < results.size(); ++i)

@@ -50,7 +50,7 @@ class NoiseTest : public OpTest {
     const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{key.step});
     const Matrix stats(backend_, rows, 2 * cols, std::vector<float>(rows * 2 * cols, 0.0f));
     const Matrix z(backend_, rows, cols), kl(backend_, rows, 1), kl_dims(backend_, 1, cols);
-    backend_.sample_latent(stats, {key.seed, key.stream, step.data(), key.first_row}, z, kl, kl_dims);
+    backend_.run(SampleGaussian{stats, {key.seed, key.stream, step.data(), key.first_row}, z, kl, kl_dims});
     return reference::widen(z.get());
   }
 };
@@ -126,8 +126,8 @@ TEST_P(NoiseTest, BinarizationHasTheFrequencyOfItsPixel) {
   for (const float pixel : {0.01f, 0.25f, 0.5f, 0.9f}) {
     SCOPED_TRACE("pixel " + std::to_string(pixel));
     const Matrix pixels(backend_, kRows, kCols, std::vector<float>(kRows * kCols, pixel)), x(backend_, kRows, kCols);
-    backend_.gather_batch(pixels, {nullptr, kRows, nullptr, 0}, Binarize::stochastic,
-                          {12, Stream::binarize, step.data()}, x);
+    backend_.run(GatherBatch{
+        pixels, {nullptr, kRows, nullptr, 0}, Binarize::stochastic, {12, Stream::binarize, step.data()}, x});
     const std::vector<float> ones = x.get();
     const auto n = static_cast<double>(ones.size());
     double count = 0, pairs = 0;

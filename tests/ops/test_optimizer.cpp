@@ -39,7 +39,7 @@ class Training {
                       how.ema_decay > 0 ? ema.data() : nullptr,
                       static_cast<Index>(params.size()),
                       backend_.activation_type() == DType::bf16 ? View(rounded).data : nullptr};
-    backend_.adam(arena, how, loss.data(), counters.data(), sums.data());
+    backend_.run(Adam{arena, how, loss.data(), counters.data(), sums.data()});
     expect_same_bits(grads.get(), gradient, "grads");
     if (arena.rounded != nullptr) {
       std::vector<float> copy = params.get();

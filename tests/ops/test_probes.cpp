@@ -18,8 +18,8 @@ class ProbeOps : public LatentTest {
  protected:
   std::vector<float> probes(Estimator e, Shape s, const std::vector<float>& stats, Index first_row = 0) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats),
-        out(backend_, s.batch * probes_of_example(e, s.samples, s.latent), s.latent, type_);
-    backend_.place_probes(e, in, noise(first_row), out);
+        out(backend_, s.batch * probes_of_example(traits(e).probes, s.samples, s.latent), s.latent, type_);
+    backend_.run(PlaceProbes{traits(e).probes, in, noise(first_row), out});
     return out.get();
   }
 };
@@ -43,7 +43,7 @@ TEST_P(ProbeOps, ASliceHasTheSameProbes) {
   for (const Estimator e : kEstimators) {
     const Shape tail{2, 2, 7};
     const std::vector<float> all = probes(e, s, stats);
-    const Index n = tail.batch * probes_of_example(e, s.samples, s.latent) * s.latent;
+    const Index n = tail.batch * probes_of_example(traits(e).probes, s.samples, s.latent) * s.latent;
     expect_same_bits(probes(e, tail, {stats.end() - 2 * 2 * s.latent, stats.end()}, 3),
                      std::vector<float>(all.end() - n, all.end()), trace(e, s));
   }
@@ -53,11 +53,11 @@ TEST_P(ProbeOps, ASliceHasTheSameProbes) {
 struct Values {
   Values(Estimator e, Shape s)
       : log_p(random_vector(s.batch * s.samples, 41, -104, -100)),
-        at_probes(random_vector(s.batch * probes_of_example(e, s.samples, s.latent), 42, -104, -100)) {}
+        at_probes(random_vector(s.batch * probes_of_example(traits(e).probes, s.samples, s.latent), 42, -104, -100)) {}
   std::vector<float> log_p, at_probes;
 };
 
-class ProbeBackward : public LatentTest {
+class ProbeGradients : public LatentTest {
  protected:
   std::vector<float> gradient(Estimator e, Shape s, const std::vector<float>& stats, const Values& values,
                               const KlWeight& weight, const std::vector<float>& kl_dims, float kl_scale,
@@ -66,14 +66,15 @@ class ProbeBackward : public LatentTest {
         log_p(backend_, s.batch * s.samples, 1, values.log_p),
         at_probes(backend_, static_cast<Index>(values.at_probes.size()), 1, values.at_probes),
         dstats(backend_, s.batch, 2 * s.latent, type_);
-    backend_.probe_backward(e, in, noise(first_row), e == Estimator::delta ? ConstView(log_p) : ConstView{}, at_probes,
-                            weight, kl, kl_scale, dstats);
+    backend_.run(ProbeBackward{traits(e).probes, in, noise(first_row),
+                               e == Estimator::delta ? ConstView(log_p) : ConstView{}, at_probes, weight, kl, kl_scale,
+                               dstats});
     return dstats.get();
   }
 };
-CUVAE_IN_EVERY_PRECISION(ProbeBackward);
+CUVAE_IN_EVERY_PRECISION(ProbeGradients);
 
-TEST_P(ProbeBackward, MatchesTheReference) {
+TEST_P(ProbeGradients, MatchesTheReference) {
   for (const Estimator e : kEstimators)
     for (const Shape s : kShapes)
       for (const float kl_scale : {0.0f, 0.5f}) {
@@ -127,7 +128,7 @@ TEST_P(ProbeBackward, MatchesTheReference) {
       }
 }
 
-TEST_P(ProbeBackward, FromOutsideOfItsClampALogVarianceComesBack) {
+TEST_P(ProbeGradients, FromOutsideOfItsClampALogVarianceComesBack) {
   for (const Estimator e : kEstimators) {
     SCOPED_TRACE(trace(e, kOutside));
     const Values values(e, kOutside);
@@ -138,7 +139,7 @@ TEST_P(ProbeBackward, FromOutsideOfItsClampALogVarianceComesBack) {
 }
 
 // Slices of one example and of some, and a whole batch at once, give the same up to the products' rounding.
-TEST_P(ProbeBackward, SlicesOfTheDecodersPassMakeNoDifference) {
+TEST_P(ProbeGradients, SlicesOfTheDecodersPassMakeNoDifference) {
   VaeConfig model;
   model.data_dim = model.image_width = 12;
   model.latent = 3;
@@ -154,71 +155,50 @@ TEST_P(ProbeBackward, SlicesOfTheDecodersPassMakeNoDifference) {
       const auto log_prob = [&](Index values) {
         const Probes probes(vae, e, s.batch, s.samples, values);
         const ConstView v = probes.log_prob(vae, stats, x, noise());
-        EXPECT_EQ(v.rows, s.batch * probes_of_example(e, s.samples, s.latent));
+        EXPECT_EQ(v.rows, s.batch * probes_of_example(traits(e).probes, s.samples, s.latent));
         std::vector<float> host(static_cast<std::size_t>(v.rows));
         backend_.download(host.data(), v.data, host.size() * sizeof(float));
         return host;
       };
       const Vector whole = reference::widen(log_prob(Probes::kValuesOfASlice));
-      const Index of_two = 2 * 12 * probes_of_example(e, s.samples, s.latent);
+      const Index of_two = 2 * 12 * probes_of_example(traits(e).probes, s.samples, s.latent);
       for (const Index values : {Index{1}, of_two})
         expect_close(log_prob(values), whole, 0, 4 * sum_error(12), std::to_string(values) + " values a slice");
     }
   }
 }
 
-struct PlaceArgs {
-  Estimator estimator;
-  View stats, probes;
-  Noise noise;
-  void call(Backend& b) const { b.place_probes(estimator, stats, noise, probes); }
-};
-struct BackwardArgs {
-  Estimator estimator;
-  View stats, log_p, at_probes, kl_dims, dstats;
-  Noise noise;
-  KlWeight weight;
-  void call(Backend& b) const {
-    b.probe_backward(estimator, stats, noise, log_p, at_probes, weight, kl_dims, 1.0f, dstats);
-  }
-};
-
 class ProbeChecks : public CheckTest {};
 CUVAE_IN_EVERY_PRECISION(ProbeChecks);
 
 TEST_P(ProbeChecks, PlaceProbes) {
-  using P = PlaceArgs;
-  const std::vector<Mistake<P>> mistakes{{"pathwise has no probes", [](P& p) { p.estimator = Estimator::pathwise; }},
-                                         {"step is not given", [](P& p) { p.noise.step = nullptr; }},
+  using P = PlaceProbes;
+  const std::vector<Mistake<P>> mistakes{{"step is not given", [](P& p) { p.noise.step = nullptr; }},
                                          {"first row is -1", [](P& p) { p.noise.first_row = -1; }},
-                                         {"no antithetic pairs", [](P& p) { p.noise.antithetic = true; }}};
+                                         {"has no antithetic pairs", [](P& p) { p.noise.antithetic = true; }}};
   const std::vector<Slot<P>> slots{{"stats", &P::stats, kShape}, {"probes", &P::probes, kShape}};
-  expect_checked<P>("place_probes", {Estimator::measure_valued, view(3, 8), activation(96, 4), noise()}, slots,
-                    mistakes);
-  expect_checked<P>("place_probes", {Estimator::delta, view(3, 8), activation(27, 4), noise()}, slots, mistakes);
-  expect_error<P>("place_probes", "not 27 rows as delta has them",
-                  {Estimator::delta, view(3, 8), activation(54, 4), noise()});
-  expect_error<P>("place_probes", "not K * 48 rows as measure-valued has them",
-                  {Estimator::measure_valued, view(3, 8), activation(24, 4), noise()});
+  for (const ProbeKind kind : {ProbeKind::coupled_pairs, ProbeKind::independent_pairs}) {
+    expect_checked<P>({kind, view(3, 8), noise(), activation(96, 4)}, slots, mistakes);
+    expect_error<P>("not K * 48 rows", {kind, view(3, 8), noise(), activation(24, 4)});
+  }
+  expect_checked<P>({ProbeKind::differences, view(3, 8), noise(), activation(27, 4)}, slots, mistakes);
+  expect_error<P>("not 27 rows", {ProbeKind::differences, view(3, 8), noise(), activation(54, 4)});
 }
 
 TEST_P(ProbeChecks, ProbeBackward) {
-  using B = BackwardArgs;
-  const std::vector<Mistake<B>> mistakes{{"rloo has no probes", [](B& b) { b.estimator = Estimator::rloo; }},
-                                         {"step is not given", [](B& b) { b.noise.step = nullptr; }},
+  using B = ProbeBackward;
+  const std::vector<Mistake<B>> mistakes{{"step is not given", [](B& b) { b.noise.step = nullptr; }},
                                          {"beta is -1", [](B& b) { b.weight.beta = -1; }},
-                                         {"no antithetic pairs", [](B& b) { b.noise.antithetic = true; }}};
+                                         {"has no antithetic pairs", [](B& b) { b.noise.antithetic = true; }}};
   std::vector<Slot<B>> slots{{"stats", &B::stats, kShape},
-                             {"log_p_probes", &B::at_probes, kShape},
+                             {"log_p_probes", &B::log_p_probes, kShape},
                              {"kl_dims", &B::kl_dims, kShape},
                              {"dstats", &B::dstats, kShape}};
-  expect_checked<B>("probe_backward",
-                    {Estimator::measure_valued, view(3, 8), {}, view(96, 1), view(1, 4), activation(3, 8), noise(), {}},
-                    slots, mistakes);
+  B good{ProbeKind::coupled_pairs, view(3, 8), noise(), {}, view(96, 1), {}, view(1, 4), 1.0f, activation(3, 8)};
+  expect_checked<B>(good, slots, mistakes);
+  good.kind = ProbeKind::differences, good.log_p = view(6, 1), good.log_p_probes = view(27, 1);
   slots.push_back({"log_p", &B::log_p, kShape});
-  expect_checked<B>("probe_backward",
-                    {Estimator::delta, view(3, 8), view(6, 1), view(27, 1), view(1, 4), activation(3, 8), noise(), {}},
-                    slots, mistakes);
+  expect_checked<B>(good, slots, mistakes);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ TEST_P(Shapes, LinearBackward) {
       const Matrix dy(backend_, rows, out, random_vector(rows * out, 1)),
           x(backend_, rows, 2, random_vector(rows * 2, 2)), w(backend_, out, 2, random_vector(out * 2, 3)),
           dw(backend_, out, 2), db(backend_, 1, out);
-      backend_.linear_backward(x, w, dy, Activation::identity, {}, dw, db, {});
+      backend_.run(LinearBackward{x, w, dy, Activation::identity, {}, dw, db, {}});
       const auto want = reference::linear_backward(widen(x.get()), widen(w.get()), widen(dy.get()),
                                                    reference::Vector(static_cast<std::size_t>(rows * 2), 1), 2, out);
       // A sum of n terms of size 1 in float32, in any order: an error of about 2^-24 n^(1/2), n at the very worst.
@@ -39,12 +39,12 @@ TEST_P(Shapes, Latent) {
     const Matrix stats(backend_, B, 2 * L, random_vector(B * 2 * L, 1)), z(backend_, B * K, L), kl(backend_, B, 1),
         kl_dims(backend_, 1, L), dz(backend_, B * K, L, random_vector(B * K * L, 2)), dstats(backend_, B, 2 * L);
     const reference::NoiseKey key{5, Stream::latent, 3, 7};
-    backend_.sample_latent(stats, noise_, z, kl, kl_dims);
+    backend_.run(SampleGaussian{stats, noise_, z, kl, kl_dims});
     const auto want = reference::sample_latent(widen(stats.get()), key, K, L);
     expect_close(z.get(), want.z, 1e-5, 4e-6, "z");
     expect_close(kl.get(), want.kl, 1e-5, 1e-5, "kl");
     expect_close(kl_dims.get(), want.kl_dims, 1e-6, 1e-5, "kl_dims");
-    backend_.latent_backward({}, stats, noise_, dz, {}, kl_dims, 0.1f, dstats);
+    backend_.run(GaussianBackward{{}, stats, noise_, dz, {}, kl_dims, 0.1f, dstats});
     const auto gradient =
         reference::latent_backward(widen(stats.get()), key, widen(dz.get()), {}, widen(kl_dims.get()), 0.1, K, L);
     expect_close(dstats.get(), gradient, 2e-5 * std::sqrt(static_cast<double>(K)), 1e-5, "dstats");
@@ -63,7 +63,7 @@ TEST_P(Shapes, Likelihood) {
       const auto widened = widen(output.get());
       // A row's terms have one sign: in any order a float32 sum of D of them errs by about D^(1/2) roundings of itself.
       const double row_error = 1e-6 + 2e-7 * std::sqrt(static_cast<double>(D));
-      backend_.gaussian_log_prob(output, x, log_scale, 0.1f, log_p, gradient, dlog_scale);
+      backend_.run(GaussianLogProb{output, x, log_scale, 0.1f, log_p, gradient, dlog_scale});
       const auto gaussian = reference::gaussian_log_prob(widened, widen(x.get()), widen(log_scale.get()), 0.1f, K, D);
       expect_close(log_p.get(), gaussian.log_p, 1e-6, row_error, "log_p");
       expect_close(gradient.get(), gaussian.gradient, 1e-6, 2e-6, "dmean");
@@ -79,7 +79,7 @@ TEST_P(Shapes, Likelihood) {
         bound[place] += 0.1 * kSquaredExpError * u * u;
       }
       expect_within(dlog_scale.get(), gaussian.dlog_scale, bound, "dlog_scale");
-      backend_.bernoulli_log_prob(output, x, 0.1f, log_p, gradient);
+      backend_.run(BernoulliLogProb{output, x, 0.1f, log_p, gradient});
       const auto bernoulli = reference::bernoulli_log_prob(widened, widen(x.get()), 0.1f, K, D);
       expect_close(log_p.get(), bernoulli.log_p, 1e-6, row_error, "log_p");
       expect_close(gradient.get(), bernoulli.gradient, 1e-6, 0, "dlogits");
@@ -114,23 +114,23 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
   const M logits(b, R, D, values), x(b, R / 2, D, random_vector(R * D / 2, 2, 0, 1)),
       scale(b, 1, D, random_vector(D, 3));
   const M log_p(b, R, 1), gradient(b, R, D), dscale(b, 1, D);
-  b.bernoulli_log_prob(logits, x, 0.3f, log_p, gradient);
+  b.run(BernoulliLogProb{logits, x, 0.3f, log_p, gradient});
   keep(log_p, gradient);
-  b.gaussian_log_prob(logits, x, scale, 0.3f, log_p, gradient, dscale);
+  b.run(GaussianLogProb{logits, x, scale, 0.3f, log_p, gradient, dscale});
   keep(log_p, gradient, dscale);
 
   const M z(b, 2 * R, D / 2), kl(b, R, 1), kl_dims(b, 1, D / 2), dstats(b, R, D);
-  b.sample_latent(logits, noise, z, kl, kl_dims);
-  b.latent_backward({}, logits, noise, z, {1, 0, 0}, kl_dims, 0.1f, dstats);
+  b.run(SampleGaussian{logits, noise, z, kl, kl_dims});
+  b.run(GaussianBackward{{}, logits, noise, z, {1, 0, 0}, kl_dims, 0.1f, dstats});
   keep(z, kl, kl_dims, dstats);
 
   const M w(b, D, D, random_vector(D * D, 8)), y(b, R, D), pre(b, R, D), dw(b, D, D), db(b, 1, D), dx(b, R, D);
-  b.linear(logits, w, scale, Activation::silu, pre, y);
-  b.linear_backward(y, w, logits, Activation::silu, pre, dw, db, dx);
+  b.run(Linear{logits, w, scale, Activation::silu, pre, y});
+  b.run(LinearBackward{y, w, logits, Activation::silu, pre, dw, db, dx});
   keep(y, pre, dw, db, dx);
 
   const M batch(b, R / 2, D);
-  b.gather_batch(x, {nullptr, R / 2, nullptr, 0}, Binarize::stochastic, noise, batch);
+  b.run(GatherBatch{x, {nullptr, R / 2, nullptr, 0}, Binarize::stochastic, noise, batch});
   keep(batch);
 
   const M params(b, 1, R * D, values), grads(b, 1, R * D, values), m(b, 1, R * D, values), ema(b, 1, R * D, values),
@@ -140,8 +140,11 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
   OptimizerStep step;
   step.ema_decay = 0.5f;
   step.clip_norm = 0.1f;
-  b.adam({params.data(), grads.data(), m.data(), v.data(), ema.data(), R * D}, step, loss.data(), state.data(),
-         sums.data());
+  b.run(Adam{{params.data(), grads.data(), m.data(), v.data(), ema.data(), R * D},
+             step,
+             loss.data(),
+             state.data(),
+             sums.data()});
   keep(params, m, v, ema);
   return results;
 }

@@ -1,6 +1,7 @@
 // importance_weights and score_weights: what the samples of a row count for.
 #include <limits>
 
+#include "cuvae/estimator.h"
 #include "op_test.h"
 
 namespace cuvae {
@@ -42,9 +43,11 @@ struct Densities {
 class Weights : public OpTest {
  protected:
   std::vector<float> scores(Estimator e, Shape s, const Densities& d, Cost cost = Cost::elbo,
-                            const ScoreBaseline& baseline = {}) {
+                            RunningMean* mean = nullptr, ConstView score_norm = {}) {
     const Matrix score(backend_, s.rows(), 1);
-    backend_.score_weights(e, cost, d.p_x, d.p_z, d.q, s.samples, baseline, score);
+    ScoreWeights op = score_weights(e, cost, d.p_x, d.p_z, d.q, s.samples, score);
+    op.mean = mean, op.score_norm = score_norm;
+    backend_.run(op);
     return score.get();
   }
 };
@@ -58,14 +61,14 @@ TEST_P(Weights, ImportanceWeightsMatchTheReference) {
       SCOPED_TRACE(trace(s) + ", spread " + std::to_string(spread));
       const Densities d(backend_, s, spread);
       const Matrix bound(backend_, s.batch, 1), weights(backend_, s.rows(), 1), effective(backend_, s.batch, 1);
-      backend_.importance_weights(d.p_x, d.p_z, d.q, bound, weights, effective);
+      backend_.run(ImportanceWeights{d.p_x, d.p_z, d.q, bound, weights, effective});
       const auto want = reference::importance_weights(d.log_w(), s.samples);
       const double error = sum_error(s.samples);
       expect_close(bound.get(), want.bound, error, 0x1p-23, "bound");
       expect_close(weights.get(), want.weights, 2e-38, 2 * error, "weights");
       expect_close(effective.get(), want.effective, 0, 5 * error, "effective");
       const Matrix bound_alone(backend_, s.batch, 1);
-      backend_.importance_weights(d.p_x, d.p_z, d.q, bound_alone, weights, {});
+      backend_.run(ImportanceWeights{d.p_x, d.p_z, d.q, bound_alone, weights, {}});
       expect_same_bits(bound_alone.get(), bound.get(), "bound without the effective sample size");
     }
 }
@@ -73,7 +76,7 @@ TEST_P(Weights, ImportanceWeightsMatchTheReference) {
 TEST_P(Weights, EqualSamplesHaveEqualWeights) {
   const Matrix same(backend_, 12, 1, std::vector<float>(12, -700)), zero(backend_, 12, 1, std::vector<float>(12, 0)),
       bound(backend_, 3, 1), weights(backend_, 12, 1), effective(backend_, 3, 1);
-  backend_.importance_weights(same, zero, zero, bound, weights, effective);
+  backend_.run(ImportanceWeights{same, zero, zero, bound, weights, effective});
   EXPECT_EQ(bound.get(), std::vector<float>(3, -700));
   EXPECT_EQ(weights.get(), std::vector<float>(12, 0.25f));
   EXPECT_EQ(effective.get(), std::vector<float>(3, 4));
@@ -83,11 +86,11 @@ TEST_P(Weights, NothingOverflowsWhateverTheLogWeights) {
   for (const float far : {1e4f, 1e30f}) {
     const Matrix p_x(backend_, 2, 1, {-far, far}), zero(backend_, 2, 1, {0, 0}), bound(backend_, 1, 1),
         weights(backend_, 2, 1), effective(backend_, 1, 1), score(backend_, 2, 1);
-    backend_.importance_weights(p_x, zero, zero, bound, weights, effective);
+    backend_.run(ImportanceWeights{p_x, zero, zero, bound, weights, effective});
     expect_close(bound.get(), {far - std::log(2.0)}, 0, 0x1p-23, "bound");
     expect_close(weights.get(), {0, 1}, 2e-38, 0, "weights");
     EXPECT_EQ(effective.get(), std::vector<float>{1});
-    backend_.score_weights(Estimator::vimco, Cost::elbo, p_x, zero, zero, 2, {}, score);
+    backend_.run(ScoreWeights{ScoreBaseline::geometric, p_x, zero, zero, 2, score});
     // Without the large sample both are the small one: the bound falls by far - (-far), less log 2.
     expect_close(score.get(), {-std::log(2.0), 2.0 * far - std::log(2.0) - 1}, 1e-6, 1e-6, "score");
   }
@@ -102,7 +105,7 @@ TEST_P(Weights, TheLossIsTheBoundsMean) {
         kl(backend_, s.batch, 1, random_vector(s.batch, 34, 0, 30)), kl_dims(backend_, 1, 2, {1, 2});
     const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 2, 3.0));
     const ElboLoss out{kl, kl_dims, {}, step.data(), loss.data(), sums.data()};
-    backend_.importance_weights(d.p_x, d.p_z, d.q, bound, weights, {}, &out);
+    backend_.run(ImportanceWeights{d.p_x, d.p_z, d.q, bound, weights, {}, out});
     const Vector of_bound = reference::moments(reference::widen(bound.get()), 1),
                  of_p_x = reference::moments(reference::widen(d.p_x.get()), 1),
                  of_kl = reference::moments(reference::widen(kl.get()), 1);
@@ -117,7 +120,7 @@ TEST_P(Weights, ABoundThatIsNotFiniteIsNotSummed) {
   const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{5});
   const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 1));
   const ElboLoss out{kl, kl_dims, {}, step.data(), loss.data(), sums.data()};
-  backend_.importance_weights(p_x, zero, zero, bound, weights, {}, &out);
+  backend_.run(ImportanceWeights{p_x, zero, zero, bound, weights, {}, out});
   EXPECT_TRUE(std::isnan(loss.get()[0]));
   EXPECT_EQ(sums.get(), std::vector<double>(metric::kl_dims + 1));
 }
@@ -134,7 +137,7 @@ TEST_P(Weights, ScoreWeightsMatchTheReference) {
         const double error = 4 * (1 + 2 * double{spread}) * sum_error(s.samples);
         const Matrix norm(backend_, s.rows(), 1, random_vector(s.rows(), 35, 0, 9));
         const auto expect = [&](Estimator e, const Vector& costs, double atol) {
-          expect_close(scores(e, s, d, cost, {nullptr, norm}),
+          expect_close(scores(e, s, d, cost, nullptr, norm),
                        reference::score_weights(e, costs, s.samples, 0, reference::widen(norm.get())), atol, 0x1p-22,
                        std::string(to_string(e)));
         };
@@ -156,7 +159,7 @@ TEST_P(Weights, OptimalBaselinesOfScoresThatAreZeroOrFarApart) {
   const Matrix norm(backend_, s.rows(), 1, norms);
   const Vector want =
       reference::score_weights(Estimator::optimal_shared, d.log_w(), s.samples, 0, reference::widen(norms));
-  std::vector<float> got = scores(Estimator::optimal_shared, s, d, Cost::elbo, {nullptr, norm});
+  std::vector<float> got = scores(Estimator::optimal_shared, s, d, Cost::elbo, nullptr, norm);
   // Beside 1 nothing is left of 1e-30 in a double: the mean of equal weights, too.
   expect_close(got, want, 1e-4, 0x1p-22, "score");
 }
@@ -171,7 +174,7 @@ TEST_P(Weights, TheRunningMeanIsThatOfTheBatchesBefore) {
       const Densities d(backend_, s, static_cast<float>(10 * batch));
       const Vector f = d.log_w();
       const double baseline = weight > 0 ? sum / weight : 0;
-      expect_close(scores(Estimator::score_mean, s, d, Cost::elbo, {mean.data()}),
+      expect_close(scores(Estimator::score_mean, s, d, Cost::elbo, mean.data()),
                    reference::score_weights(Estimator::score_mean, f, s.samples, baseline), 0x1p-23 * 1000, 0, "score");
       sum = 0.9 * sum + 0.1 * reference::moments(f, 1)[1], weight = 0.9 * weight + 0.1;
     }
@@ -184,7 +187,7 @@ TEST_P(Weights, ACostThatIsNotFiniteLeavesTheRunningMean) {
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     const Array<RunningMean> mean(backend_, std::vector<RunningMean>{{-3, 0.5}});
     const Matrix p_x(backend_, 2, 1, {-1, bad});
-    backend_.score_weights(Estimator::score_mean, Cost::elbo, p_x, zero, zero, 1, {mean.data()}, score);
+    backend_.run(ScoreWeights{ScoreBaseline::running_mean, p_x, zero, zero, 1, score, mean.data()});
     EXPECT_EQ(score.get()[0], 5);
     EXPECT_EQ(mean.get()[0].sum, -3);
     EXPECT_EQ(mean.get()[0].weight, 0.5);

@@ -9,17 +9,28 @@ namespace cuvae::test {
 /// Which sizes of an array are fixed by the other arguments, and whether it must be given.
 enum Rule : unsigned { kFree = 0, kRows = 1, kCols = 2, kShape = 3, kOptional = 4 };
 
-template <class Args>
+/// An array of an op: its member, or what gives it from an op.
+template <class Op>
 struct Slot {
+  template <class Field>
+  Slot(const char* n, Field field, unsigned r)
+      : name(n),
+        get([field](Op op) -> ConstView { return std::invoke(field, op); }),
+        set([field](Op& op, ConstView v) {
+          auto& to = std::invoke(field, op);
+          to.data = const_cast<void*>(v.data), to.rows = v.rows, to.cols = v.cols, to.dtype = v.dtype;
+        }),
+        rule(r) {}
   const char* name;
-  View Args::*view;
+  std::function<ConstView(Op)> get;
+  std::function<void(Op&, ConstView)> set;
   unsigned rule;
 };
 
-template <class Args>
+template <class Op>
 struct Mistake {
   std::string text;
-  std::function<void(Args&)> make;
+  std::function<void(Op&)> make;
 };
 
 class CheckTest : public OpTest {
@@ -36,55 +47,58 @@ class CheckTest : public OpTest {
     return static_cast<T*>(view(1, 1).data);
   }
 
-  template <class Args>
-  void expect_error(const std::string& op, const std::string& text, Args args) {
-    SCOPED_TRACE("expecting " + op + ": ... " + text);
+  template <class Op>
+  void expect_error(const std::string& text, const Op& op) {
+    const std::string name = Op::name;
+    SCOPED_TRACE("expecting " + name + ": ... " + text);
     try {
-      args.call(backend_);
+      backend_.run(op);
       ADD_FAILURE() << "no error";
     } catch (const Error& error) {
       const std::string got = error.what();
-      EXPECT_EQ(got.rfind(op + ": ", 0), 0u) << got;
+      EXPECT_EQ(got.rfind(name + ": ", 0), 0u) << got;
       EXPECT_NE(got.find(text), std::string::npos) << got;
       EXPECT_EQ(got.find('\n'), std::string::npos) << got;
     }
   }
 
   /// Every array of the op in turn with a row or column too many, of another type, empty, or missing.
-  template <class Args>
-  void expect_checked(const std::string& op, const Args& good, const std::vector<Slot<Args>>& slots,
-                      const std::vector<Mistake<Args>>& mistakes = {}) {
-    EXPECT_NO_THROW(Args(good).call(backend_));
-    for (const Slot<Args>& slot : slots) {
+  template <class Op>
+  void expect_checked(const Op& good, const std::vector<Slot<Op>>& slots,
+                      const std::vector<Mistake<Op>>& mistakes = {}) {
+    EXPECT_NO_THROW(backend_.run(good));
+    for (const Slot<Op>& slot : slots) {
       const std::string name = slot.name;
-      const auto broken = [&](const std::function<void(View&)>& breaks) {
-        Args args = good;
-        breaks(args.*slot.view);
-        return args;
+      const auto broken = [&](const std::function<void(ConstView&)>& breaks) {
+        Op op = good;
+        ConstView v = slot.get(good);
+        breaks(v);
+        slot.set(op, v);
+        return op;
       };
-      const auto expect_shape_error = [&](const Args& args) {
-        const View& v = args.*slot.view;
-        expect_error(op, name + " is [" + std::to_string(v.rows) + ", " + std::to_string(v.cols) + "]", args);
-        expect_error(op, "but", args);  // and the shape that it disagrees with
+      const auto expect_shape_error = [&](const Op& op) {
+        const ConstView v = slot.get(op);
+        expect_error(name + " is [" + std::to_string(v.rows) + ", " + std::to_string(v.cols) + "]", op);
+        expect_error("but", op);  // and the shape that it disagrees with
       };
-      if (slot.rule & kRows) expect_shape_error(broken([](View& v) { ++v.rows; }));
-      if (slot.rule & kCols) expect_shape_error(broken([](View& v) { ++v.cols; }));
-      const bool f32 = (good.*slot.view).dtype == DType::f32;
-      expect_error(op, f32 ? "bf16 but must be" : "u8 but must be",
-                   broken([&](View& v) { v.dtype = f32 ? DType::bf16 : DType::u8; }));
-      expect_error(op, name + " is [0, ", broken([](View& v) { v.rows = 0; }));
-      expect_error(op, ", -1]", broken([](View& v) { v.cols = -1; }));
-      const Args missing = broken([](View& v) { v = {}; });
+      if (slot.rule & kRows) expect_shape_error(broken([](ConstView& v) { ++v.rows; }));
+      if (slot.rule & kCols) expect_shape_error(broken([](ConstView& v) { ++v.cols; }));
+      const bool f32 = slot.get(good).dtype == DType::f32;
+      expect_error(f32 ? "bf16 but must be" : "u8 but must be",
+                   broken([&](ConstView& v) { v.dtype = f32 ? DType::bf16 : DType::u8; }));
+      expect_error(name + " is [0, ", broken([](ConstView& v) { v.rows = 0; }));
+      expect_error(", -1]", broken([](ConstView& v) { v.cols = -1; }));
+      const Op missing = broken([](ConstView& v) { v = {}; });
       if (slot.rule & kOptional) {
-        EXPECT_NO_THROW(Args(missing).call(backend_)) << op << " without " << name;
+        EXPECT_NO_THROW(backend_.run(missing)) << Op::name << " without " << name;
       } else {
-        expect_error(op, name + " is not given", missing);
+        expect_error(name + " is not given", missing);
       }
     }
     for (const auto& [text, make] : mistakes) {
-      Args args = good;
-      make(args);
-      expect_error(op, text, args);
+      Op op = good;
+      make(op);
+      expect_error(text, op);
     }
   }
 

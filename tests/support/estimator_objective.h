@@ -92,7 +92,7 @@ inline Parts parts(const TrainConfig& t, const reference::Elbo& e, const Baselin
     case Estimator::optimal_shared:
     case Estimator::nvil:
     case Estimator::nvil_scaled: {
-      const Estimator weighs = is_nvil(t.estimator) ? Estimator::score_mean : t.estimator;
+      const Estimator weighs = has_network(t.estimator) ? Estimator::score_mean : t.estimator;
       Vector score = reference::score_weights(weighs, baselines.rest(cost, K), K, baselines.now(), e.score_norm);
       for (double& v : score) v *= per_row * (t.estimator == Estimator::nvil_scaled ? baselines.scale() : 1);
       Parts p{

@@ -35,8 +35,8 @@ class LatentTest : public OpTest {
     const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
         kl_dims(backend_, 1, s.latent);
     const Matrix dstats(backend_, s.batch, 2 * s.latent, type_);
-    backend_.sample_latent(in, noise(first_row), z, kl, kl_dims);
-    backend_.latent_backward({}, in, noise(first_row), dout, weight, kl_dims, kl_scale, dstats);
+    backend_.run(SampleGaussian{in, noise(first_row), z, kl, kl_dims});
+    backend_.run(GaussianBackward{{}, in, noise(first_row), dout, weight, kl_dims, kl_scale, dstats});
     return dstats.get();
   }
 

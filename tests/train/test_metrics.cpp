@@ -34,9 +34,9 @@ class Metrics : public OpTest {
         log_scale(backend_, 1, 1, {0});
     const Matrix x(backend_, s.batch, s.width, std::vector<float>(s.batch * s.width, pixel), type_);
     if (likelihood == Likelihood::bernoulli) {
-      backend_.bernoulli_log_prob(output, x, 0, log_p, {}, &loss);
+      backend_.run(BernoulliLogProb{output, x, 0, log_p, {}, loss});
     } else {
-      backend_.gaussian_log_prob(output, x, log_scale, 0, log_p, {}, {}, &loss);
+      backend_.run(GaussianLogProb{output, x, log_scale, 0, log_p, {}, {}, loss});
     }
     return log_p.get();
   }
@@ -107,7 +107,7 @@ TEST_P(Metrics, AFiniteLossTakesTheMomentsOfItsStepIn) {
     int number = 0;
     for (const float kl_of_row : {1.0f, kNaN, 2.0f, kInfinity, 0.5f}) {
       const Matrix stats(backend_, 3, cols, random_vector(3 * cols, 60 + ++number, -2, 2));
-      backend_.moments(stats, of_step.data());
+      backend_.run(Moments{stats, of_step.data()});
       const Matrix kl(backend_, 1, 1, {kl_of_row});
       log_prob(Likelihood::bernoulli, {1, 1, latent}, {1},
                {kl, dims, {}, step_.data(), loss.data(), sums.data(), of_step.data(), moments.data()});
@@ -158,7 +158,7 @@ TEST_P(Metrics, MomentsMergeToThoseOfAllRows) {
     Vector all;
     for (const Index rows : cols > 1000 ? std::vector<Index>{1, 3, 1} : std::vector<Index>{1, 2, 33, 257, 1}) {
       const Matrix x(backend_, rows, cols, random_vector(rows * cols, 80 + rows, 999, 1001));
-      backend_.moments(x, acc.data());
+      backend_.run(Moments{x, acc.data()});
       for (float f : x.get()) all.push_back(f);
       expect_close(acc.get(), reference::moments(all, cols), 1e-10, 1e-12, "acc");
     }
@@ -169,8 +169,8 @@ TEST_P(Metrics, MomentsGiveTheSameBitsEveryTime) {
   const Matrix x(backend_, 1000, 33, random_vector(33000, 90));
   const Array<double> acc(backend_, std::vector<double>(67)), again(backend_, std::vector<double>(67));
   for (int i = 0; i < 2; ++i) {
-    backend_.moments(x, acc.data());
-    backend_.moments(x, again.data());
+    backend_.run(Moments{x, acc.data()});
+    backend_.run(Moments{x, again.data()});
   }
   expect_same_bits(acc.get(), again.get(), "acc");
 }

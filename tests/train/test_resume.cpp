@@ -89,7 +89,7 @@ TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
     SCOPED_TRACE(to_string(e));
     TrainConfig config = small_training();
     config.estimator = e;
-    config.antithetic = allows_antithetic(e);
+    config.antithetic = traits(e).antithetic;
     config.samples = config.antithetic ? 2 : 3;
     const std::string whole = trained(small_model(), config, never);
     for (const std::uint64_t at : {1, 9, 17})

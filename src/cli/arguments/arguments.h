@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/arguments/number_flags.h"
 #include "cuvae/checkpoint.h"
 #include "cuvae/dataset.h"
 #include "cuvae/evaluate.h"
+#include "process/number_flags.h"
 
 namespace cuvae::cli {
 

@@ -1,4 +1,4 @@
-// latent_backward: draws eps again (with an optimal baseline twice), so that no noise is stored, and writes dstats
+// gaussian_backward: draws eps again (with an optimal baseline twice), so that no noise is stored, and writes dstats
 // once. Moved per latent of a row: 8 + 4 K bytes read and 8 written, as bf16 4.
 #include "launch.h"
 #include "math/formulas.h"
@@ -22,24 +22,25 @@ enum class Terms { pathwise, by_row, optimal };
 // A thread takes N neighbouring latents of a row, all K samples of them. Two blocks may share the registers where there
 // are terms: left to itself, the compiler aims at three and spills.
 template <class T, int N, Terms which>
-__global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) latent_backward(const LatentBackward op) {
+__global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0)
+    gaussian_backward(const GaussianBackward op, Index samples) {
   constexpr bool terms = which != Terms::pathwise;
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
   [[maybe_unused]] const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
-  const Index L = op.latent, packs = L / N, size = op.batch * packs;
+  const Index L = op.kl_dims.cols, packs = L / N, size = op.stats.rows * packs;
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (Index i = thread; i < size; i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index b = i / packs, l = (i - b * packs) * N;
-    const float* stats = op.stats + b * 2 * L + l;
-    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(op.kl_dims + l);
+    const float* stats = data_of(op.stats) + b * 2 * L + l;
+    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(data_of(op.kl_dims) + l);
     Pack<N> sigma, dmu{}, dlogvar{};        // dlogvar: the sum that sigma multiplies
     [[maybe_unused]] Pack<N> of_density{};  // the rest of it
 #pragma unroll
     for (int j = 0; j < N; ++j) sigma.v[j] = math::exp(0.5f * math::clamp(logvar.v[j], kLogVarMin, kLogVarMax));
     const auto noise_of = [&](Index r) {
       const bool mirrored = terms && is_mirrored(op.noise, r);
-      const Index number = (op.noise.first_row * op.samples + r - mirrored) * L + l;
+      const Index number = (op.noise.first_row * samples + r - mirrored) * L + l;
       Pack<N> eps = drawn<N>(op.noise, step, static_cast<std::uint64_t>(number));
       if constexpr (terms) {
 #pragma unroll
@@ -49,7 +50,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
     };
     [[maybe_unused]] math::OthersConstant of_mu[N], of_logvar[N];
     if constexpr (which == Terms::optimal) {
-      for (Index r = b * op.samples; r < (b + 1) * op.samples; ++r) {
+      for (Index r = b * samples; r < (b + 1) * samples; ++r) {
         const Pack<N> eps = noise_of(r);
         const auto c = static_cast<double>(math::at(op.terms.score, r));
 #pragma unroll
@@ -60,10 +61,10 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
         }
       }
     }
-    for (Index k = 0; k < op.samples; ++k) {
-      const Index r = b * op.samples + k, at = r * L + l;
+    for (Index k = 0; k < samples; ++k) {
+      const Index r = b * samples + k, at = r * L + l;
       const Pack<N> noise = noise_of(r);
-      const Pack<N> dz = terms && op.dz == nullptr ? Pack<N>{} : load<N>(op.dz + at);
+      const Pack<N> dz = terms && op.dz.data == nullptr ? Pack<N>{} : load<N>(data_of(op.dz) + at);
       [[maybe_unused]] const float t = terms ? math::at(op.terms.path, r) : 1.0f,
                                    w = terms ? math::at(op.terms.density, r) : 0.0f,
                                    c = terms ? math::at(op.terms.score, r) : 0.0f;
@@ -74,8 +75,8 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
           float c_mu = c, c_logvar = c;
           if constexpr (which == Terms::optimal) {
             const double own = static_cast<double>(c), square = static_cast<double>(eps) * static_cast<double>(eps);
-            c_mu = static_cast<float>(own - of_mu[j].without(own, square, op.samples));
-            c_logvar = static_cast<float>(own - of_logvar[j].without(own, (square - 1.0) * (square - 1.0), op.samples));
+            c_mu = static_cast<float>(own - of_mu[j].without(own, square, samples));
+            c_logvar = static_cast<float>(own - of_logvar[j].without(own, (square - 1.0) * (square - 1.0), samples));
           }
           const float pull = eps / sigma.v[j], z = mu.v[j] + sigma.v[j] * eps;
           const float path = t * (dz.v[j] + w * (z - stick * pull));
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
       if constexpr (terms) twice -= of_density.v[j] + op.terms.entropy;
       dlogvar.v[j] = math::clamp_gradient(0.5f * twice, raw, kLogVarMin, kLogVarMax);
     }
-    T* dstats = static_cast<T*>(op.dstats) + b * 2 * L + l;
+    T* dstats = data_of<T>(op.dstats) + b * 2 * L + l;
     store(dstats, dmu);
     store(dstats + L, dlogvar);
   }
@@ -105,19 +106,21 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0) late
 
 }  // namespace
 
-cudaError_t launch(const LatentBackward& op, cudaStream_t stream) {
+cudaError_t launch(const GaussianBackward& op, cudaStream_t stream) {
   // With L % 4 == 0, four neighbours of a row are one Philox evaluation.
-  const bool packs = op.latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
-  const Index items = op.batch * op.latent / (packs ? 4 : 1);
-  return with_type(op.type, [&]<class T>() {
+  const Index batch = op.stats.rows, latent = op.kl_dims.cols,
+              samples = (op.dz ? op.dz.rows : op.terms.score.rows.rows) / batch;
+  const bool packs = latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
+  const Index items = batch * latent / (packs ? 4 : 1);
+  return with_type(op.dstats.dtype, [&]<class T>() {
     const auto run = [&](auto four, auto one) {
-      return start(packs ? four : one, grid_for(items, kThreads), kThreads, stream, op);
+      return start(packs ? four : one, grid_for(items, kThreads), kThreads, stream, op, samples);
     };
     if (op.terms.pathwise() && !op.noise.antithetic)
-      return run(latent_backward<T, 4, Terms::pathwise>, latent_backward<T, 1, Terms::pathwise>);
+      return run(gaussian_backward<T, 4, Terms::pathwise>, gaussian_backward<T, 1, Terms::pathwise>);
     if (!op.terms.optimal_baseline)
-      return run(latent_backward<T, 4, Terms::by_row>, latent_backward<T, 1, Terms::by_row>);
-    return run(latent_backward<T, 4, Terms::optimal>, latent_backward<T, 1, Terms::optimal>);
+      return run(gaussian_backward<T, 4, Terms::by_row>, gaussian_backward<T, 1, Terms::by_row>);
+    return run(gaussian_backward<T, 4, Terms::optimal>, gaussian_backward<T, 1, Terms::optimal>);
   });
 }
 

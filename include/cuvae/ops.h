@@ -1,0 +1,260 @@
+// The ops: what a device computes, each a struct of its inputs and outputs. Backend::run() checks and runs one.
+//
+// Notation: B batch rows, K samples a row, R = B*K sample rows with r = b*K + k, D data width, L latent width; [A] is
+// Backend::activation_type(), the type of batches, of layers' inputs and results, of the decoder's output and of their
+// gradients. Everything else is f32. Values stored as bf16 are computed in float32 and rounded once, to nearest even.
+// One exception: where a kernel continues a product, the product is stored between them and is rounded too.
+//
+// stats [B, 2L] = mu | logvar of the posterior q(z|x) = N(mu, exp(logvar)); logvar is clamped to [kLogVarMin,
+// kLogVarMax]. The gradient by a clamped value outside its clamp is that at the bound; it is 0 when a step against it
+// would lead further out. All log-densities and KLs are in nats.
+//
+// Views lie in the backend's memory and do not overlap unless an op allows it. An output that is empty is not computed.
+// Every op checks its shapes and throws Error, with the op and both shapes, before anything is computed.
+#pragma once
+#include "cuvae/types.h"
+#include "cuvae/view.h"
+
+namespace cuvae {
+
+class Backend;
+
+/// x = rows of pixels chosen by `rows`, binarized in the same pass. The uniform of a stochastic binarization has index
+/// (noise.first_row + b) * D + d and gives 1 where u <= pixel, so that 0 and 1 are exact. A pixel outside [0, 1] gives
+/// NaN in both binarizations. The entries of rows.order must be below N; they are not checked.
+struct GatherBatch {
+  static constexpr const char* name = "gather_batch";
+  ConstView pixels = {};  ///< [N, D], u8 (divided by 255) or f32
+  BatchRows rows = {};
+  Binarize binarize = Binarize::none;
+  Noise noise = {};
+  View x = {};  ///< [B, D] [A]
+  void check(const Backend& backend) const;
+};
+
+/// y = act(x w^T + b).
+struct Linear {
+  static constexpr const char* name = "linear";
+  ConstView x = {};  ///< [B, I] [A]
+  ConstView w = {};  ///< [O, I] [A]
+  ConstView b = {};  ///< [1, O], of the type of y
+  Activation activation = Activation::identity;
+  View pre =
+      {};       ///< [B, O] of the type of y: x w^T + b. Required where needs_pre_activation(activation), else optional.
+  View y = {};  ///< [B, O], [A] or f32
+  void check(const Backend& backend) const;
+};
+
+/// The backward pass of a linear layer, from dy, the gradient at its pre-activation:
+///   dw = dy^T x;  db = column sums of dy;
+///   dx = (dy w) * act'(below), the gradient at the pre-activation of the layer below.
+/// (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
+struct LinearBackward {
+  static constexpr const char* name = "linear_backward";
+  ConstView x = {};                         ///< [B, I] [A], the result of the layer below
+  ConstView w = {};                         ///< [O, I] [A]
+  ConstView dy = {};                        ///< [B, O] [A]
+  Activation below = Activation::identity;  ///< of the layer below
+  ConstView below_pre = {};                 ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
+  View dw = {}, db = {};                    ///< [O, I], [1, O]
+  View dx = {};                             ///< [B, I] [A], or f32 where `below` is the identity; may be empty
+  void check(const Backend& backend) const;
+};
+
+/// z = mu + exp(logvar/2) * eps (Kingma and Welling 2013, section 2.4), eps the normal with index ((noise.first_row +
+/// b) * K + k) * L + l, or with noise.antithetic for odd k minus that of k - 1. In the same pass the KL to N(0, I) in
+/// closed form (their appendix B): kl_dim = (mu^2 + exp(logvar) - logvar - 1) / 2.
+struct SampleGaussian {
+  static constexpr const char* name = "sample_gaussian";
+  ConstView stats = {};  ///< [B, 2L]
+  Noise noise = {};
+  View z = {};                ///< [R, L] [A]
+  View kl = {};               ///< [B, 1], sums of kl_dim over l
+  View kl_dims = {};          ///< [1, L], means of kl_dim over the batch
+  double* moments = nullptr;  ///< [1 + 4L] or null: `stats`, not clamped, are merged into them, see Moments
+  View log_p_z = {};          ///< [R, 1] = log N(z; 0, I) of z before its rounding; with log_q, or both empty
+  View log_q = {};            ///< [R, 1] = log q(z|x), likewise
+  View score_norm = {};  ///< [R, 1] = sum_l eps^2 exp(-logvar) + (eps^2 - 1)^2 / 4 = |d log q / d stats|^2; needs log_q
+  void check(const Backend& backend) const;
+};
+
+/// dstats, the loss's gradient by the posterior's statistics, from dz, its gradient through the decoder. Draws the same
+/// eps again; sigma = exp(logvar/2), z = mu + sigma eps before rounding:
+///   path = t (dz + w (z - e eps / sigma))
+///   dmu     =      sum_k [path - c eps / sigma] + s mu
+///   dlogvar = 1/2 (sum_k [path sigma eps - (1 - e) t w - c (eps^2 - 1)] + s (sigma^2 - 1) - h),
+///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits.
+/// By default dmu = sum_k dz + s mu, dlogvar = 1/2 (sum_k dz sigma eps + s (sigma^2 - 1)). With terms.optimal_baseline,
+/// K >= 2 and a score for each row, c_k is less the baseline sum_{j != k} c_j s_j^2 / sum_{j != k} s_j^2, s = eps in
+/// dmu and eps^2 - 1 in dlogvar: the constant of least variance of that coordinate, from the row's other samples
+/// (Ranganath et al. 2014). Where all their s are 0, it is their mean.
+struct GaussianBackward {
+  static constexpr const char* name = "gaussian_backward";
+  LatentTerms terms = {};  ///< t, w, c, h, e
+  ConstView stats = {};    ///< [B, 2L]
+  Noise noise = {};        ///< that of SampleGaussian
+  ConstView dz = {};       ///< [R, L]; may be empty where t is 0 for all rows
+  KlWeight weight = {};
+  ConstView kl_dims = {};  ///< [1, L], of SampleGaussian
+  float kl_scale = 0.0f;
+  View dstats = {};  ///< [B, 2L] [A]
+  void check(const Backend& backend) const;
+};
+
+/// Points where log p(x|z) is evaluated in addition to the samples, rows of an example together.
+///   pairs: four for each sample and latent l, the sample as it was drawn with its coordinate l replaced by mu + sigma
+///   {W, -W', m, v}: W and W' Rayleigh(1), m a random sign times the norm of three normals, v normal. In coupled pairs
+///   W' = W and v = m U (Mohamed et al. 2020, section 6). The numbers are words 8 i to 8 i + 7 of the stream
+///   `estimator`, i the index of the sample's normal: for W, W', U and the sign (positive from 1/2 on), then four
+///   normals.
+///   differences: mu, then for each latent l mu + sigma_l e_l and mu - sigma_l e_l.
+/// As bf16 a point is off by up to 2^-9 of itself: use float32 where a sigma is not well above that.
+struct PlaceProbes {
+  static constexpr const char* name = "place_probes";
+  ProbeKind kind = ProbeKind::coupled_pairs;
+  ConstView stats = {};  ///< [B, 2L]
+  Noise noise = {};      ///< that of SampleGaussian, without antithetic pairs
+  View probes = {};      ///< [B * n, L] [A], n = probes_of_example(kind, K, L)
+  void check(const Backend& backend) const;
+};
+
+/// dstats of the loss -mean(log p(x|z)) + KL, from log p(x|z) at the probes (f with a subscript) and, for differences,
+/// at the samples (f):
+///   dmu     =     -(1/R) sum_k shift / sigma + s mu
+///   dlogvar = 1/2 (-(1/R) sum_k scale + s (sigma^2 - 1)), s as in GaussianBackward;
+///   pairs: shift = (f_1 - f_2) / sqrt(2 pi), scale = f_3 - f_4;
+///   differences: shift = (f - h) eps + a, scale = (f - h) (eps^2 - 1) + c, h = f_0 + sum_l a eps + c eps^2 / 2,
+///   a = (f_+ - f_-) / 2, c = f_+ - 2 f_0 + f_-.
+/// The quadratic h interpolates values a standard deviation apart: its expectation is known whatever its coefficients
+/// are, so that the estimate is unbiased, and it fits over the width of the posterior.
+struct ProbeBackward {
+  static constexpr const char* name = "probe_backward";
+  ProbeKind kind = ProbeKind::coupled_pairs;
+  ConstView stats = {};  ///< [B, 2L]
+  Noise noise = {};
+  ConstView log_p = {};         ///< [R, 1], at the samples: differences only
+  ConstView log_p_probes = {};  ///< [B * n, 1]
+  KlWeight weight = {};
+  ConstView kl_dims = {};  ///< [1, L]
+  float kl_scale = 0.0f;
+  View dstats = {};  ///< [B, 2L] [A]
+  void check(const Backend& backend) const;
+};
+
+/// log_p = sum_d x l - softplus(l), l the logits; NaN where an x is outside [0, 1]. In the same pass dlogits =
+/// row_weight[r] * (x - sigmoid(l)), and the step's loss.
+struct BernoulliLogProb {
+  static constexpr const char* name = "bernoulli_log_prob";
+  ConstView logits = {};        ///< [R, D] [A]
+  ConstView x = {};             ///< [B, D] [A], in [0, 1]
+  RowFactor row_weight = 0.0f;  ///< of a row in the gradient
+  View log_p = {};              ///< [R, 1]
+  View dlogits = {};            ///< [R, D] [A], may be the logits themselves, or empty
+  ElboLoss loss = {};           ///< none where loss.loss is null
+  void check(const Backend& backend) const;
+};
+
+/// log_p = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale). In the same pass gradients of the sum
+/// of row_weight[r] log_p[r], a loss that descent makes smaller, and the step's loss.
+struct GaussianLogProb {
+  static constexpr const char* name = "gaussian_log_prob";
+  ConstView mean = {};          ///< [R, D] [A]
+  ConstView x = {};             ///< [B, D] [A]
+  ConstView log_scale = {};     ///< [1, 1] or [1, D]
+  RowFactor row_weight = 0.0f;  ///< of a row in the gradients
+  View log_p = {};              ///< [R, 1]
+  View dmean = {};              ///< [R, D] [A], may be the mean itself, or empty
+  View dlog_scale = {};         ///< shaped as log_scale, of a learned one; may be empty
+  ElboLoss loss = {};           ///< none where loss.loss is null
+  bool learned = true;          ///< clamps log_scale to [kLogScaleMin, kLogScaleMax]
+  void check(const Backend& backend) const;
+};
+
+/// The importance-weighted bound over K = R/B samples a row, log w = log p(x|z) + log p(z) - log q(z|x). The largest w
+/// is taken out, so that nothing overflows. In the same pass the step's loss: -mean(bound), in place of the ELBO's.
+struct ImportanceWeights {
+  static constexpr const char* name = "importance_weights";
+  ConstView log_p_x = {}, log_p_z = {}, log_q = {};  ///< [R, 1]
+  View bound = {};                                   ///< [B, 1] = log mean_k w (Burda et al. 2015, section 3)
+  View weights = {};                                 ///< [R, 1] = w / sum_k w
+  View effective =
+      {};              ///< [B, 1], the effective sample size 1 / sum_k weights^2, from 1 to K (Kong 1992); may be empty
+  ElboLoss loss = {};  ///< none where loss.loss is null
+  void check(const Backend& backend) const;
+};
+
+/// The factor of each sample's score (c times R, or B for the bounds, see GaussianBackward), f being the cost of a
+/// sample, log_p_x + log_p_z - log_q, or what of it is given:
+///   none f;  running_mean f - mean, which then takes this batch in;  leave_one_out f_k - mean_{j != k} f_j;
+///   first_sample f_k - f_0 of the row, for GaussianBackward with optimal_baseline;
+///   score_norm f_k - sum_{j != k} f_j n_j / sum_{j != k} n_j, n = score_norm, or as leave_one_out where all n are 0;
+///   network l = f - network of the row - mean;  network_scaled l / max(1, sqrt(variance));
+///   geometric, arithmetic: L - L_k - weights_k, L the importance-weighted bound and L_k the bound with the mean of the
+///   others' w, of either kind, in place of sample k's (VIMCO).
+/// After network and network_scaled the running mean and variance take in those of f - network over this batch. A batch
+/// whose mean cost is not finite leaves the running means as they were. Throws Error for fewer samples than the
+/// baseline needs: 2 where it depends on the row's other samples.
+struct ScoreWeights {
+  static constexpr const char* name = "score_weights";
+  ScoreBaseline baseline = ScoreBaseline::none;
+  ConstView log_p_x = {};           ///< [R, 1]
+  ConstView log_p_z = {};           ///< [R, 1], or empty: f is the likelihood's alone
+  ConstView log_q = {};             ///< [R, 1], or empty: f is without it
+  Index samples = 1;                ///< K
+  View score = {};                  ///< [R, 1]
+  RunningMean* mean = nullptr;      ///< running_mean, network, network_scaled
+  ConstView score_norm = {};        ///< [R, 1] score_norm: of SampleGaussian
+  RunningMean* variance = nullptr;  ///< network, network_scaled
+  ConstView network = {};           ///< [B, 1], network and network_scaled
+  View dnetwork = {};  ///< [B, 1] [A] = -2/R sum_k l_k, the gradient of mean(l^2) by the network; may be empty
+  void check(const Backend& backend) const;
+};
+
+/// Adam, AdamW or SGD over the whole arena, learning rate and bias correction from `state`. Changes no parameter when
+/// loss[0] or the square of the gradients' global norm is not a finite float32. Then advances `state`, and adds the
+/// norm to `sums` on an update. After step.max_skipped such steps in a row it does nothing and counts no step.
+struct Adam {
+  static constexpr const char* name = "adam";
+  Arena arena = {};
+  OptimizerStep step = {};
+  const float* loss = nullptr;  ///< [1]
+  StepState* state = nullptr;
+  double* sums = nullptr;  ///< see metric::Slot
+  void check(const Backend& backend) const;
+};
+
+/// to = from rounded: a copy of parameters for products. Only where activation_type() is bf16.
+struct RoundToBf16 {
+  static constexpr const char* name = "round_to_bf16";
+  ConstView from = {};
+  View to = {};  ///< bf16, shaped as `from`
+  void check(const Backend& backend) const;
+};
+
+/// Merges the rows of x into acc: count, means, sums of squared deviations (Chan et al. 1983).
+struct Moments {
+  static constexpr const char* name = "moments";
+  ConstView x = {};       ///< [N, C]
+  double* acc = nullptr;  ///< [1 + 2C]
+  void check(const Backend& backend) const;
+};
+
+/// A private virtual function for each op of a list.
+template <class Op>
+class Runs {
+ protected:
+  virtual ~Runs() = default;
+  virtual void do_run(const Op& op) = 0;
+};
+template <class... Op>
+class RunsAll : protected Runs<Op>... {
+ protected:
+  using Runs<Op>::do_run...;
+};
+/// All ops. A backend that lacks one does not compile.
+template <template <class...> class List>
+using WithAllOps =
+    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward,
+         BernoulliLogProb, GaussianLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
+
+}  // namespace cuvae
