@@ -54,7 +54,7 @@ KernelCase linear_backward(Backend& b, Index batch, Index in, Index out, Activat
 }
 
 KernelCase sample(Backend& b, Index batch, Index latent) {
-  return {"sample_latent", text(batch, latent), 0, [=, &b](Arrays& a) {
+  return {"sample_gaussian", text(batch, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), z = a.output(batch, latent, a.type()),
                        kl = a.output(batch, 1), kl_dims = a.output(1, latent);
             const auto* step = a.state<std::uint32_t>(1);
@@ -62,8 +62,8 @@ KernelCase sample(Backend& b, Index batch, Index latent) {
           }};
 }
 
-KernelCase latent_backward(Backend& b, Index batch, Index latent) {
-  return {"latent_backward", text(batch, latent), 0, [=, &b](Arrays& a) {
+KernelCase gaussian_backward(Backend& b, Index batch, Index latent) {
+  return {"gaussian_backward", text(batch, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), dz = a.input(batch, latent), kl_dims = a.input(1, latent),
                        dstats = a.output(batch, 2 * latent, a.type());
             const auto* step = a.state<std::uint32_t>(1);
@@ -75,7 +75,7 @@ KernelCase latent_backward(Backend& b, Index batch, Index latent) {
 
 // K = 1 here as above, so that the terms' own cost shows beside the pathwise gradient's.
 KernelCase latent_terms_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
-  return {"latent_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
+  return {"gaussian_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), kl_dims = a.input(1, latent),
                        dz = uses_path(estimator) ? a.input(batch, latent) : View{},
                        score = uses_score(estimator) ? a.input(batch, 1) : View{},
@@ -116,17 +116,23 @@ KernelCase place_probes(Backend& b, Estimator estimator, Index batch, Index late
 
 KernelCase probe_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
   const Index rows = batch * probes_of_example(traits(estimator).probes, 1, latent);
-  return {
-      "probe_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
-        const View stats = a.input(batch, 2 * latent),
-                   log_p = estimator == Estimator::delta ? a.input(batch, 1) : View{}, at_probes = a.input(rows, 1),
-                   kl_dims = a.input(1, latent), dstats = a.output(batch, 2 * latent, a.type());
-        const auto* step = a.state<std::uint32_t>(1);
-        return [=, &b] {
-          b.run(ProbeBackward{
-              traits(estimator).probes, stats, {1, Stream::latent, step}, log_p, at_probes, {}, kl_dims, 0.01f, dstats});
-        };
-      }};
+  return {"probe_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
+            const View stats = a.input(batch, 2 * latent),
+                       log_p = estimator == Estimator::delta ? a.input(batch, 1) : View{}, at_probes = a.input(rows, 1),
+                       kl_dims = a.input(1, latent), dstats = a.output(batch, 2 * latent, a.type());
+            const auto* step = a.state<std::uint32_t>(1);
+            return [=, &b] {
+              b.run(ProbeBackward{traits(estimator).probes,
+                                  stats,
+                                  {1, Stream::latent, step},
+                                  log_p,
+                                  at_probes,
+                                  {},
+                                  kl_dims,
+                                  0.01f,
+                                  dstats});
+            };
+          }};
 }
 
 KernelCase bernoulli(Backend& b, Index rows, Index cols) {
@@ -215,7 +221,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(sample(b, batch, L));
   cases.push_back(bernoulli(b, batch, D));
   cases.push_back(gaussian(b, batch, D));
-  cases.push_back(latent_backward(b, batch, L));
+  cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
@@ -234,7 +240,7 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
   const Index cols = 1024, rows = elements / cols;
   return {gather(b, randoms, rows, rows, cols),
           sample(b, elements / kWideLatent, kWideLatent),
-          latent_backward(b, elements / kWideLatent, kWideLatent),
+          gaussian_backward(b, elements / kWideLatent, kWideLatent),
           bernoulli(b, rows, cols),
           gaussian(b, rows, cols),
           bias_activation(stream, rows, cols),

@@ -43,7 +43,7 @@ struct TrainConfig {
   /// bits must be 0.
   Estimator estimator = Estimator::pathwise;
   Cost cost = Cost::elbo;   ///< of a score-function estimator
-  bool antithetic = false;  ///< samples in pairs at eps and -eps; K must be even, see allows_antithetic()
+  bool antithetic = false;  ///< samples in pairs at eps and -eps; K must be even, see EstimatorTraits::antithetic
   Binarize binarize = Binarize::stochastic;
   /// The divisor of the data (Dataset::divided_by); 0: uint8 is divided by 255, floats are unchanged. fit() checks that
   /// the data were divided by it.
