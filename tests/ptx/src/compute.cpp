@@ -165,6 +165,8 @@ void compute(const Kernel& kernel, const Instruction& in, const Lanes& lanes) {
       return of(b64, b64, [](u64 x, u64) { return ~x; });
     case Opcode::not_pred:
       return lanes.each([&](int i) { d[i] = (a[i] & 1) ^ 1; });
+    case Opcode::shl_16:
+      return shift(16, [](u64 x, u64 by) { return static_cast<u64>(static_cast<u16>(x << by)); });
     case Opcode::shl_32:
       return shift(32, [](u64 x, u64 by) { return static_cast<u64>(static_cast<u32>(x << by)); });
     case Opcode::shl_64:

@@ -27,7 +27,7 @@ Opcode parse_arithmetic(const std::string& name) {
       {"or.b16", or_}, {"or.b32", or_}, {"or.b64", or_}, {"or.pred", or_},
       {"xor.b16", xor_}, {"xor.b32", xor_}, {"xor.b64", xor_}, {"xor.pred", xor_},
       {"not.b16", not_16}, {"not.b32", not_32}, {"not.b64", not_64}, {"not.pred", not_pred},
-      {"shl.b32", shl_32}, {"shl.b64", shl_64}, {"shr.u16", shr_u16}, {"shr.u32", shr_u32}, {"shr.b32", shr_u32},
+      {"shl.b16", shl_16}, {"shl.b32", shl_32}, {"shl.b64", shl_64}, {"shr.u16", shr_u16}, {"shr.u32", shr_u32}, {"shr.b32", shr_u32},
       {"shr.s32", shr_s32}, {"shr.u64", shr_u64}, {"shr.b64", shr_u64}, {"shr.s64", shr_s64},
       {"add.f32", add_f32}, {"add.rn.f32", add_f32}, {"add.rz.f32", add_rz_f32}, {"sub.f32", sub_f32},
       {"sub.rn.f32", sub_f32}, {"mul.f32", mul_f32}, {"mul.rn.f32", mul_f32}, {"fma.rn.f32", fma_f32},

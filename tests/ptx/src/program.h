@@ -17,7 +17,7 @@ enum class Opcode : u8 {
   mul_hi_s64, mul_wide_u32, mul_wide_s32, mul_wide_u16, mul_wide_s16, mad_lo_32, mad_lo_64,
   div_u32, div_s32, div_u64, div_s64, rem_u32, rem_s32, rem_u64, rem_s64,
   min_u32, min_s32, min_u64, min_s64, max_u32, max_s32, max_u64, max_s64, abs_s32, abs_s64,
-  and_, or_, xor_, not_16, not_32, not_64, not_pred, shl_32, shl_64, shr_u16, shr_u32, shr_s32, shr_u64, shr_s64,
+  and_, or_, xor_, not_16, not_32, not_64, not_pred, shl_16, shl_32, shl_64, shr_u16, shr_u32, shr_s32, shr_u64, shr_s64,
   add_f32, add_rz_f32, sub_f32, mul_f32, fma_f32, fma_rm_f32, div_f32, rcp_f32, sqrt_f32, neg_f32, abs_f32,
   copysign_f32, min_f32, max_f32, ex2_approx, lg2_approx, rcp_approx_f32,
   add_f64, sub_f64, mul_f64, fma_f64, div_f64, rcp_f64, sqrt_f64, neg_f64, abs_f64, min_f64, max_f64, rcp_approx_f64
