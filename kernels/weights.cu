@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights 
     if (team.first == 0) store_as(op.dnetwork, b, gradient);
   });
   // Every block has read the mean before the last one comes here.
-  if (!keeps_mean || !is_last_block(ticket, gridDim.x)) return;
+  if (!keeps_mean || !op.update_running || !is_last_block(ticket, gridDim.x)) return;
   const auto rest = [&](Index r) {
     const double of_row = learned ? static_cast<double>(data_of(op.network)[r / op.samples]) : 0.0;
     return static_cast<double>(log_w(r)) - of_row;

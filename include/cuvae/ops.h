@@ -206,6 +206,7 @@ struct ScoreWeights {
   ConstView score_norm = {};        ///< [R, 1] score_norm: of SampleGaussian
   RunningMean* variance = nullptr;  ///< network, network_scaled
   ConstView network = {};           ///< [B, 1], network and network_scaled
+  bool update_running = true;       ///< whether the running means take this batch in
   View dnetwork = {};  ///< [B, 1] [A] = -2/R sum_k l_k, the gradient of mean(l^2) by the network; may be empty
   void check(const Backend& backend) const;
 };

@@ -18,7 +18,7 @@
 
 namespace cuvae {
 
-class InputBaseline;
+class EncoderGradient;
 
 /// A learning-rate schedule in passes over the data; see LearningRate for the formulas.
 struct Schedule {
@@ -133,13 +133,15 @@ class Trainer {
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
-  /// For resuming with more epochs or another learning rate. A cosine keeps its length, schedule.epochs. A resumed run
-  /// repeats only if seed, batch, samples, estimator, cost, antithetic and validation stay the same.
-  TrainConfig& mutable_config() { return config_; }
+  /// Changes what may change during a run: epochs, schedule, reports, weight of the KL and settings of the optimizer. A
+  /// cosine keeps its length, schedule.epochs. Throws Error, and changes nothing, if a setting is out of range, or if
+  /// seed, batch, samples, estimator, cost, antithetic, binarize, pixel_scale, optimizer, standardize, validation, or
+  /// whether weights are averaged differ from those that the trainer was made with.
+  void configure(const TrainConfig& config);
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, in the model's units, binarized as
   /// configured. Standardization must already be applied.
-  /// Throws Error if the configuration is out of range, if x must be in [0, 1] (Bernoulli likelihood, binarization) but
+  /// Throws Error if x must be in [0, 1] (Bernoulli likelihood, binarization) but
   /// is not, and after max_skipped steps in a row that were not finite. step() does not wait for a backend that queues
   /// its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step is skipped and counted. After
   /// max_skipped such steps the device does nothing more, and step() throws once state(), metrics() or save() was
@@ -147,11 +149,11 @@ class Trainer {
   void step(ConstView x);
 
   /// The gradient of the loss by all parameters, [1, P] in the order of vae().layout(), for a batch as in step().
-  /// Changes no parameter, but updates running means, metrics and moments. Asynchronous; the next call or step
-  /// overwrites the result.
-  ConstView gradient(ConstView x);
+  /// Changes no parameter and no metric; the running means of the estimator's baseline only where asked for.
+  /// Asynchronous; the next call or step overwrites the result.
+  ConstView gradient(ConstView x, RunningMeans running = RunningMeans::keep);
   /// Trains what the estimator learns in addition to the model, the network of nvil and nvil_scaled, for one step on
-  /// this batch. Computes a gradient as gradient() does. The model does not change.
+  /// this batch, and updates its running means. Computes a gradient as gradient() does. The model does not change.
   void fit_baseline(ConstView x);
   /// Sets the step counter, which selects the noise and the schedules of the next step or gradient.
   void set_step(std::uint32_t step);
@@ -175,30 +177,32 @@ class Trainer {
 
  private:
   ConstView checked_batch(const char* op, ConstView x);
-  void backward(ConstView x);
+  /// What a gradient changes in addition.
+  struct Statistics {
+    RunningMeans running;
+    bool metrics;
+  };
   void update(ConstView x);
-  void learn_baseline(ConstView x);
-  LatentTerms estimate(View output, ConstView x, const ElboLoss& loss);
-  void check_config(const char* op);
-  void require_unchanged(const char* op) const;
+  void backward(ConstView x, const Statistics& statistics);
+  void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running);
+  ElboLoss elbo_loss(Index batch, const Statistics& statistics);
+  Arena arena();
   void check_divergence(const char* op);
 
   Backend& backend_;
-  TrainConfig config_, checked_;  // the current one, and the last one that passed all checks
-  Estimator estimator_;           // the one that the buffers are made for
+  TrainConfig config_;
   Index examples_, steps_per_epoch_;
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
-  Buffer x_;                                 // [B, D]
-  Buffer grads_, m_, v_, ema_;               // arenas with the layout of the model's parameters
-  Buffer state_, loss_, sums_;               // StepState, one float, doubles (metric::Slot)
-  Buffer moments_, step_moments_;            // of stats: over the counted steps, and of the current step
-  Buffer bound_, weights_;                   // [B, 1], [R, 1] for importance-weighted estimators
-  Buffer score_, running_mean_;              // [R, 1] for score functions, RunningMean for score_mean
-  StepState seen_;                           // the state that the host read last
-  std::unique_ptr<InputBaseline> baseline_;  // for nvil and nvil_scaled
-  Probes probes_;                            // for estimators that use them
+  Buffer x_;                       // [B, D]
+  Buffer grads_, m_, v_, ema_;     // arenas with the layout of the model's parameters
+  Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
+  Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step
+  Buffer unread_sums_;             // of gradients that are no step's
+  StepState seen_;                 // the state that the host read last
+  std::unique_ptr<EncoderGradient> encoder_gradient_;
+  Probes probes_;  // for estimators that use them
 
   // The progress of fit(), saved in checkpoints.
   std::uint32_t data_crc32_ = 0;

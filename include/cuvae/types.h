@@ -86,6 +86,9 @@ struct RunningMean {
 };
 inline constexpr double kBaselineDecay = 0.9;
 
+/// Whether a gradient updates the running means of its baseline.
+enum class RunningMeans : std::uint8_t { update, keep };
+
 /// What is taken off a sample's cost before it weighs the sample's score: see ScoreWeights.
 enum class ScoreBaseline : std::uint8_t {
   none,
@@ -206,8 +209,8 @@ struct LatentTerms {
 /// kl_dims are added to `sums` (doubles, see metric::Slot), and `step_moments`, both given or neither, are merged into
 /// `moments` [1 + 4L] (of stats, see Moments). In either case step_moments are then emptied.
 struct ElboLoss {
-  ConstView kl, kl_dims;  ///< [B, 1], [1, L]
-  KlWeight weight;
+  ConstView kl = {}, kl_dims = {};  ///< [B, 1], [1, L]
+  KlWeight weight = {};
   const std::uint32_t* step = nullptr;
   float* loss = nullptr;  ///< [1]
   double* sums = nullptr;

@@ -42,7 +42,7 @@ void CpuBackend::do_run(const ScoreWeights& op) {
         op.dnetwork.f32()[b] = math::squares_gradient(math::OneLane{}, samples, f, less, score.rows);
     }
   });
-  if (!has_running_mean(baseline)) return;
+  if (!has_running_mean(baseline) || !op.update_running) return;
   const auto rest = [&](Index r) {
     return static_cast<double>(log_w(r)) - (learned ? static_cast<double>(op.network.f32()[r / samples]) : 0.0);
   };

@@ -106,7 +106,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
       if (has_network(trainer.config().estimator))
         trainer.fit_baseline(x);
       else
-        trainer.gradient(x);
+        trainer.gradient(x, RunningMeans::update);
     };
   };
   const auto time = [&](auto call, int repeats) {

@@ -6,6 +6,7 @@
 
 #include "study/statistics.h"
 #include "study/suite.h"
+#include "train/encoder_gradient.h"
 
 namespace cuvae::bench {
 
@@ -49,15 +50,16 @@ class ToyDraws {
   PowerSums decoder(double seconds, double most_draws);
 
  private:
-  void step(const Variant&, const LatentTerms&, const ToyFunction* f);
-  void probe(const Variant&, const Noise&, const ToyFunction* f);
+  void step(const Variant&, EncoderGradient&, const ToyFunction* f);
+  ConstView at_probes(ProbeKind, const Noise&, const ToyFunction* f);
+  void evaluate(ConstView z, View log_p, const ToyFunction* f);
   Backend& backend_;
   Index d_, samples_, batch_, rows_;
   std::uint64_t seed_;
   std::vector<Buffer> buffers_;
-  View stats_, z_, kl_, kl_dims_, log_p_z_, log_q_, log_p_, dz_, score_, score_norm_, dstats_;
+  View stats_, z_, kl_, kl_dims_, log_p_z_, log_q_, log_p_, dz_, score_norm_, dstats_;
   View probes_, log_p_probes_;  // for estimators with probes
-  Buffer step_, running_mean_;
+  Buffer step_;
   std::vector<float> host_z_, host_f_, host_dz_, host_dstats_;
 };
 

@@ -22,47 +22,46 @@ ToyDraws::ToyDraws(Backend& backend, Index d, Index samples, std::uint64_t seed)
     return buffers_.back().view(rows, cols);
   };
   stats_ = floats(batch_, 2 * d), dstats_ = floats(batch_, 2 * d), kl_ = floats(batch_, 1), kl_dims_ = floats(1, d);
-  z_ = floats(rows_, d), dz_ = floats(rows_, d), log_p_ = floats(rows_, 1), score_ = floats(rows_, 1);
+  z_ = floats(rows_, d), dz_ = floats(rows_, d), log_p_ = floats(rows_, 1);
   log_p_z_ = floats(rows_, 1), log_q_ = floats(rows_, 1), score_norm_ = floats(rows_, 1);
   step_ = backend.allocate(sizeof(std::uint32_t));
-  running_mean_ = backend.allocate(sizeof(RunningMean));
   host_z_.resize(static_cast<std::size_t>(rows_ * d)), host_dz_ = host_z_;
   host_f_.resize(static_cast<std::size_t>(rows_)), host_dstats_.resize(static_cast<std::size_t>(batch_ * 2 * d));
 }
 
-// log p(x|z) at the estimator's probes, and the gradient from it.
-void ToyDraws::probe(const Variant& v, const Noise& noise, const ToyFunction* f) {
+// The sum over dimensions of f, or of log N(z; 0, 1), at each row of z.
+void ToyDraws::evaluate(ConstView z, View log_p, const ToyFunction* f) {
+  std::vector<float> points(static_cast<std::size_t>(z.rows * d_)), values;
+  backend_.download(points.data(), z.data, points.size() * sizeof(float));
+  for (auto at = points.begin(); at != points.end(); at += d_) {
+    double sum = 0;
+    for (Index l = 0; l < d_; ++l)
+      sum += f != nullptr ? f->value(static_cast<double>(at[l])) : log_normal(static_cast<double>(at[l]));
+    values.push_back(static_cast<float>(sum));
+  }
+  backend_.upload(log_p.data, values.data(), values.size() * sizeof(float));
+}
+
+ConstView ToyDraws::at_probes(ProbeKind kind, const Noise& noise, const ToyFunction* f) {
   if (!probes_) {
-    const Index count = batch_ * probes_of_example(traits(v.estimator).probes, samples_, d_);
+    const Index count = batch_ * probes_of_example(kind, samples_, d_);
     for (View* view : {&probes_, &log_p_probes_}) {
       const Index cols = view == &probes_ ? d_ : 1;
       buffers_.push_back(backend_.allocate(static_cast<std::size_t>(count * cols) * sizeof(float)));
       *view = buffers_.back().view(count, cols);
     }
   }
-  backend_.run(PlaceProbes{traits(v.estimator).probes, stats_, noise, probes_});
-  const auto evaluate = [&](ConstView z, View log_p) {
-    std::vector<float> points(static_cast<std::size_t>(z.rows * d_)), values;
-    backend_.download(points.data(), z.data, points.size() * sizeof(float));
-    for (auto at = points.begin(); at != points.end(); at += d_) {
-      double sum = 0;
-      for (Index l = 0; l < d_; ++l)
-        sum += f != nullptr ? f->value(static_cast<double>(at[l])) : log_normal(static_cast<double>(at[l]));
-      values.push_back(static_cast<float>(sum));
-    }
-    backend_.upload(log_p.data, values.data(), values.size() * sizeof(float));
-  };
-  evaluate(probes_, log_p_probes_);
-  evaluate(z_, log_p_);
-  backend_.run(
-      ProbeBackward{traits(v.estimator).probes, stats_, noise, log_p_, log_p_probes_, {}, kl_dims_, 0.0f, dstats_});
+  backend_.run(PlaceProbes{.kind = kind, .stats = stats_, .noise = noise, .probes = probes_});
+  evaluate(probes_, log_p_probes_, f);
+  return log_p_probes_;
 }
 
-void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunction* f) {
+void ToyDraws::step(const Variant& v, EncoderGradient& estimator, const ToyFunction* f) {
   const Noise noise{seed_, Stream::latent, step_.as<std::uint32_t>(), 0, v.antithetic};
   backend_.run(SampleGaussian{stats_, noise, z_, kl_, kl_dims_, nullptr, log_p_z_, log_q_, score_norm_});
-  if (uses_probes(v.estimator)) return probe(v, noise, f);
-  if (f != nullptr) {
+  if (uses_probes(v.estimator)) {
+    evaluate(z_, log_p_, f);
+  } else if (f != nullptr) {
     backend_.download(host_z_.data(), z_.data, host_z_.size() * sizeof(float));
     for (std::size_t r = 0; r < host_f_.size(); ++r) {  // of one dimension
       const double z = static_cast<double>(host_z_[r]);
@@ -72,14 +71,12 @@ void ToyDraws::step(const Variant& v, const LatentTerms& terms, const ToyFunctio
     backend_.upload(log_p_.data, host_f_.data(), host_f_.size() * sizeof(float));
     backend_.upload(dz_.data, host_dz_.data(), host_dz_.size() * sizeof(float));
   }
-  if (uses_score(v.estimator)) {
-    ScoreWeights weigh = score_weights(v.estimator, v.cost, log_p_, log_p_z_, log_q_, samples_, score_);
-    weigh.mean = running_mean_.as<RunningMean>();
-    weigh.score_norm = score_norm_;
-    backend_.run(weigh);
-  }
-  backend_.run(GaussianBackward{
-      terms, stats_, noise, uses_path(v.estimator) ? ConstView(dz_) : ConstView{}, {}, kl_dims_, 0.0f, dstats_});
+  const auto log_p_is_there = [](const RowFactor&, const ElboLoss&, bool) {};
+  estimator.weigh({log_p_, log_p_z_, log_q_, score_norm_}, v.cost, {}, batch_, {}, RunningMeans::update,
+                  log_p_is_there);
+  const KlWeight no_kl{.beta = 0.0f};
+  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_}, v.cost, log_p_, dz_,
+                     [&] { return at_probes(traits(v.estimator).probes, noise, f); });
 }
 
 ToyDraws::Result ToyDraws::draw(const Variant& v, const std::vector<double>& mu, const ToyFunction* f, double seconds,
@@ -90,17 +87,16 @@ ToyDraws::Result ToyDraws::draw(const Variant& v, const std::vector<double>& mu,
     stats.insert(stats.end(), mu.size(), 0.0f);  // log variances of one
   }
   backend_.upload(stats_.data, stats.data(), stats.size() * sizeof(float));
-  backend_.zero(running_mean_.data(), running_mean_.bytes());
   backend_.zero(log_p_.data, static_cast<std::size_t>(rows_) * sizeof(float));
   backend_.zero(dz_.data, host_dz_.size() * sizeof(float));
-  const LatentTerms terms = latent_terms(v.estimator, v.cost, batch_, samples_, {}, score_);
+  EncoderGradient estimator(backend_, v.estimator, batch_, samples_, 1, seed_);
   const std::uint32_t first = v.estimator == Estimator::score_mean ? kBurnIn : 0;
 
   Result result;
   const double begin = now();
   for (std::uint32_t s = 0; s < first + 4 || (now() - begin < seconds && result.mu.count() < most_draws); ++s) {
     backend_.upload(step_.data(), &s, sizeof s);
-    step(v, terms, f);
+    step(v, estimator, f);
     if (s < first) continue;
     backend_.download(host_dstats_.data(), dstats_.data, host_dstats_.size() * sizeof(float));
     for (Index b = 0; b < batch_; ++b) {  // dstats is the gradient of -mean(f) over the batch, by mu and 2 log sigma

@@ -52,7 +52,7 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Sl
   std::uint32_t step = 0;
   const auto draw = [&] {
     trainer.set_step(step++);
-    return trainer.gradient(x);
+    return trainer.gradient(x, RunningMeans::update);
   };
   for (Index i = 0; i < settling_draws(trainer.config().estimator); ++i) draw();
   backend.synchronize();

@@ -17,7 +17,7 @@
 #include "io/safetensors.h"
 #include "io/text.h"
 #include "train/config_json.h"
-#include "train/input_baseline.h"
+#include "train/encoder_gradient.h"
 #include "train/run_checks.h"
 
 namespace cuvae {
@@ -228,13 +228,13 @@ void Trainer::save(const std::filesystem::path& path) {
     gather.column("standardization.mean", s.mean);
     gather.column("standardization.scale", s.scale);
   }
-  if (running_mean_) gather.whole("running_mean", "F64", 8, running_mean_);
-  if (baseline_) {
-    gather.arena("baseline.", baseline_->layout(), baseline_->params);
-    gather.arena("baseline.optimizer.m.", baseline_->layout(), baseline_->m);
-    gather.arena("baseline.optimizer.v.", baseline_->layout(), baseline_->v);
-    gather.whole("baseline.state", "U32", 4, baseline_->state);
-    gather.whole("baseline.running", "F64", 8, baseline_->running);
+  if (const Buffer& mean = encoder_gradient_->running_mean) gather.whole("running_mean", "F64", 8, mean);
+  if (const InputBaseline* b = encoder_gradient_->network.get()) {
+    gather.arena("baseline.", b->layout(), b->params);
+    gather.arena("baseline.optimizer.m.", b->layout(), b->m);
+    gather.arena("baseline.optimizer.v.", b->layout(), b->v);
+    gather.whole("baseline.state", "U32", 4, b->state);
+    gather.whole("baseline.running", "F64", 8, b->running);
   }
   const json progress = {{"examples", examples_},
                          {"data_crc32", data_crc32_},
@@ -261,8 +261,9 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     read_whole(file, "state", "U32", 4, backend, t.state_);
     read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
     read_whole(file, "metrics.moments", "F64", 8, backend, t.moments_);
-    if (t.running_mean_) read_whole(file, "running_mean", "F64", 8, backend, t.running_mean_);
-    if (InputBaseline* b = t.baseline_.get()) {
+    if (const Buffer& mean = t.encoder_gradient_->running_mean)
+      read_whole(file, "running_mean", "F64", 8, backend, mean);
+    if (InputBaseline* b = t.encoder_gradient_->network.get()) {
       read_arena(file, "baseline.", b->layout(), backend, b->params.data());
       read_arena(file, "baseline.optimizer.m.", b->layout(), backend, b->m.data(), Values::any);
       read_arena(file, "baseline.optimizer.v.", b->layout(), backend, b->v.data(), Values::any);

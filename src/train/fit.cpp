@@ -71,8 +71,6 @@ std::uint32_t Trainer::check(const Dataset& data) const {
 }
 
 Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
-  check_config("fit");
-  check_durations(config_, steps_per_epoch_);
   const auto total = static_cast<std::uint64_t>(total_steps());
   const std::uint32_t crc = check(data);
   data_crc32_ = crc;

@@ -42,7 +42,7 @@ class EstimatorBias : public OpTest {
     std::vector<Vector> all;
     for (std::uint32_t n = 0; n < draws; ++n) {
       trainer.set_step(first_step_++);
-      backend_.download(got.data(), trainer.gradient(x_).data, got.size() * sizeof(float));
+      backend_.download(got.data(), trainer.gradient(x_, RunningMeans::update).data, got.size() * sizeof(float));
       std::size_t i = 0;
       for (const Parameter& p : layout.parameters()) {
         if (!p.name.starts_with("encoder.")) continue;

@@ -131,8 +131,11 @@ TEST_P(Bf16, IsRefusedWhereItIsNotAllowed) {
   float loss = 0;
   double sums = 0;
   const Arena arena{other.data(), other.data(), other.data(), other.data(), nullptr, 12, &state};
-  expect_error([&] { float32_->run(Adam{arena, {}, &loss, &state, &sums}); },
-               "adam: a bf16 copy of the parameters is given");
+  expect_error(
+      [&] {
+        float32_->run(Adam{arena, {}, &loss, &state, &sums});
+      },
+      "adam: a bf16 copy of the parameters is given");
 }
 
 const EvaluateOptions kEvaluation{.samples = 100, .seed = 5};

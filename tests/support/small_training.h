@@ -35,6 +35,14 @@ inline TrainConfig small_training() {
   return t;
 }
 
+/// Changes a trainer's settings by change(TrainConfig&).
+template <class F>
+void configure(Trainer& trainer, F change) {
+  TrainConfig config = trainer.config();
+  change(config);
+  trainer.configure(config);
+}
+
 /// The same with every part of the trainer at work.
 inline TrainConfig thorough_training() {
   TrainConfig t = small_training();

@@ -212,7 +212,7 @@ TEST_P(Fit, ACosineKeepsItsLength) {
   const Dataset data = small_data();
   Trainer longer(backend_, small_model(), config, data);
   longer.fit(data);
-  longer.mutable_config().epochs = 5;
+  configure(longer, [](TrainConfig& c) { c.epochs = 5; });
   EXPECT_EQ(longer.config().schedule.epochs, 3);
   longer.fit(data);
   config.epochs = 5;
@@ -221,8 +221,8 @@ TEST_P(Fit, ACosineKeepsItsLength) {
   whole.fit(data);
   expect_same_bits(parameters(longer.vae()), parameters(whole.vae()), "epochs at the final rate");
 
-  longer.mutable_config().schedule.final_rate = 0;
-  expect_error([&] { longer.fit(data); }, "epochs is 5 but must be at most 3, where the cosine's rate comes to 0");
+  expect_error([&] { configure(longer, [](TrainConfig& c) { c.schedule.final_rate = 0; }); },
+               "epochs is 5 but must be at most 3, where the cosine's rate comes to 0");
 }
 
 TEST_P(Fit, WarmsUpTheKl) {

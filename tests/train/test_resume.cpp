@@ -112,7 +112,8 @@ TEST_P(Resume, MoreEpochsContinueTheRun) {
   Trainer more = Trainer::resume(backend_, folder / "last.safetensors");
   EXPECT_EQ(more.fit(data), Outcome::finished);
   EXPECT_EQ(more.state().step, 24u);
-  config.epochs = more.mutable_config().epochs = 5;
+  config.epochs = 5;
+  more.configure(config);
   EXPECT_EQ(more.fit(data, {folder.path(), {}, nullptr}), Outcome::finished);
   EXPECT_TRUE(file_bytes(folder / "last.safetensors") == trained(small_model(), config, never));
 }

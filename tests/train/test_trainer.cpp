@@ -93,6 +93,27 @@ TEST_P(TrainerTest, StepsOnBytesAndFloatsAreTheSame) {
   }
 }
 
+TEST_P(TrainerTest, AGradientChangesNothingButWhatIsAskedFor) {
+  const TempDir folder;
+  for (const Estimator e : {Estimator::pathwise, Estimator::score_mean, Estimator::nvil, Estimator::vimco}) {
+    SCOPED_TRACE(std::string(to_string(e)));
+    TrainConfig config = small_training();
+    config.estimator = e, config.samples = 2;
+    Trainer trainer(backend_, small_model(), config, kSmallRows);
+    const Matrix x(backend_, 5, 12, random_vector(60, 1, 0, 1));
+    const auto state = [&] {
+      trainer.save(folder / "state");
+      return file_bytes(folder / "state");
+    };
+    trainer.step(x);
+    const std::string before = state();
+    trainer.gradient(x);
+    EXPECT_TRUE(state() == before);
+    trainer.gradient(x, RunningMeans::update);
+    EXPECT_EQ(state() == before, e == Estimator::pathwise || e == Estimator::vimco);
+  }
+}
+
 TEST_P(TrainerTest, StepRefusesBatchesOfAnotherShape) {
   Trainer trainer(backend_, small_model(), small_training(), kSmallRows);
   const Matrix x(backend_, 6, 12);

@@ -145,9 +145,10 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   if (saved) check_run_data(data, saved->model, saved->training, saved->examples);
   const std::unique_ptr<Backend> backend = settings.make();
   Trainer trainer = saved ? Trainer::resume(*backend, folder.last()) : new_trainer(*backend, settings, data);
-  trainer.mutable_config().epochs = settings.training.epochs;
-  trainer.mutable_config().schedule.epochs = settings.training.schedule.epochs;
-  as_usage([&] { trainer.total_steps(); });
+  TrainConfig longer = trainer.config();
+  longer.epochs = settings.training.epochs;
+  longer.schedule.epochs = settings.training.schedule.epochs;
+  as_usage([&] { trainer.configure(longer); });
   if (trainer.state().step > trainer.total_steps())
     throw CLI::ValidationError("--epochs",
                                "the run is already beyond epoch " + std::to_string(settings.training.epochs));

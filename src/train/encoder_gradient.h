@@ -1,0 +1,80 @@
+// The estimator of the encoder's gradient: the buffers and ops between log p(x|z) of the samples and dstats.
+#pragma once
+#include <memory>
+
+#include "cuvae/estimator.h"
+#include "train/input_baseline.h"
+
+namespace cuvae {
+
+/// The log-densities of R sample rows, [R, 1] each. score_norm is that of SampleGaussian.
+struct Densities {
+  ConstView log_p_x, log_p_z, log_q, score_norm;
+};
+
+/// What the posterior's gradient needs in addition to the samples.
+struct PosteriorGradient {
+  ConstView stats;  ///< [B, 2L]
+  Noise noise;      ///< that of the samples
+  KlWeight weight;
+  ConstView kl_dims;  ///< [1, L]
+  View dstats;        ///< [B, 2L] [A]
+};
+
+class EncoderGradient {
+ public:
+  /// Takes memory for `batch` rows of `samples` samples each. `data_dim` and `seed` are those of a baseline's network.
+  EncoderGradient(Backend& backend, Estimator estimator, Index batch, Index samples, Index data_dim,
+                  std::uint64_t seed);
+
+  Estimator estimator() const { return estimator_; }
+  /// The weight of a sample row in the decoder's loss: -1/R, or minus its importance weight over B.
+  RowFactor row_weight(Index batch) const;
+  /// Weighs the samples of x [B, D], with the loss in the same pass. `log_prob(row_weight, loss, with_gradient)` must
+  /// compute log_p_x: once with its gradient, for a bound also before that without, since its weights need all of it.
+  template <class LogProb>
+  void weigh(const Densities& densities, Cost cost, ConstView x, Index batch, const ElboLoss& loss,
+             RunningMeans running, LogProb log_prob);
+  /// dstats from dz, the decoder's gradient by the samples, or from `at_probes()`, log p(x|z) [B * n, 1] at the probes.
+  template <class AtProbes>
+  void backward(const PosteriorGradient& posterior, Cost cost, ConstView log_p_x, ConstView dz, AtProbes at_probes);
+  /// One step of a baseline's network by the last batch, unless `loss` [1] is not finite.
+  void learn(ConstView x, const LearningRate& rate, const float* loss);
+
+  // What a checkpoint keeps, empty or null where the estimator has none.
+  Buffer running_mean;
+  std::unique_ptr<InputBaseline> network;
+
+ private:
+  void bound(const Densities& densities, Index batch, const ElboLoss& loss);
+  void score(const Densities& densities, Cost cost, ConstView x, RunningMeans running);
+  void gaussian_backward(const PosteriorGradient& posterior, Cost cost, ConstView dz);
+  void probe_backward(const PosteriorGradient& posterior, ConstView log_p_x, ConstView log_p_probes);
+
+  Backend& backend_;
+  Estimator estimator_;
+  Index samples_;
+  Buffer bound_, weights_, score_;  // [B, 1] and [R, 1] of a bound, [R, 1] of scores
+};
+
+template <class LogProb>
+void EncoderGradient::weigh(const Densities& densities, Cost cost, ConstView x, Index batch, const ElboLoss& loss,
+                            RunningMeans running, LogProb log_prob) {
+  if (traits(estimator_).of_bound) {
+    log_prob(RowFactor(0.0f), ElboLoss{}, false);  // [R, 1]
+    bound(densities, batch, loss);                 // [1], [R, 1]
+  } else {
+    log_prob(row_weight(batch), loss, true);  // [1], doutput
+  }
+  if (uses_score(estimator_)) score(densities, cost, x, running);                  // [R, 1]
+  if (traits(estimator_).of_bound) log_prob(row_weight(batch), ElboLoss{}, true);  // doutput
+}
+
+template <class AtProbes>
+void EncoderGradient::backward(const PosteriorGradient& posterior, Cost cost, ConstView log_p_x, ConstView dz,
+                               AtProbes at_probes) {
+  if (uses_probes(estimator_)) return probe_backward(posterior, log_p_x, at_probes());
+  gaussian_backward(posterior, cost, uses_path(estimator_) ? dz : ConstView{});
+}
+
+}  // namespace cuvae

@@ -1,0 +1,71 @@
+// Which settings of training are in range, and go together.
+#include <cmath>
+
+#include "cuvae/estimator.h"
+#include "cuvae/trainer.h"
+#include "io/text.h"
+
+namespace cuvae {
+
+void TrainConfig::validate() const {
+  const auto check = [](bool ok, const char* name, const std::string& value, const std::string& rule) {
+    if (!ok) throw Error(std::string("training: ") + name + " is " + value + " but must be " + rule);
+  };
+  const auto whole = [&](const char* name, Index value, Index least) {
+    check(value >= least && value <= 0x7fffffff, name, std::to_string(value),
+          least == 0 ? "0 to 2147483647" : "1 to 2147483647");
+  };
+  const auto from_zero = [&](const char* name, double value) {
+    check(value >= 0 && std::isfinite(value), name, number(value), "at least 0");
+  };
+  const auto fraction = [&](const char* name, double value) {
+    check(value >= 0 && value < 1, name, number(value), "at least 0 and below 1");
+  };
+  whole("batch", batch, 1);
+  whole("samples", samples, 1);
+  check(batch * samples <= 0x7fffffff, "batch * samples", std::to_string(batch * samples), "at most 2147483647");
+  whole("epochs", epochs, 1);
+  whole("patience", patience, 0);
+  whole("log_every", log_every, 0);
+  whole("checkpoint_every", checkpoint_every, 1);
+  whole("max_skipped", max_skipped, 1);
+  from_zero("pixel_scale", static_cast<double>(pixel_scale));
+  from_zero("beta", static_cast<double>(beta));
+  from_zero("kl_warmup_epochs", kl_warmup_epochs);
+  from_zero("free_bits", static_cast<double>(free_bits));
+  from_zero("weight_decay", static_cast<double>(weight_decay));
+  from_zero("clip_norm", static_cast<double>(clip_norm));
+  check(epsilon > 0 && std::isfinite(epsilon), "epsilon", number(static_cast<double>(epsilon)), "positive");
+  fraction("beta1", static_cast<double>(beta1));
+  fraction("beta2", static_cast<double>(beta2));
+  fraction("ema_decay", static_cast<double>(ema_decay));
+  fraction("validation", validation);
+  check(patience == 0 || validation > 0, "patience", std::to_string(patience),
+        "0 when no examples are held out for validation");
+  check(!standardize || binarize == Binarize::none, "binarize", std::string(to_string(binarize)),
+        "none for standardized data");
+  const std::string chosen = " with the estimator " + std::string(to_string(estimator));
+  check(samples >= traits(estimator).least_samples, "samples", std::to_string(samples),
+        "at least " + std::to_string(traits(estimator).least_samples) + chosen);
+  check(takes_cost(estimator, cost), "cost", std::string(to_string(cost)),
+        "elbo" + chosen + ": only score functions other than nvil-scaled take another");
+  check(!antithetic || traits(estimator).antithetic, "antithetic", "true",
+        "false" + chosen + ": only pathwise, total, stl, score, score-mean, nvil and nvil-scaled take pairs");
+  check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
+  if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
+    check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
+    check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
+    check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
+  }
+  schedule.validate();
+  const bool ends = schedule.kind == LearningRate::Kind::cosine && schedule.epochs > 0 && schedule.final_rate == 0;
+  check(!ends || static_cast<double>(epochs) <= schedule.epochs, "epochs", std::to_string(epochs),
+        "at most " + number(schedule.epochs) + ", where the cosine's rate comes to 0, or its final rate positive");
+}
+
+void validate(const VaeConfig& model, const TrainConfig& training) {
+  if (training.standardize && model.likelihood == Likelihood::bernoulli)
+    throw Error("training: standardize is true but must be false with a bernoulli likelihood, which takes 0 to 1");
+}
+
+}  // namespace cuvae
