@@ -6,8 +6,9 @@
 #include <numeric>
 
 #include "data/check_data.h"
+#include "evaluate/evaluate_rows.h"
+#include "evaluate/units.h"
 #include "math/philox.h"
-#include "train/resident_data.h"
 
 namespace cuvae {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cuvae/dataset.h"
-#include "train/resident_data.h"
+#include "data/resident_data.h"
 
 namespace cuvae {
 

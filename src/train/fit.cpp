@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "cuvae/trainer.h"
+#include "evaluate/evaluate_rows.h"
 #include "io/atomic_file.h"
 #include "io/text.h"
 #include "math/formulas.h"

@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "data/check_data.h"
+#include "evaluate/units.h"
 #include "io/text.h"
 #include "train/encoder_gradient.h"
-#include "train/resident_data.h"
 #include "train/run_checks.h"
 #include "train/schedule.h"
 

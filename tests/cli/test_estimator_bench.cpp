@@ -6,7 +6,7 @@
 #include "cli_test.h"
 #include "study/records.h"
 #include "study/statistics.h"
-#include "study/toy.h"
+#include "study/toy/toy.h"
 
 namespace cuvae::bench {
 namespace {

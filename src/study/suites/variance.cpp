@@ -1,4 +1,4 @@
-#include "study/variance.h"
+#include "study/suites/variance.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The suite "toy": exact and measured variances.
-#include "study/toy.h"
+#include "study/toy/toy.h"
 
 #include <cmath>
 #include <cstdio>

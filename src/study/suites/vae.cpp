@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
-#include "study/timing.h"
-#include "study/variance.h"
+#include "study/suites/timing.h"
+#include "study/suites/variance.h"
 
 namespace cuvae::bench {
 namespace {

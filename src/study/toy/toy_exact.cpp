@@ -1,7 +1,7 @@
 // Moments in closed form and by quadrature.
 #include <cmath>
 
-#include "study/toy.h"
+#include "study/toy/toy.h"
 
 namespace cuvae::bench {
 namespace {

@@ -2,7 +2,7 @@
 // model: z ~ N(0, I) in 20 dimensions, x ~ N(z, I), q(z|x) = N(A x + b, 2/3 I), parameters near the optimum.
 #include <cmath>
 
-#include "study/variance.h"
+#include "study/suites/variance.h"
 
 namespace cuvae::bench {
 namespace {

@@ -1,7 +1,7 @@
 // The library's ops on a posterior without an encoder. The host computes f and its derivative.
 #include <algorithm>
 
-#include "study/toy.h"
+#include "study/toy/toy.h"
 
 namespace cuvae::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "study/timing.h"
+#include "study/suites/timing.h"
 
 #include <algorithm>
 #include <random>
