@@ -5,6 +5,7 @@
 
 #include "data/check_data.h"
 #include "io/text.h"
+#include "process/limited_memory.h"
 #include "process/stop_signals.h"
 #include "study/models.h"
 
@@ -131,6 +132,7 @@ Outcome run_cells(const std::vector<Cell>& cells, Records& records, const Json& 
 }
 
 int run_estimators(EstimatorOptions& options) {
+  if (!options.device.starts_with("cuda")) cli::compile_products_if_limited();
   const auto backend = make_backend(options.device, options.threads, options.precision);
   Context context{options, *backend, options.out};
   if (options.toy_only) {

@@ -82,6 +82,25 @@ TEST_F(LittleMemory, Resume) {
       });
 }
 
+// Below the least limit here the program cannot be loaded, and above the largest one it has what it needs.
+TEST_F(LittleMemory, ALimitOfTheAddressSpace) {
+  int refused = 0, done = 0;
+  for (rlim_t mib = 40; mib <= 120; ++mib) {
+    fs::remove_all(path("run"));
+    ProgramOptions options;
+    options.address_space = mib << 20;
+    const ProgramResult result = run(small_train("run"), options);
+    if (result.code == 127) continue;  // the dynamic loader's
+    EXPECT_TRUE(result.code == 0 || result.code == 1) << mib << " MiB: " << result.code << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), result.code) << mib << " MiB: " << result.err;
+    refused += result.err.find("oneDNN needs 32 MiB for its kernels") != result.err.npos;
+    done += result.code == 0;
+    expect_whole(path("run/last.safetensors"));
+  }
+  EXPECT_GT(refused, 5);
+  EXPECT_GT(done, 5);
+}
+
 TEST_F(LittleMemory, TheOtherCommands) {
   const std::string model = path("run/last.safetensors");
   succeed(small_train("run"));

@@ -24,9 +24,10 @@ struct ProgramResult {
 
 struct ProgramOptions {
   std::vector<std::pair<std::string, std::string>> environment;
-  std::optional<rlim_t> largest_file;  ///< writes beyond it fail, as on a full disk
-  std::string standard_output;         ///< a path instead of capturing
-  std::string standard_input = {};     ///< a path instead of what the test has
+  std::optional<rlim_t> largest_file;        ///< writes beyond it fail, as on a full disk
+  std::string standard_output;               ///< a path instead of capturing
+  std::string standard_input = {};           ///< a path instead of what the test has
+  std::optional<rlim_t> address_space = {};  ///< its limit in bytes, as `ulimit -v` sets it
 };
 
 /// A running program; killed, if it still runs, at the end of its life.
@@ -89,6 +90,10 @@ class Program {
       const rlimit limit = {*options.largest_file, *options.largest_file};
       ::signal(SIGXFSZ, SIG_DFL);  // which ends a program that does not provide for it
       ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    if (options.address_space) {
+      const rlimit limit = {*options.address_space, *options.address_space};
+      ::setrlimit(RLIMIT_AS, &limit);
     }
     const std::string& path = options.standard_output;
     ::dup2(path.empty() ? out_ : ::open(path.c_str(), O_WRONLY | O_NOCTTY), STDOUT_FILENO);

@@ -9,6 +9,7 @@
 #include "data/check_data.h"
 #include "data/formats/npz.h"
 #include "io/text.h"
+#include "process/limited_memory.h"
 
 namespace cuvae::cli {
 
@@ -40,7 +41,10 @@ void DeviceArguments::refuse_idle_device(const CLI::App& app) const {
   refuse_idle(app, "--precision", idle_precision());
 }
 
-std::unique_ptr<Backend> DeviceArguments::make() const { return make_backend(device, threads, precision); }
+std::unique_ptr<Backend> DeviceArguments::make() const {
+  if (!device.starts_with("cuda")) compile_products_if_limited();
+  return make_backend(device, threads, precision);
+}
 
 std::string DeviceArguments::describe(const Backend& backend) const {
   const std::string text = backend.name() + ": " + backend.description();
