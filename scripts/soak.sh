@@ -37,10 +37,10 @@ while [ "$(date +%s)" -lt "$end" ]; do
 done
 
 epochs=$(wc -l <"$folder/run/metrics.jsonl")
-kill -INT "$process"
+kill -TERM "$process"  # a shell starts its background processes with SIGINT ignored
 wait "$process" || code=$?
 process=
-[ "${code:-0}" -eq 130 ] || { echo "the training ended with exit code ${code:-0}"; exit 1; }
+[ "${code:-0}" -eq 143 ] || { echo "the training ended with exit code ${code:-0}"; exit 1; }
 echo "$minutes minutes, $epochs epochs, $samples samples: resident memory $first_kib KiB, then $least_kib to $most_kib KiB;" \
   "open descriptors $least_files to $most_files"
 # A checkpoint opens its folder and its file: two more descriptors for a short time.
