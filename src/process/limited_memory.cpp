@@ -26,18 +26,23 @@ bool is_free(std::size_t bytes) {
   return map != MAP_FAILED && ::munmap(map, bytes) == 0;
 }
 
-// The products of a layer with `batch` rows, and those of its gradients.
+// Runs the products of a layer with `batch` rows and those of its gradients.
 void multiply(Backend& backend, Index batch, Index inputs, Index outputs) {
-  const auto matrix = [&](Index rows, Index cols) {
+  const auto allocate = [&](Index rows, Index cols) {
     return backend.allocate(static_cast<std::size_t>(rows * cols) * sizeof(float));
   };
-  const Buffer x = matrix(batch, inputs), w = matrix(outputs, inputs), b = matrix(1, outputs),
-               y = matrix(batch, outputs), dw = matrix(outputs, inputs), db = matrix(1, outputs),
-               dx = matrix(batch, inputs);
-  backend.linear(x.view(batch, inputs), w.view(outputs, inputs), b.view(1, outputs), Activation::identity, {},
-                 y.view(batch, outputs));
-  backend.linear_backward(x.view(batch, inputs), w.view(outputs, inputs), y.view(batch, outputs), Activation::identity,
-                          {}, dw.view(outputs, inputs), db.view(1, outputs), dx.view(batch, inputs));
+  const Buffer inner = allocate(batch, inputs), inner_gradient = allocate(batch, inputs),
+               outer = allocate(batch, outputs), weights = allocate(outputs, inputs),
+               weights_gradient = allocate(outputs, inputs), bias = allocate(1, outputs);
+  const View x = inner.view(batch, inputs), y = outer.view(batch, outputs), w = weights.view(outputs, inputs),
+             b = bias.view(1, outputs);
+  backend.run(Linear{.x = x, .w = w, .b = b, .y = y});
+  backend.run(LinearBackward{.x = x,
+                             .w = w,
+                             .dy = y,
+                             .dw = weights_gradient.view(outputs, inputs),
+                             .db = b,
+                             .dx = inner_gradient.view(batch, inputs)});
 }
 
 }  // namespace
@@ -47,7 +52,7 @@ void compile_products_if_limited() {
   if (!is_free(kProductsMib << 20))
     throw Error("not enough memory: oneDNN needs " + std::to_string(kProductsMib) +
                 " MiB for its kernels, and the process's limit (ulimit -v, ulimit -d) leaves less");
-  // On this thread: without a heap of its own, which the limit may forbid, another one takes a page for every block.
+  // On this thread only. The limit may forbid a heap for another thread, which then takes a page for every block.
   const auto backend = make_backend("cpu", 1);
   for (const Index size : {1, 8, 64, 160}) multiply(*backend, size, size, size);
 }
