@@ -41,15 +41,17 @@ __global__ void __launch_bounds__(kThreads) activation_backward(const Activation
 
 // Block (t, c) sums columns [t, t + 1) * 32 over rows [c, c + 1) * rows_per_chunk into row c of sums.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    column_sums(const T* __restrict__ x, Index rows, Index cols, Index rows_per_chunk, float* __restrict__ sums) {
+__global__ void __launch_bounds__(kThreads) column_sums(const T* __restrict__ x, Index rows, Index cols,
+                                                        Index rows_per_chunk, bool add, float* __restrict__ sums) {
   const Index begin = blockIdx.y * rows_per_chunk, end = begin + rows_per_chunk < rows ? begin + rows_per_chunk : rows;
   for (Index first = static_cast<Index>(blockIdx.x) * kWarp; first < cols;
        first += static_cast<Index>(gridDim.x) * kWarp) {
     const Index c = first + threadIdx.x % kWarp;
     const float sum =
         column_sum<float>(begin, end, [&](Index r) { return c < cols ? load<1>(x + r * cols + c).v[0] : 0.0f; });
-    if (threadIdx.x < kWarp && c < cols) sums[blockIdx.y * cols + c] = sum;
+    if (threadIdx.x >= kWarp || c >= cols) continue;
+    float* const to = sums + blockIdx.y * cols + c;
+    *to = add ? *to + sum : sum;
   }
 }
 
@@ -90,15 +92,16 @@ std::size_t scratch_bytes(const ColumnSums& op) {
 cudaError_t launch(const ColumnSums& op, Scratch scratch, cudaStream_t stream) {
   const Index rows = sums_chunk(op.x.rows), chunks = ceil_div(op.x.rows, rows), cols = op.x.cols;
   const unsigned tiles = grid_for(cols, kWarp);
+  const bool add = op.gradients == Gradients::add;
   float* sums = data_of(op.sums);
   auto* partials = static_cast<float*>(scratch.partials);
   const cudaError_t error = with_type(op.x.dtype, [&]<class T>() {
     return start(column_sums<T>, dim3(tiles, static_cast<unsigned>(chunks)), kThreads, stream, data_of<T>(op.x),
-                 op.x.rows, cols, rows, chunks == 1 ? sums : partials);
+                 op.x.rows, cols, rows, add && chunks == 1, chunks == 1 ? sums : partials);
   });
   if (error != cudaSuccess || chunks == 1) return error;
   return start(column_sums<float>, tiles, kThreads, stream, static_cast<const float*>(partials), chunks, cols, chunks,
-               sums);
+               add, sums);
 }
 
 }  // namespace cuvae::cuda

@@ -28,10 +28,11 @@ struct ActivationBackward {
   Activation activation;
 };
 
-/// sums [1, cols] = the sums of x's columns, of LinearBackward.
+/// sums [1, cols] = the sums of x's columns, of LinearBackward; or sums += these.
 struct ColumnSums {
   ConstView x;
   View sums;
+  Gradients gradients = Gradients::replace;
 };
 
 cudaError_t launch(const GatherBatch&, cudaStream_t);

@@ -104,7 +104,8 @@ __global__ void __launch_bounds__(kThreads, 4)
     const auto sum = static_cast<float>(column_sum<double>(
         0, rows, [&](Index r) { return d < scales ? static_cast<double>(partials[r * scales + d]) : 0.0; }));
     if (threadIdx.x >= kWarp || d >= scales) continue;
-    data_of(op.dlog_scale)[d] = math::clamp_gradient(sum, data_of(op.log_scale)[d], kLogScaleMin, kLogScaleMax);
+    const float gradient = math::clamp_gradient(sum, data_of(op.log_scale)[d], kLogScaleMin, kLogScaleMax);
+    data_of(op.dlog_scale)[d] = op.gradients == Gradients::add ? data_of(op.dlog_scale)[d] + gradient : gradient;
   }
 }
 

@@ -114,8 +114,9 @@ __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward
 
   const Index row = first_row + threadIdx.x / kTile, i = first_col + threadIdx.x % kTile;
   if (of_dw) {
-    if (row < O && i < I) data_of(op.dw)[row * I + i] = sum;
-    if (row < O && i == I) data_of(op.db)[row] = sum;
+    if (row >= O || i > I) return;
+    float* const to = i < I ? data_of(op.dw) + row * I + i : data_of(op.db) + row;
+    *to = op.gradients == Gradients::add ? *to + sum : sum;
   } else if (row < B && i < I) {
     const float at = A == Activation::identity ? 0.0f : load<1>(source + row * I + i).v[0];
     const Pack<1> dx{sum * math::activation_derivative<A>(at, at)};

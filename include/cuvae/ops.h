@@ -51,13 +51,14 @@ struct Linear {
 /// (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
 struct LinearBackward {
   static constexpr const char* name = "linear_backward";
-  ConstView x = {};                         ///< [B, I] [A], the result of the layer below
-  ConstView w = {};                         ///< [O, I] [A]
-  ConstView dy = {};                        ///< [B, O] [A]
-  Activation below = Activation::identity;  ///< of the layer below
-  ConstView below_pre = {};                 ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
-  View dw = {}, db = {};                    ///< [O, I], [1, O]
-  View dx = {};                             ///< [B, I] [A], or f32 where `below` is the identity; may be empty
+  ConstView x = {};                          ///< [B, I] [A], the result of the layer below
+  ConstView w = {};                          ///< [O, I] [A]
+  ConstView dy = {};                         ///< [B, O] [A]
+  Activation below = Activation::identity;   ///< of the layer below
+  ConstView below_pre = {};                  ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
+  View dw = {}, db = {};                     ///< [O, I], [1, O]
+  View dx = {};                              ///< [B, I] [A], or f32 where `below` is the identity; may be empty
+  Gradients gradients = Gradients::replace;  ///< of dw and db
   void check(const Backend& backend) const;
 };
 
@@ -158,15 +159,16 @@ struct BernoulliLogProb {
 /// of row_weight[r] log_p[r], a loss that descent makes smaller, and the step's loss.
 struct GaussianLogProb {
   static constexpr const char* name = "gaussian_log_prob";
-  ConstView mean = {};          ///< [R, D] [A]
-  ConstView x = {};             ///< [B, D] [A]
-  ConstView log_scale = {};     ///< [1, 1] or [1, D]
-  RowFactor row_weight = 0.0f;  ///< of a row in the gradients
-  View log_p = {};              ///< [R, 1]
-  View dmean = {};              ///< [R, D] [A], may be the mean itself, or empty
-  View dlog_scale = {};         ///< shaped as log_scale, of a learned one; may be empty
-  ElboLoss loss = {};           ///< none where loss.loss is null
-  bool learned = true;          ///< clamps log_scale to [kLogScaleMin, kLogScaleMax]
+  ConstView mean = {};                       ///< [R, D] [A]
+  ConstView x = {};                          ///< [B, D] [A]
+  ConstView log_scale = {};                  ///< [1, 1] or [1, D]
+  RowFactor row_weight = 0.0f;               ///< of a row in the gradients
+  View log_p = {};                           ///< [R, 1]
+  View dmean = {};                           ///< [R, D] [A], may be the mean itself, or empty
+  View dlog_scale = {};                      ///< shaped as log_scale, of a learned one; may be empty
+  ElboLoss loss = {};                        ///< none where loss.loss is null
+  bool learned = true;                       ///< clamps log_scale to [kLogScaleMin, kLogScaleMax]
+  Gradients gradients = Gradients::replace;  ///< of dlog_scale
   void check(const Backend& backend) const;
 };
 

@@ -86,6 +86,10 @@ struct RunningMean {
 };
 inline constexpr double kBaselineDecay = 0.9;
 
+/// Whether the gradients of parameters take the place of what their arrays hold, or are added to it: that of a batch in
+/// parts, of a network that is used twice, of several objectives.
+enum class Gradients : std::uint8_t { replace, add };
+
 /// Whether a gradient updates the running means of its baseline.
 enum class RunningMeans : std::uint8_t { update, keep };
 

@@ -53,9 +53,9 @@ std::unique_ptr<DoubleBuffer> CpuBackend::do_make_double_buffer(std::size_t byte
   return std::make_unique<CpuDoubleBuffer>(allocate(2 * bytes_of_a_half), bytes_of_a_half);
 }
 
-void CpuBackend::combine(const std::vector<float>& chunk_sums, Index width, float* out) {
+void CpuBackend::combine(const std::vector<float>& chunk_sums, Index width, float* out, Gradients gradients) {
   const Index chunks = static_cast<Index>(chunk_sums.size()) / width;
-  std::memset(out, 0, sizeof(float) * static_cast<std::size_t>(width));
+  if (gradients == Gradients::replace) std::memset(out, 0, sizeof(float) * static_cast<std::size_t>(width));
   for (Index c = 0; c < chunks; ++c)
     for (Index i = 0; i < width; ++i) out[i] += chunk_sums[static_cast<std::size_t>(c * width + i)];
 }

@@ -54,8 +54,9 @@ class CpuBackend final : public Backend {
   static void merge_moments(const double* from, Index cols, double* to);
   /// With a bound, the loss is of that.
   static void elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound = {});
-  /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order.
-  static void combine(const std::vector<float>& chunk_sums, Index width, float* out);
+  /// out[c] = the sum over chunks of chunk_sums [chunks, width], in chunk order; or out[c] += that.
+  static void combine(const std::vector<float>& chunk_sums, Index width, float* out,
+                      Gradients gradients = Gradients::replace);
 
   Team team_;
   const Passes& p_;

@@ -71,7 +71,7 @@ Index begin_of(Index i, Index parts, Index size, Index unit) {
 
 }  // namespace
 
-void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c) {
+void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c, bool add) {
   const Index lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
   const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(team.size(), m, n);
@@ -87,7 +87,7 @@ void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* 
     const SignalsHeld held;
     const dnnl_status_t found =
         dnnl_sgemm(static_cast<char>(op_a), static_cast<char>(op_b), rows, cols, k, 1.0f, a + top * row_of_a, lda,
-                   b + left * col_of_b, ldb, 0.0f, c + top * n + left, n);
+                   b + left * col_of_b, ldb, add ? 1.0f : 0.0f, c + top * n + left, n);
     if (found != dnnl_success) status = found;
   });
   if (status != dnnl_success)

@@ -7,7 +7,8 @@ namespace cuvae::cpu {
 
 enum class Op : char { none = 'N', transpose = 'T' };
 
-/// c [m, n] = op(a) [m, k] op(b) [k, n]; a and b are packed as stored.
-void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c);
+/// c [m, n] = op(a) [m, k] op(b) [k, n], or c += with `add`; a and b are packed as stored.
+void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c,
+          bool add = false);
 
 }  // namespace cuvae::cpu

@@ -82,9 +82,12 @@ void CpuBackend::do_run(const GaussianLogProb& op) {
     for (float g : gradient) sum += static_cast<double>(g);
     gradient = {static_cast<float>(sum)};
   }
-  for (Index d = 0; d < log_scale.cols; ++d)
-    op.dlog_scale.f32()[d] =
+  for (Index d = 0; d < log_scale.cols; ++d) {
+    const float g =
         math::clamp_gradient(gradient[static_cast<std::size_t>(d)], log_scale.f32()[d], kLogScaleMin, kLogScaleMax);
+    float& to = op.dlog_scale.f32()[d];
+    to = op.gradients == Gradients::add ? to + g : g;
+  }
 }
 
 }  // namespace cuvae::cpu

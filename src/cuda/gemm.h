@@ -28,6 +28,7 @@ struct Product {
   Epilogue epilogue = Epilogue::none;
   const void* bias = nullptr;
   float* sums = nullptr;
+  bool add = false;  // c += in place of c =; without an epilogue
 };
 
 class Gemm {

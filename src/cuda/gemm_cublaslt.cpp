@@ -155,8 +155,8 @@ struct Gemm::State {
     if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
     // cuBLASLt is column-major, so it sees every matrix of ours transposed: c = op(a) op(b) reads c' = op(b)' op(a)'.
     // The operands swap places and keep their ops, and a bias along the library's rows runs along our columns.
-    constexpr float one = 1.0f, zero = 0.0f;
-    return cublasLtMatmul(handle.get(), plan.desc.get(), &one, p.b, plan.first.get(), p.a, plan.second.get(), &zero,
+    const float one = 1.0f, beta = p.add ? 1.0f : 0.0f;
+    return cublasLtMatmul(handle.get(), plan.desc.get(), &one, p.b, plan.first.get(), p.a, plan.second.get(), &beta,
                           p.c, plan.result.get(), p.c, plan.result.get(), &plan.algorithm, workspace, workspace_bytes,
                           stream);
   }

@@ -42,11 +42,12 @@ void CudaBackend::compute(const LinearBackward& op) {
   if (dy.rows <= kFewRows && dy.rows * w.size() <= kSmallProduct) return enqueue(op.name, op);
   bind();
   Product product{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
+  product.add = op.gradients == Gradients::add;
   product.epilogue = Epilogue::a_sums;
   product.sums = op.db.f32();
-  if (!gemm_->supports(product)) {
+  if (product.add || !gemm_->supports(product)) {
     product.epilogue = Epilogue::none;
-    enqueue(op.name, ColumnSums{dy, op.db});
+    enqueue(op.name, ColumnSums{dy, op.db, op.gradients});
   }
   gemm_->run(product);
   if (!dx) return;

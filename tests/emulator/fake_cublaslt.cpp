@@ -51,6 +51,7 @@ struct Product {
   const void *from_a, *from_b;
   void* to;
   bool split;  // whether the sum over k has two parts of D's type
+  bool add;    // whether beta is 1
 };
 
 // Kept until the process ends, because graphs may repeat a product.
@@ -117,6 +118,7 @@ void multiply(const Product& p) {
         v = __bfloat162float(__float2bfloat16_rn(v)) + __bfloat162float(__float2bfloat16_rn(sum(i, j, half, k)));
       if (relu || d.epilogue == CUBLASLT_EPILOGUE_BIAS) v += read(d.vector, p.d.type, i);  // along D's rows
       if (relu && !(v > 0) && !(v != v && fake_cublaslt::behaviour().relu_keeps_nan)) v = 0;
+      if (p.add) v += read(p.to, p.d.type, i + j * p.d.ld);
       write(p.to, p.d.type, i + j * p.d.ld, v);
     }
   if (d.epilogue != CUBLASLT_EPILOGUE_BGRADB) return;
@@ -265,13 +267,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                   from_a,
                   from_b,
                   to,
-                  false};
+                  false,
+                  *static_cast<const float*>(beta) == 1};
   const Plan* plan = nullptr;
   std::memcpy(&plan, algorithm, sizeof plan);
   const Description &d = p.description, &planned = plan->description;
   demand_shapes(d, p.a, p.b, p.d);
   demand(c == to && c_layout == d_layout, "C is not D");
-  demand(*static_cast<const float*>(alpha) == 1 && *static_cast<const float*>(beta) == 0, "another alpha or beta");
+  demand(*static_cast<const float*>(alpha) == 1 && (p.add || *static_cast<const float*>(beta) == 0),
+         "another alpha or beta");
+  demand(!p.add || d.epilogue == CUBLASLT_EPILOGUE_DEFAULT, "a sum has an epilogue");
   demand(same(p.a, plan->a) && same(p.b, plan->b) && same(p.d, plan->d) && d.epilogue == planned.epilogue &&
              d.transpose_a == planned.transpose_a && d.transpose_b == planned.transpose_b,
          "this is not the product that was planned");

@@ -51,6 +51,7 @@ void multiply(const Product& p) {
       float value = at(row, j);
       if (has_bias) value += at(bias, j);
       if (p.epilogue == Epilogue::relu_bias && value < 0.0f) value = 0.0f;
+      if (p.add) value += static_cast<const float*>(p.c)[i * p.n + j];  // a gradient, which is float32
       write(value, p.c, p.c_type, i * p.n + j);
     }
     if (p.epilogue == Epilogue::a_sums) p.sums[i] = sum;

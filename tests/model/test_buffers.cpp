@@ -94,6 +94,29 @@ TEST_P(Buffers, ANetworkRefusesMoreRowsForwardAndBackward) {
   expect_error([&] { backward(3, 8); }, "a buffer of 8 bytes does not hold [3, 8]");
 }
 
+// The gradient of a batch is the sum of those of its parts.
+TEST_P(Buffers, GradientsOfPartsOfABatchAddUp) {
+  const Vae vae(backend_, small_model(), 1);
+  const Mlp& network = vae.encoder();
+  const MlpActivations a = network.allocate(backend_, 6, DType::f32);
+  const Buffer scratch[2] = {backend_.allocate(6 * 8 * sizeof(float)), backend_.allocate(6 * 8 * sizeof(float))};
+  const std::vector<float> x = random_vector(6 * 12, 1), dy = random_vector(6 * 4, 2);
+  const auto size = static_cast<std::size_t>(vae.layout().size());
+  const Array<float> whole(backend_, std::vector<float>(size)), parts(backend_, std::vector<float>(size));
+  const auto backward = [&](Index first, Index count, const Array<float>& grads, Gradients gradients) {
+    const Matrix in(backend_, count, 12, {x.begin() + first * 12, x.begin() + (first + count) * 12}, type_),
+        dout(backend_, count, 4, {dy.begin() + first * 4, dy.begin() + (first + count) * 4}, type_);
+    network.forward(backend_, vae.weights(), in, a);
+    network.backward(backend_, vae.weights(), grads.data(), in, a, dout, scratch, {}, gradients);
+    backend_.synchronize();
+  };
+  backward(0, 6, whole, Gradients::replace);
+  backward(0, 2, parts, Gradients::replace);
+  backward(2, 4, parts, Gradients::add);
+  // Sums of at most six products of order one, in another order; as bf16, hidden layers are rounded alike.
+  expect_close(parts.get(), reference::widen(whole.get()), 4e-6, 0, "gradient");
+}
+
 TEST_P(Buffers, ProbesRefuseMoreRows) {
   const Vae vae(backend_, small_model(), 1);
   const Probes probes(vae, Estimator::delta, 3, 1);

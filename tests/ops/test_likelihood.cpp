@@ -168,6 +168,26 @@ TEST_P(Likelihoods, FromOutsideOfItsClampALearnedScaleComesBack) {
 }
 
 // The same value in other units, so that all but the constant is the same; 2^-21 is of the exponential's 2.5 ulp.
+TEST_P(Likelihoods, TheScalesGradientIsAddedWhereAskedFor) {
+  const Shape s{33, 2, 7};
+  for (const Index scales : {Index{1}, s.width}) {
+    const std::vector<float> start = random_vector(scales, 61);
+    const Matrix mean(backend_, s.rows(), s.width, random_vector(s.rows() * s.width, 62), type_),
+        x(backend_, s.batch, s.width, random_vector(s.batch * s.width, 63), type_),
+        log_scale(backend_, 1, scales, random_vector(scales, 64)), log_p(backend_, s.rows(), 1),
+        alone(backend_, 1, scales), added(backend_, 1, scales, start);
+    GaussianLogProb op{
+        .mean = mean, .x = x, .log_scale = log_scale, .row_weight = 1.0f, .log_p = log_p, .dlog_scale = alone};
+    backend_.run(op);
+    op.dlog_scale = added;
+    op.gradients = Gradients::add;
+    backend_.run(op);
+    std::vector<float> want;
+    for (std::size_t i = 0; i < start.size(); ++i) want.push_back(start[i] + alone.get()[i]);
+    expect_same_bits(added.get(), want, "dlog_scale");
+  }
+}
+
 TEST_P(Likelihoods, AFixedScaleIsNotClamped) {
   const Matrix log_p(backend_, 2, 1), dmean(backend_, 2, 3, type_);
   for (const float unit : {0x1p-40f, 0x1p-14f, 1.0f, 0x1p14f, 0x1p40f}) {

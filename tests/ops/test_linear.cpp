@@ -245,6 +245,36 @@ TEST_P(LinearOp, AnEmptyDxIsNotComputed) {
   }
 }
 
+// start + gradient, rounded once more than the gradient, or summed in another order.
+TEST_P(LinearOp, GradientsAreAddedWhereAskedFor) {
+  for (const Shape s : kSmallAndLarge) {
+    SCOPED_TRACE(trace(s, Activation::identity));
+    const Layer a(backend_, s);
+    const std::vector<float> start_w = random_vector(s.outputs * s.inputs, 71), start_b = random_vector(s.outputs, 72);
+    const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs),
+        more_w(backend_, s.outputs, s.inputs, start_w), more_b(backend_, 1, s.outputs, start_b),
+        zero_w(backend_, s.outputs, s.inputs, std::vector<float>(start_w.size())),
+        zero_b(backend_, 1, s.outputs, std::vector<float>(start_b.size()));
+    LinearBackward op{a.x, a.w, a.dy, Activation::identity, {}, dw, db, {}};
+    backend_.run(op);
+    op.gradients = Gradients::add;
+    op.dw = more_w, op.db = more_b;
+    backend_.run(op);
+    op.dw = zero_w, op.db = zero_b;
+    backend_.run(op);
+    const auto sum = [](const std::vector<float>& x, const std::vector<float>& y) {
+      Vector both;
+      for (std::size_t i = 0; i < x.size(); ++i) both.push_back(double{x[i]} + double{y[i]});
+      return both;
+    };
+    const double atol = 1e-6 * std::sqrt(s.batch);
+    expect_close(more_w.get(), sum(start_w, dw.get()), 2 * atol, 1e-6, "dw");
+    expect_close(more_b.get(), sum(start_b, db.get()), atol, 1e-6, "db");
+    expect_close(zero_w.get(), reference::widen(dw.get()), 2 * atol, 1e-6, "dw from zero");
+    expect_close(zero_b.get(), reference::widen(db.get()), atol, 1e-6, "db from zero");
+  }
+}
+
 TEST_P(LinearOp, SameBitsEveryTime) {
   for (const Shape s : kSmallAndLarge) {
     SCOPED_TRACE(trace(s, Activation::gelu));

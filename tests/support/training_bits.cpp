@@ -1,5 +1,6 @@
 // Prints the CRC-32 of a checkpoint after 30 steps for each estimator, likelihood and number of samples: what two
 // builds print is compared line by line where no bit may change. Usage: training_bits [DEVICE [PRECISION]].
+#include <unistd.h>
 #include <zlib.h>
 
 #include <cstdio>
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
   const Precision precision = argc > 2 ? parse<Precision>(argv[2]) : Precision::fp32;
   const auto backend = make_backend(device, 1, precision);
   const std::filesystem::path file =
-      std::filesystem::temp_directory_path() / ("training_bits." + device + "." + std::string(to_string(precision)));
+      std::filesystem::temp_directory_path() / ("training_bits." + std::to_string(::getpid()));
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian, Likelihood::gaussian_learned,
                                       Likelihood::gaussian_learned_per_dim})
     for (const Estimator estimator : all_estimators())
