@@ -5,8 +5,13 @@
 
 runs=${1:-runs}
 install_packages "${BUILD_PACKAGES[@]}"
-if have_gpu; then get_toolkit; fi
-build release -DCUVAE_BUILD_TESTS=OFF -DCUVAE_BUILD_BENCH=OFF
+# Kernels only for the GPU of this machine: all architectures take minutes.
+cuda=(-DCUVAE_CUDA=OFF)
+if have_gpu; then
+  get_toolkit
+  cuda=(-DCUVAE_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=native)
+fi
+build release -DCUVAE_BUILD_TESTS=OFF -DCUVAE_BUILD_BENCH=OFF "${cuda[@]}"
 cuvae=build/release/cuvae
 
 say "Training on 10,000 handwritten digits (784-400-20-400-784)"
