@@ -41,12 +41,13 @@ __global__ void __launch_bounds__(kThreads, 4)
   const math::LogWeight log_w{data_of(op.log_p_x), data_of(op.log_p_z), data_of(op.log_q)};
   for_each_row(op.bound.rows, [&](Index b, const Warp& team) {
     const Index row = b * samples;
-    float effective;
+    float* const weights = data_of(op.weights) + row;
     const float bound = math::importance_weights(
-        team, samples, [&](Index k) { return log_w(row + k); }, data_of(op.weights) + row, effective);
-    if (team.first != 0) return;
-    data_of(op.bound)[b] = bound;
-    if (op.effective.data != nullptr) data_of(op.effective)[b] = effective;
+        team, samples, [&](Index k) { return log_w(row + k); }, weights);
+    if (team.first == 0) data_of(op.bound)[b] = bound;
+    if (op.effective.data == nullptr) return;
+    const float effective = math::effective_samples(team, samples, weights);
+    if (team.first == 0) data_of(op.effective)[b] = effective;
   });
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x))
     elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound));

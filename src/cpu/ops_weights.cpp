@@ -13,10 +13,10 @@ void CpuBackend::do_run(const ImportanceWeights& op) {
   chunks(op.bound.rows, std::max<Index>(1, kSamplesOfAChunk / samples), [&](Index, Index begin, Index end) {
     for (Index b = begin; b < end; ++b) {
       const Index row = b * samples;
-      float size;
+      float* const weights = op.weights.f32() + row;
       op.bound.f32()[b] = math::importance_weights(
-          math::OneLane{}, samples, [&](Index k) { return log_w(row + k); }, op.weights.f32() + row, size);
-      if (op.effective) op.effective.f32()[b] = size;
+          math::OneLane{}, samples, [&](Index k) { return log_w(row + k); }, weights);
+      if (op.effective) op.effective.f32()[b] = math::effective_samples(math::OneLane{}, samples, weights);
     }
   });
   if (op.loss.given()) elbo_loss(op.log_p_x, op.loss, op.bound);

@@ -49,20 +49,20 @@ CUVAE_TEAM_FN auto team_sum(const Team& team, Index n, F f) {
   return team.sum(sum);
 }
 
-/// weights[k] = softmax; returns the bound log mean_k w_k (Burda et al. 2015, section 3), and the effective sample size
-/// 1 / sum_k weights[k]^2 (Kong 1992).
+/// weights[k] = softmax; returns the bound log mean_k w_k (Burda et al. 2015, section 3).
 template <class Team, class F>
-CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w, float* weights, float& effective) {
+CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w, float* weights) {
   const float max = team_max(team, samples, log_w);
   const float sum = team_sum(team, samples, [&](Index k) { return exp(log_w(k) - max); });
-  const float squares = team_sum(team, samples, [&](Index k) {
-    const float w = exp(log_w(k) - max) / sum;
-    weights[k] = w;
-    return w * w;
-  });
-  effective = 1.0f / squares;
+  for (Index k = team.first; k < samples; k += team.stride) weights[k] = exp(log_w(k) - max) / sum;
   const float mean = sum / static_cast<float>(samples);
   return max + (mean > 0.0f ? log(mean) : mean);  // log() is for numbers: a NaN stays one
+}
+
+/// The effective sample size 1 / sum_k weights[k]^2 (Kong 1992), each lane's weights by itself.
+template <class Team>
+CUVAE_TEAM_FN float effective_samples(const Team& team, Index samples, const float* weights) {
+  return 1.0f / team_sum(team, samples, [&](Index k) { return weights[k] * weights[k]; });
 }
 
 /// score[k] = f_k less the mean of the others (K >= 2).
