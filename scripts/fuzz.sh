@@ -22,9 +22,9 @@ for target in "${targets[@]}"; do
   done_here=$(awk '/number_of_executed_units/ { print $2 }' "build/fuzz/$target.log")
   echo "$target: ${done_here:-0} inputs"
   runs=$((runs + ${done_here:-0}))
-  # Adds small inputs that reach new code, as long as the corpus stays small.
-  if [ "$(du -sk "$corpus" | cut -f1)" -lt 240 ]; then
-    "$program" -merge=1 -max_len=1024 "$corpus" "$new" >>"build/fuzz/$target.log" 2>&1 || true
+  # Adds the fewest small inputs that reach all new branches, as long as the corpus stays small.
+  if [ "$(cat "$corpus"/* | wc -c)" -lt 240000 ]; then
+    "$program" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$corpus" "$new" >>"build/fuzz/$target.log" 2>&1 || true
   fi
 done
 say "$runs inputs, $found targets with a finding"
