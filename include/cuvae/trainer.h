@@ -177,11 +177,14 @@ class Trainer {
 
  private:
   ConstView checked_batch(const char* op, ConstView x);
+  /// Throws Error for an x outside [0, 1] where it must be inside: such a batch makes the loss NaN.
+  void check_values(const char* op, ConstView x) const;
   /// What a gradient changes in addition.
   struct Statistics {
     RunningMeans running;
     bool metrics;
   };
+  void train_on(ConstView x);  ///< backward(), then update()
   void update(ConstView x);
   void backward(ConstView x, const Statistics& statistics);
   void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running);

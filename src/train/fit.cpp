@@ -145,7 +145,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   Recording recording;
   const auto one_step = [&] {
     batches.gather(device_step, config_.binarize, pixel_noise, x);
-    update(x);
+    train_on(x);
   };
   // A backend that queues its work gets many steps at once. It stops by its own count of skipped steps, so it is
   // checked only when the host waits for it anyway. Other backends are checked after each step.

@@ -6,8 +6,12 @@
 
 namespace cuvae {
 
-void Trainer::update(ConstView x) {
+void Trainer::train_on(ConstView x) {
   backward(x, {.running = RunningMeans::update, .metrics = true});  // [P]
+  update(x);                                                        // [P]
+}
+
+void Trainer::update(ConstView x) {
   const OptimizerStep step = optimizer_step(config_, steps_per_epoch_);
   backend_.run(Adam{.arena = arena(),
                     .step = step,

@@ -102,15 +102,11 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
 namespace {
-// A pass over the batch, all of it before the first comparison that branches.
 void require_unit_interval(const char* op, ConstView x) {
-  if (!x || x.dtype != DType::f32) return;
+  if (x.dtype != DType::f32) return;
   const auto inside = [](float v) { return v >= 0.0f && v <= 1.0f; };
-  bool all = true;
-#pragma omp simd reduction(& : all)
-  for (Index i = 0; i < x.size(); ++i) all &= inside(x.f32()[i]);
-  if (all) return;
   const Index at = std::find_if_not(x.f32(), x.f32() + x.size(), inside) - x.f32();
+  if (at == x.size()) return;
   throw Error(std::string(op) + ": x is " + number(static_cast<double>(x.f32()[at])) + " in row " +
               std::to_string(at / x.cols) + ", column " + std::to_string(at % x.cols) +
               " but must lie in [0, 1], as a Bernoulli likelihood and binarization take it");
@@ -122,8 +118,6 @@ ConstView Trainer::checked_batch(const char* op, ConstView x) {
     throw Error(std::string(op) + ": x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) +
                 "] but the model takes [" + std::to_string(config_.batch) + ", " +
                 std::to_string(vae_.config().data_dim) + "]");
-  if (backend_.reads_host_memory() && needs_unit_interval(vae_.config(), config_.binarize))
-    require_unit_interval(op, x);
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
@@ -133,22 +127,32 @@ ConstView Trainer::checked_batch(const char* op, ConstView x) {
   return x;
 }
 
+void Trainer::check_values(const char* op, ConstView x) const {
+  if (backend_.reads_host_memory() && !std::isfinite(*loss_.as<float>()) &&
+      needs_unit_interval(vae_.config(), config_.binarize))
+    require_unit_interval(op, x);
+}
+
 void Trainer::step(ConstView x) {
-  x = checked_batch("step", x);
+  const ConstView batch = checked_batch("step", x);
   if (static_cast<Index>(seen_.skipped_in_a_row) >= config_.max_skipped) check_divergence("step");
-  update(x);
+  backward(batch, {.running = RunningMeans::update, .metrics = true});
+  check_values("step", x);
+  update(batch);
   if (!backend_.records()) check_divergence("step");
 }
 
 ConstView Trainer::gradient(ConstView x, RunningMeans running) {
   backward(checked_batch("gradient", x), {.running = running, .metrics = false});
+  check_values("gradient", x);
   return grads_.view(1, vae_.layout().size());
 }
 
 void Trainer::fit_baseline(ConstView x) {
-  x = checked_batch("fit_baseline", x);
-  backward(x, {.running = RunningMeans::update, .metrics = false});
-  encoder_gradient_->learn(x, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>());
+  const ConstView batch = checked_batch("fit_baseline", x);
+  backward(batch, {.running = RunningMeans::update, .metrics = false});
+  check_values("fit_baseline", x);
+  encoder_gradient_->learn(batch, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>());
 }
 
 void Trainer::set_step(std::uint32_t step) { backend_.upload(&state_.as<StepState>()->step, &step, sizeof step); }
