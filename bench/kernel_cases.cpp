@@ -4,6 +4,7 @@
 
 #include "cuda/error.h"
 #include "cuvae/estimator.h"
+#include "cuvae/likelihood.h"
 #include "kernels.h"
 #include "launch.h"
 
@@ -135,11 +136,12 @@ KernelCase probe_backward(Backend& b, Estimator estimator, Index batch, Index la
           }};
 }
 
-KernelCase bernoulli(Backend& b, Index rows, Index cols) {
-  return {"bernoulli_log_prob", text(rows, cols), 0, [=, &b](Arrays& a) {
-            const View logits = a.input(rows, cols, a.type()), x = a.input(rows, cols, a.type(), Randoms::bits),
-                       log_p = a.output(rows, 1), dlogits = a.output(rows, cols, a.type());
-            return [=, &b] { b.run(BernoulliLogProb{logits, x, -0.01f, log_p, dlogits}); };
+KernelCase log_prob(Backend& b, Likelihood likelihood, Index rows, Index cols) {
+  return {"log_prob, " + std::string(to_string(likelihood)), text(rows, cols), 0, [=, &b](Arrays& a) {
+            const Index width = traits(likelihood).outputs * cols;
+            const View outputs = a.input(rows, width, a.type()), x = a.input(rows, cols, a.type(), Randoms::bits),
+                       log_p = a.output(rows, 1), doutputs = a.output(rows, width, a.type());
+            return [=, &b] { b.run(LogProb{likelihood, outputs, x, -0.01f, log_p, doutputs}); };
           }};
 }
 
@@ -219,7 +221,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   for (const auto& [in, out] : kLayers)
     cases.push_back(linear(b, batch, in, out, out == H ? Activation::relu : Activation::identity));
   cases.push_back(sample(b, batch, L));
-  cases.push_back(bernoulli(b, batch, D));
+  cases.push_back(log_prob(b, Likelihood::bernoulli, batch, D));
   cases.push_back(gaussian(b, batch, D));
   cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
@@ -241,7 +243,10 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
   return {gather(b, randoms, rows, rows, cols),
           sample(b, elements / kWideLatent, kWideLatent),
           gaussian_backward(b, elements / kWideLatent, kWideLatent),
-          bernoulli(b, rows, cols),
+          log_prob(b, Likelihood::bernoulli, rows, cols),
+          log_prob(b, Likelihood::continuous_bernoulli, rows, cols),
+          log_prob(b, Likelihood::gaussian_scale, rows, cols),
+          log_prob(b, Likelihood::beta_binomial, rows, cols),
           gaussian(b, rows, cols),
           bias_activation(stream, rows, cols),
           relu_backward(stream, rows, cols),

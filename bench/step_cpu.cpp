@@ -29,7 +29,7 @@ std::vector<Layer> layers_of(const VaeConfig& model, Index batch) {
     }
   };
   mlp(model.data_dim, model.encoder_hidden, 2 * model.latent);
-  mlp(model.latent, model.decoder_hidden, model.data_dim);
+  mlp(model.latent, model.decoder_hidden, model.outputs());
   return layers;
 }
 

@@ -137,7 +137,7 @@ class CudaStep final : public StepBench {
       }
     };
     mlp(model.data_dim, model.encoder_hidden, 2 * model.latent, false);
-    mlp(model.latent, model.decoder_hidden, model.data_dim, true);
+    mlp(model.latent, model.decoder_hidden, model.outputs(), true);
     for (const Product& p : products_) flops_ += 2.0 * static_cast<double>(p.m * p.n * p.k);
   }
 

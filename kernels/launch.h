@@ -40,7 +40,7 @@ cudaError_t launch(const SampleGaussian&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianBackward&, cudaStream_t);
 cudaError_t launch(const PlaceProbes&, cudaStream_t);
 cudaError_t launch(const ProbeBackward&, cudaStream_t);
-cudaError_t launch(const BernoulliLogProb&, Scratch, cudaStream_t);
+cudaError_t launch(const LogProb&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianLogProb&, Scratch, cudaStream_t);
 cudaError_t launch(const ImportanceWeights&, Scratch, cudaStream_t);
 cudaError_t launch(const ScoreWeights&, Scratch, cudaStream_t);
@@ -53,7 +53,7 @@ cudaError_t launch(const RoundToBf16&, cudaStream_t);
 cudaError_t launch(const Moments&, Scratch, cudaStream_t);
 
 std::size_t scratch_bytes(const SampleGaussian&);
-std::size_t scratch_bytes(const BernoulliLogProb&);
+std::size_t scratch_bytes(const LogProb&);
 std::size_t scratch_bytes(const GaussianLogProb&);
 std::size_t scratch_bytes(const ImportanceWeights&);
 std::size_t scratch_bytes(const ScoreWeights&);

@@ -1,37 +1,47 @@
 // Log-likelihoods with their gradients in the same pass; the last block to finish computes the loss. A row of threads
-// sums a row of the decoder's output; rows share a block when they are short. Moved per element of the output: 4 bytes
-// of it and 4 / K of x read, 4 of gradient written (none when not asked for); half of each as bf16.
+// sums a row of the decoder's output; rows share a block when they are short. Moved per data value with n outputs: 4 n
+// bytes of them and 4 / K of x read, 4 n of gradient written (none when not asked for); half of each as bf16.
 #include "common.cuh"
 #include "launch.h"
 #include "loss.cuh"
 #include "math/formulas.h"
+#include "math/likelihoods.h"
 
 namespace cuvae::cuda {
 namespace {
 
 // No pointer is __restrict__: the gradient may be written over the output. Without gradient the code is the same, so
 // that log p has the same bits.
-template <class T, int N>
-__global__ void __launch_bounds__(kThreads, 4) bernoulli(const BernoulliLogProb op, Index samples, unsigned* ticket) {
-  const Index rows = op.logits.rows, cols = op.logits.cols;
+template <class Formula, class T, int N>
+__global__ void __launch_bounds__(kThreads, 4) log_prob(const LogProb op, Index samples, unsigned* ticket) {
+  constexpr int n = Formula::outputs;
+  const Index rows = op.outputs.rows, cols = op.x.cols;
   for (Index base = static_cast<Index>(blockIdx.x) * blockDim.y; base < rows;
        base += static_cast<Index>(gridDim.x) * blockDim.y) {
     const Index r = base + threadIdx.y;
     float sum = 0.0f;
     if (r < rows) {
-      const T *logits = data_of<T>(op.logits) + r * cols, *x = data_of<T>(op.x) + r / samples * cols;
+      const T *outputs = data_of<T>(op.outputs) + r * n * cols, *x = data_of<T>(op.x) + r / samples * cols;
       const float weight = math::at(op.row_weight, r);
       for (Index d = static_cast<Index>(threadIdx.x) * N; d < cols; d += static_cast<Index>(blockDim.x) * N) {
-        const Pack<N> l = load<N>(logits + d), target = load<N>(x + d);
-        Pack<N> gradient;
+        Pack<N> output[n], gradient[n];
+#pragma unroll
+        for (int i = 0; i < n; ++i) output[i] = load<N>(outputs + i * cols + d);
+        const Pack<N> target = load<N>(x + d);
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          float log_p, dlogit;
-          math::bernoulli(l.v[j], target.v[j], log_p, dlogit);
+          float values[n], derivatives[n], log_p;
+#pragma unroll
+          for (int i = 0; i < n; ++i) values[i] = output[i].v[j];
+          Formula::log_prob(values, target.v[j], log_p, derivatives);
           sum += log_p;
-          gradient.v[j] = weight * dlogit;
+#pragma unroll
+          for (int i = 0; i < n; ++i) gradient[i].v[j] = Formula::gradient(i, weight * derivatives[i], values[i]);
         }
-        if (op.dlogits.data != nullptr) store(data_of<T>(op.dlogits) + r * cols + d, gradient);
+        if (op.doutputs.data != nullptr) {
+#pragma unroll
+          for (int i = 0; i < n; ++i) store(data_of<T>(op.doutputs) + (r * n + i) * cols + d, gradient[i]);
+        }
       }
     }
     sum = row_sum(sum);
@@ -124,16 +134,22 @@ struct GaussianShape {
 
 }  // namespace
 
-std::size_t scratch_bytes(const BernoulliLogProb&) { return 0; }  // the ticket alone
+std::size_t scratch_bytes(const LogProb&) { return 0; }  // the ticket alone
 
-cudaError_t launch(const BernoulliLogProb& op, Scratch scratch, cudaStream_t stream) {
-  const DType type = op.logits.dtype;
-  const Index rows = op.logits.rows, cols = op.logits.cols;
-  const bool packs = cols % pack_of(type) == 0 && aligned(op.logits, op.x, op.dlogits);
-  const RowBlocks shape(rows, cols / (packs ? pack_of(type) : 1));
-  return with_type(type, [&]<class T>() {
-    return start(packs ? bernoulli<T, kPack<T>> : bernoulli<T, 1>, shape.grid, shape.block, stream, op,
-                 rows / op.x.rows, scratch.ticket);
+cudaError_t launch(const LogProb& op, Scratch scratch, cudaStream_t stream) {
+  return math::with_likelihood(op.likelihood, [&]<class Formula>() {
+    if constexpr (math::takes_values_alone<Formula>) {
+      return with_type(op.outputs.dtype, [&]<class T>() {
+        constexpr int pack = kPack<T> / Formula::outputs;
+        const Index rows = op.outputs.rows, cols = op.x.cols;
+        const bool packs = cols % pack == 0 && aligned(op.outputs, op.x, op.doutputs);
+        const RowBlocks shape(rows, cols / (packs ? pack : 1));
+        return start(packs ? log_prob<Formula, T, pack> : log_prob<Formula, T, 1>, shape.grid, shape.block, stream, op,
+                     rows / op.x.rows, scratch.ticket);
+      });
+    } else {
+      return cudaErrorInvalidValue;  // LogProb::check refuses it
+    }
   });
 }
 

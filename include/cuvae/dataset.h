@@ -70,7 +70,7 @@ class Dataset {
   std::uint32_t crc32() const;                ///< of all bytes; resuming compares it to recognise the data set
   double mean(Index col) const;               ///< of one column, in [0, 1] units for u8
   std::vector<float> column_means() const;    ///< [D], in [0, 1] units for u8
-  bool within_unit_interval() const;          ///< whether every value is in [0, 1], as a Bernoulli likelihood needs
+  bool within_unit_interval() const;          ///< whether every value is in [0, 1], as some likelihoods need
   std::vector<float> row(Index index) const;  ///< one example as float32, u8 divided by 255
 
  private:

@@ -142,21 +142,25 @@ struct ProbeBackward {
   void check(const Backend& backend) const;
 };
 
-/// log_p = sum_d x l - softplus(l), l the logits; NaN where an x is outside [0, 1]. In the same pass dlogits =
-/// row_weight[r] * (x - sigmoid(l)), and the step's loss.
-struct BernoulliLogProb {
-  static constexpr const char* name = "bernoulli_log_prob";
-  ConstView logits = {};        ///< [R, D] [A]
-  ConstView x = {};             ///< [B, D] [A], in [0, 1]
+/// log_p = sum_d log p(x_d | the decoder's outputs for d), for a likelihood whose formula takes the values one by one
+/// (src/math/likelihoods.h; n outputs a value). NaN where an x is outside [0, 1] and the likelihood has none there. In
+/// the same pass doutputs, the gradient of the sum of row_weight[r] log_p[r], a loss that descent makes smaller, and
+/// the step's loss. Throws Error for a Gaussian whose scale all rows share: see GaussianLogProb.
+struct LogProb {
+  static constexpr const char* name = "log_prob";
+  Likelihood likelihood = Likelihood::bernoulli;
+  ConstView outputs = {};       ///< [R, n D] [A]: first all D of output 0, then all D of output 1
+  ConstView x = {};             ///< [B, D] [A]
   RowFactor row_weight = 0.0f;  ///< of a row in the gradient
   View log_p = {};              ///< [R, 1]
-  View dlogits = {};            ///< [R, D] [A], may be the logits themselves, or empty
+  View doutputs = {};           ///< [R, n D] [A], may be the outputs themselves, or empty
   ElboLoss loss = {};           ///< none where loss.loss is null
   void check(const Backend& backend) const;
 };
 
-/// log_p = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale). In the same pass gradients of the sum
-/// of row_weight[r] log_p[r], a loss that descent makes smaller, and the step's loss.
+/// log_p = -sum_d ((x - mean)/s)^2/2 + log s + log(2 pi)/2, s = exp(log_scale). An op of its own, because all rows
+/// share the scale, whose gradient is a sum over them. In the same pass gradients of the sum of row_weight[r] log_p[r],
+/// a loss that descent makes smaller, and the step's loss.
 struct GaussianLogProb {
   static constexpr const char* name = "gaussian_log_prob";
   ConstView mean = {};                       ///< [R, D] [A]
@@ -257,7 +261,7 @@ class RunsAll : protected Runs<Op>... {
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
 using WithAllOps =
-    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward,
-         BernoulliLogProb, GaussianLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
+    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward, LogProb,
+         GaussianLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
 
 }  // namespace cuvae

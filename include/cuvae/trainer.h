@@ -141,7 +141,7 @@ class Trainer {
 
   /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, in the model's units, binarized as
   /// configured. Standardization must already be applied.
-  /// Throws Error if x must be in [0, 1] (Bernoulli likelihood, binarization) but
+  /// Throws Error if x must be in [0, 1], for the likelihood or binarization, but
   /// is not, and after max_skipped steps in a row that were not finite. step() does not wait for a backend that queues
   /// its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step is skipped and counted. After
   /// max_skipped such steps the device does nothing more, and step() throws once state(), metrics() or save() was

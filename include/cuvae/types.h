@@ -31,12 +31,10 @@ enum class Likelihood : std::uint8_t {
   gaussian,                  ///< mean per dimension, one fixed standard deviation
   gaussian_learned,          ///< mean per dimension, one learned log standard deviation
   gaussian_learned_per_dim,  ///< mean per dimension, a learned log standard deviation per dimension
+  continuous_bernoulli,      ///< logits per dimension; a density on [0, 1]: Loaiza-Ganem and Cunningham 2019
+  gaussian_scale,            ///< mean and log standard deviation per dimension, both from the decoder
+  beta_binomial,  ///< logs of alpha and beta per dimension; over 0/255, 1/255 ... 1: Townsend, Bird and Barber 2019
 };
-
-/// Whether the standard deviation is a parameter.
-constexpr bool is_scale_learned(Likelihood l) {
-  return l == Likelihood::gaussian_learned || l == Likelihood::gaussian_learned_per_dim;
-}
 
 enum class Initialization : std::uint8_t {
   glorot,  ///< uniform on +-sqrt(6 / (in + out)), Glorot and Bengio 2010, eq. 16
@@ -136,6 +134,8 @@ enum class Optimizer : std::uint8_t {
 inline constexpr float kLogVarMin = -15.0f, kLogVarMax = 15.0f;
 /// The clamp of a learned log standard deviation of a Gaussian likelihood, likewise.
 inline constexpr float kLogScaleMin = -7.0f, kLogScaleMax = 7.0f;
+/// The clamp of the logs of alpha and beta of a beta-binomial likelihood, likewise: 9e-4 to 22026.
+inline constexpr float kLogConcentrationMin = -7.0f, kLogConcentrationMax = 10.0f;
 /// What a fixed standard deviation may be: its square and the inverse of that are float32.
 inline constexpr float kScaleMin = 1e-18f, kScaleMax = 1e18f;
 

@@ -38,7 +38,7 @@ class CpuBackend final : public Backend {
   void do_run(const GaussianBackward& op) override;
   void do_run(const PlaceProbes& op) override;
   void do_run(const ProbeBackward& op) override;
-  void do_run(const BernoulliLogProb& op) override;
+  void do_run(const LogProb& op) override;
   void do_run(const GaussianLogProb& op) override;
   void do_run(const ImportanceWeights& op) override;
   void do_run(const ScoreWeights& op) override;

@@ -40,13 +40,13 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView boun
   for (Index l = 0; l < latent; ++l) loss.sums[metric::kl_dims + l] += static_cast<double>(kl_dims[l]);
 }
 
-void CpuBackend::do_run(const BernoulliLogProb& op) {
-  const Index rows = op.logits.rows, samples = rows / op.x.rows, cols = op.logits.cols;
+void CpuBackend::do_run(const LogProb& op) {
+  const Index rows = op.outputs.rows, samples = rows / op.x.rows, cols = op.x.cols, width = op.outputs.cols;
   chunks(rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       op.log_p.f32()[r] =
-          p_.bernoulli_row(op.logits.f32() + r * cols, op.x.f32() + r / samples * cols, cols,
-                           math::at(op.row_weight, r), op.dlogits ? op.dlogits.f32() + r * cols : nullptr);
+          p_.log_prob_row(op.likelihood, op.outputs.f32() + r * width, op.x.f32() + r / samples * cols, cols,
+                          math::at(op.row_weight, r), op.doutputs ? op.doutputs.f32() + r * width : nullptr);
   });
   if (op.loss.given()) elbo_loss(op.log_p, op.loss);
 }

@@ -3,6 +3,7 @@
 
 #include "cpu/passes_latent.h"
 #include "math/formulas.h"
+#include "math/likelihoods.h"
 #include "math/philox.h"
 
 namespace cuvae::cpu::CUVAE_ISA {
@@ -118,25 +119,50 @@ void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
   }
 }
 
-float bernoulli_row(const float* logits, const float* x, Index cols, float weight, float* dlogits) {
+// log p of value d and the gradients of its outputs. The arrays are in a function of their own because g++ does not
+// vectorize a loop that has one of two values.
+template <class Formula>
+CUVAE_FN float of_value(const float* outputs, const float* x, Index cols, Index d, float weight, float& first,
+                        float& second) {
+  float o[Formula::outputs], derivative[Formula::outputs], log_p;
+  o[0] = outputs[d];
+  if constexpr (Formula::outputs == 2) o[1] = outputs[cols + d];
+  Formula::log_prob(o, x[d], log_p, derivative);
+  first = Formula::gradient(0, weight * derivative[0], o[0]);
+  if constexpr (Formula::outputs == 2) second = Formula::gradient(1, weight * derivative[1], o[1]);
+  return log_p;
+}
+
+template <class Formula>
+float formula_row(const float* outputs, const float* x, Index cols, float weight, float* doutputs) {
+  static_assert(Formula::outputs <= 2);
   float sum = 0.0f;
-  if (dlogits != nullptr) {
+  if (doutputs != nullptr) {
 #pragma omp simd reduction(+ : sum)
     for (Index d = 0; d < cols; ++d) {
-      float log_p, dlogit;
-      m::bernoulli(logits[d], x[d], log_p, dlogit);
-      sum += log_p;
-      dlogits[d] = weight * dlogit;
+      float first, second;
+      sum += of_value<Formula>(outputs, x, cols, d, weight, first, second);
+      doutputs[d] = first;
+      if constexpr (Formula::outputs == 2) doutputs[cols + d] = second;
     }
   } else {
 #pragma omp simd reduction(+ : sum)
     for (Index d = 0; d < cols; ++d) {
-      float log_p, dlogit;
-      m::bernoulli(logits[d], x[d], log_p, dlogit);
-      sum += log_p;
+      float first, second;
+      sum += of_value<Formula>(outputs, x, cols, d, weight, first, second);
     }
   }
   return sum;
+}
+
+float log_prob_row(Likelihood likelihood, const float* outputs, const float* x, Index cols, float weight,
+                   float* doutputs) {
+  return m::with_likelihood(likelihood, [&]<class Formula>() {
+    if constexpr (m::takes_values_alone<Formula>)
+      return formula_row<Formula>(outputs, x, cols, weight, doutputs);
+    else
+      return m::kNaN;  // LogProb::check refuses it
+  });
 }
 
 float gaussian_row(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
@@ -199,8 +225,8 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 
 extern const Passes table;
 const Passes table = {
-    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,    normals,
-    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, bernoulli_row, gaussian_row,
+    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,   normals,
+    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, log_prob_row, gaussian_row,
     sum_of_squares,          update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

@@ -41,8 +41,10 @@ struct Passes {
   void (*latent_backward_terms)(const LatentTerms& terms, Index first, const float* stats, const float* noise,
                                 const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
                                 float* dstats);
-  /// One row of logits or means; returns log p, writes the gradient when given.
-  float (*bernoulli_row)(const float* logits, const float* x, Index cols, float weight, float* dlogits);
+  /// One row of outputs and of x [cols], for a likelihood that LogProb takes; returns log p, writes the gradient when
+  /// given, which may be the outputs.
+  float (*log_prob_row)(Likelihood likelihood, const float* outputs, const float* x, Index cols, float weight,
+                        float* doutputs);
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.
   float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
                         float* dmean, float* dlog_scale);

@@ -61,8 +61,9 @@ void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binar
     throw Error(data.name() + ": examples have " + std::to_string(data.cols()) +
                 " values but the model's data_dim is " + std::to_string(model.data_dim));
   check_not_dark(data);
-  if (model.likelihood == Likelihood::bernoulli) {
-    check_unit_interval(data, "a Bernoulli likelihood", "use another one (--likelihood gaussian)");
+  if (traits(model.likelihood).unit_interval) {
+    check_unit_interval(data, "a " + std::string(to_string(model.likelihood)) + " likelihood",
+                        "use another one (--likelihood gaussian)");
   } else if (binarize != Binarize::none) {
     check_unit_interval(data, std::string(to_string(binarize)) + " binarization", "do not binarize (--binarize none)");
   }

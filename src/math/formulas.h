@@ -39,17 +39,6 @@ struct OthersConstant {
   }
 };
 
-/// What a Bernoulli log-likelihood from a logit needs, without overflow or cancellation. With t = exp(-|l|):
-///   x l - softplus(l) = -(|l| c + log1p(t)), c = l >= 0 ? 1 - x : x;  its derivative x - sigmoid(l).
-/// An x outside [0, 1] has no log-likelihood: NaN, which the guard of the step finds.
-CUVAE_FN void bernoulli(float l, float x, float& log_p, float& dlogit) {
-  const bool positive = l >= 0.0f;
-  const float a = positive ? l : -l, t = exp(-a), q = t / (1.0f + t);
-  const float c = positive ? 1.0f - x : x;
-  log_p = is_probability(x) ? -(a * c + log1p_unit(t)) : kNaN;
-  dlogit = positive ? q - c : x - q;
-}
-
 CUVAE_FN float softplus(float x) { return (x > 0.0f ? x : 0.0f) + log1p_unit(exp(x > 0.0f ? -x : x)); }
 CUVAE_FN float sigmoid(float x) {
   const float t = exp(x > 0.0f ? -x : x), r = 1.0f / (1.0f + t);
@@ -63,28 +52,43 @@ CUVAE_FN float expm1_negative(float x) {
 
 template <Activation A>
 CUVAE_FN float activate(float x) {
-  if constexpr (A == Activation::relu) return x < 0.0f ? 0.0f : x;  // NaN stays NaN
-  if constexpr (A == Activation::tanh) return tanh(x);
-  if constexpr (A == Activation::softplus) return softplus(x);
-  if constexpr (A == Activation::silu) return x * sigmoid(x);
-  if constexpr (A == Activation::gelu) return 0.5f * x * (1.0f + erf(x * 0.70710678f));
-  if constexpr (A == Activation::elu) return x > 0.0f ? x : expm1_negative(x > 0.0f ? 0.0f : x);
-  return x;
+  if constexpr (A == Activation::relu) {
+    return x < 0.0f ? 0.0f : x;  // NaN stays NaN
+  } else if constexpr (A == Activation::tanh) {
+    return tanh(x);
+  } else if constexpr (A == Activation::softplus) {
+    return softplus(x);
+  } else if constexpr (A == Activation::silu) {
+    return x * sigmoid(x);
+  } else if constexpr (A == Activation::gelu) {
+    return 0.5f * x * (1.0f + erf(x * 0.70710678f));
+  } else if constexpr (A == Activation::elu) {
+    return x > 0.0f ? x : expm1_negative(x > 0.0f ? 0.0f : x);
+  } else {
+    static_assert(A == Activation::identity, "an activation without its formula");
+    return x;
+  }
 }
 
 /// The derivative, from the result y or, where needs_pre_activation(A), from the value before, x.
 template <Activation A>
 CUVAE_FN float activation_derivative(float y, float x) {
-  if constexpr (A == Activation::relu) return y > 0.0f ? 1.0f : 0.0f;
-  if constexpr (A == Activation::tanh) return 1.0f - y * y;
-  if constexpr (A == Activation::softplus) return -expm1_negative(-y);  // sigmoid(x) = 1 - exp(-y)
-  if constexpr (A == Activation::silu) {
+  if constexpr (A == Activation::relu) {
+    return y > 0.0f ? 1.0f : 0.0f;
+  } else if constexpr (A == Activation::tanh) {
+    return 1.0f - y * y;
+  } else if constexpr (A == Activation::softplus) {
+    return -expm1_negative(-y);  // sigmoid(x) = 1 - exp(-y)
+  } else if constexpr (A == Activation::silu) {
     return sigmoid(x) * (1.0f + x * sigmoid(-x));  // 1 - sigmoid(x) would cancel
-  }
-  if constexpr (A == Activation::gelu)
+  } else if constexpr (A == Activation::gelu) {
     return 0.5f * (1.0f + erf(x * 0.70710678f)) + x * 0.39894228f * exp(-0.5f * x * x);
-  if constexpr (A == Activation::elu) return y > 0.0f ? 1.0f : y + 1.0f;
-  return 1.0f;
+  } else if constexpr (A == Activation::elu) {
+    return y > 0.0f ? 1.0f : y + 1.0f;
+  } else {
+    static_assert(A == Activation::identity, "an activation without its derivative");
+    return 1.0f;
+  }
 }
 
 /// f<A>() for the run-time value, which so stays outside of loops and kernels.
@@ -145,6 +149,8 @@ struct UpdateScalars {
 
 template <Optimizer O>
 CUVAE_FN void update(const OptimizerStep& o, const UpdateScalars& s, float grad, float& p, float& m, float& v) {
+  static_assert(O == Optimizer::adam || O == Optimizer::adamw || O == Optimizer::sgd,
+                "an optimizer without its update");
   float g = grad * s.gradient_scale;
   if constexpr (O == Optimizer::adamw) {
     p -= s.rate * o.weight_decay * p;

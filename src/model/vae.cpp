@@ -1,13 +1,10 @@
 #include "cuvae/vae.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "io/text.h"
-#include "math/formulas.h"
-#include "math/host_noise.h"
-#include "math/philox.h"
+#include "math/likelihoods.h"
 #include "model/initialization.h"
 #include "ops/check.h"
 
@@ -56,15 +53,21 @@ Mlp encoder_of(const VaeConfig& c, ParameterLayout& layout) {
   return {"encoder", widths(c.data_dim, c.encoder_hidden, 2 * c.latent), c.activation, layout};
 }
 Mlp decoder_of(const VaeConfig& c, ParameterLayout& layout) {
-  return {"decoder", widths(c.latent, c.decoder_hidden, c.data_dim), c.activation, layout};
+  return {"decoder", widths(c.latent, c.decoder_hidden, c.outputs()), c.activation, layout};
 }
 std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layout) {
-  if (c.likelihood == Likelihood::gaussian_learned) return layout.add_vector("log_scale", 1);
-  if (c.likelihood == Likelihood::gaussian_learned_per_dim) return layout.add_vector("log_scale", c.data_dim);
+  switch (traits(c.likelihood).scale) {
+    case ScaleKind::none:
+    case ScaleKind::fixed:
+    case ScaleKind::output:
+      break;
+    case ScaleKind::learned:
+      return layout.add_vector("log_scale", 1);
+    case ScaleKind::learned_per_dim:
+      return layout.add_vector("log_scale", c.data_dim);
+  }
   return std::nullopt;
 }
-
-constexpr Index kHostBatch = 256;  // rows that the host-memory forms compute at once
 
 }  // namespace
 
@@ -88,6 +91,8 @@ Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
   for (const Mlp* mlp : {&encoder_, &decoder_})
     draw_weights(*mlp, config.initialization, seed, InitialNetwork::vae, host);
   if (log_scale_) std::fill_n(host.begin() + log_scale_->offset, log_scale_->size(), log_scale);
+  if (traits(config.likelihood).scale == ScaleKind::output)
+    std::fill_n(host.begin() + decoder_.biases().back().offset + config.data_dim, config.data_dim, log_scale);
 
   params_ = backend.allocate(host.size() * sizeof(float));
   backend.upload(params_.data(), host.data(), host.size() * sizeof(float));
@@ -104,8 +109,9 @@ void Vae::refresh_weights() {
 
 void Vae::set_standardization(Standardization s) {
   const auto columns = [&](const std::vector<double>& v) { return v.empty() ? 0 : static_cast<Index>(v.size()); };
-  if (s && config_.likelihood == Likelihood::bernoulli)
-    throw Error("standardization: a bernoulli likelihood takes values of 0 to 1 as they are");
+  if (s && traits(config_.likelihood).unit_interval)
+    throw Error("standardization: a " + std::string(to_string(config_.likelihood)) +
+                " likelihood takes values of 0 to 1 as they are");
   if (columns(s.mean) != columns(s.scale) || (s && columns(s.scale) != config_.data_dim))
     throw Error("standardization: mean has " + std::to_string(columns(s.mean)) + " columns and scale " +
                 std::to_string(columns(s.scale)) + " but the model's data_dim is " + std::to_string(config_.data_dim));
@@ -118,16 +124,19 @@ void Vae::set_standardization(Standardization s) {
 
 void Vae::set_output_bias(const std::vector<float>& mean) {
   const Parameter& bias = decoder_.biases().back();
-  if (static_cast<Index>(mean.size()) != bias.size())
+  const auto dim = static_cast<std::size_t>(config_.data_dim);
+  if (mean.size() != dim)
     throw Error("set_output_bias: mean has " + std::to_string(mean.size()) + " values but the model's data_dim is " +
-                std::to_string(bias.size()));
-  std::vector<float> host = mean;
-  standardization_.apply(host);
-  if (config_.likelihood == Likelihood::bernoulli)
-    for (float& m : host) {
-      const float p = math::clamp(m, 0.001f, 0.999f);
-      m = std::log(p / (1.0f - p));
+                std::to_string(dim));
+  std::vector<float> own = mean, host(static_cast<std::size_t>(bias.size()));
+  standardization_.apply(own);
+  math::with_likelihood(config_.likelihood, [&]<class Formula>() {
+    for (std::size_t d = 0; d < dim; ++d) {
+      float outputs[Formula::outputs];
+      Formula::start(own[d], config_.scale, outputs);
+      for (std::size_t i = 0; i < Formula::outputs; ++i) host[i * dim + d] = outputs[i];
     }
+  });
   backend_->upload(params() + bias.offset, host.data(), host.size() * sizeof(float));
   refresh_weights();
 }
@@ -202,8 +211,8 @@ View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float*
                    const ElboLoss& loss) const {
   check_room("log_prob", "output", output, a.batch * a.samples);
   const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
-  if (config_.likelihood == Likelihood::bernoulli) {
-    backend_->run(BernoulliLogProb{output, x, row_weight, log_p, doutput, loss});
+  if (!is_scale_shared(config_.likelihood)) {
+    backend_->run(LogProb{config_.likelihood, output, x, row_weight, log_p, doutput, loss});
   } else {
     View dlog_scale;
     if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
@@ -214,110 +223,9 @@ View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float*
 }
 
 void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
-  if (config_.likelihood == Likelihood::bernoulli) return backend_->run(BernoulliLogProb{output, x, 0.0f, log_p, {}});
+  if (!is_scale_shared(config_.likelihood))
+    return backend_->run(LogProb{config_.likelihood, output, x, 0.0f, log_p, {}});
   backend_->run(GaussianLogProb{output, x, log_scale(), 0.0f, log_p, {}, {}, {}, log_scale_.has_value()});
-}
-
-namespace {
-
-// y [n] in host memory as floats.
-void read(Backend& backend, ConstView y, float* values) {
-  if (y.dtype == DType::f32)
-    return backend.download(values, y.data, static_cast<std::size_t>(y.size()) * sizeof(float));
-  std::vector<std::uint16_t> halves(static_cast<std::size_t>(y.size()));
-  backend.download(halves.data(), y.data, halves.size() * sizeof halves[0]);
-  for (const std::uint16_t half : halves) *values++ = std::bit_cast<float>(std::uint32_t{half} << 16);
-}
-
-// result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
-template <class F>
-std::vector<float> in_batches(Backend& backend, const char* what, const std::vector<float>& host, Index in, Index out,
-                              F f) {
-  const Index rows = static_cast<Index>(host.size()) / in;
-  if (rows * in != static_cast<Index>(host.size()))
-    throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " +
-                std::to_string(in));
-  std::vector<float> result(static_cast<std::size_t>(rows * out));
-  const DType type = backend.activation_type();
-  const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float)),
-               rounded = type == DType::f32
-                             ? Buffer()
-                             : backend.allocate(static_cast<std::size_t>(kHostBatch * in) * size_of(type));
-  for (Index first = 0; first < rows; first += kHostBatch) {
-    const Index n = std::min(kHostBatch, rows - first);
-    backend.upload(device.data(), host.data() + first * in, static_cast<std::size_t>(n * in) * sizeof(float));
-    View x = device.view(n, in);
-    if (type != DType::f32) {
-      x = rounded.view(n, in, type);
-      backend.run(GatherBatch{device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x});
-    }
-    read(backend, f(x), result.data() + first * out);
-  }
-  return result;
-}
-
-}  // namespace
-
-std::vector<float> Vae::encode(const std::vector<float>& x) const {
-  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch, DType::f32);
-  std::vector<float> own = x;
-  standardization_.apply(own);
-  std::vector<float> stats =
-      in_batches(*backend_, "encode", own, config_.data_dim, 2 * config_.latent,
-                 [&](ConstView batch) { return encoder_.forward(*backend_, weights(), batch, a); });
-  for (std::size_t i = 0; i < stats.size(); ++i)
-    if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
-      stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
-  return stats;
-}
-
-std::vector<float> Vae::decode(const std::vector<float>& z) const {
-  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch, backend_->activation_type());
-  std::vector<float> mean = in_batches(*backend_, "decode", z, config_.latent, config_.data_dim, [&](ConstView batch) {
-    return decoder_.forward(*backend_, weights(), batch, a);
-  });
-  if (config_.likelihood == Likelihood::bernoulli)
-    for (float& v : mean) v = math::sigmoid(v);
-  standardization_.undo(mean);
-  return mean;
-}
-
-std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) const {
-  std::vector<float> x = decode(z);
-  if (config_.likelihood == Likelihood::bernoulli) {
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
-      x[i] = math::uniform(word) <= x[i] ? 1.0F : 0.0F;
-    }
-    return x;
-  }
-  const std::vector<float> scale = likelihood_scale(), noise = standard_normals(seed, Stream::data_sample, x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] += scale[i % scale.size()] * noise[i];
-  return x;
-}
-
-std::vector<float> Vae::log_scales() const {
-  const ConstView v = log_scale();
-  std::vector<float> values(static_cast<std::size_t>(v.size()));
-  backend_->download(values.data(), v.data, values.size() * sizeof(float));
-  return values;
-}
-
-std::vector<float> Vae::likelihood_scale() const {
-  if (config_.likelihood == Likelihood::bernoulli) return {};
-  std::vector<float> scale = log_scales();
-  for (float& s : scale) s = std::exp(log_scale_ ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
-  if (!standardization_) return scale;
-  scale.resize(standardization_.scale.size(), scale.front());
-  for (std::size_t d = 0; d < scale.size(); ++d)
-    scale[d] = static_cast<float>(static_cast<double>(scale[d]) * standardization_.scale[d]);
-  return scale;
-}
-
-Index Vae::scales_at_clamp() const {
-  if (!log_scale_) return 0;
-  const std::vector<float> values = log_scales();
-  return std::count_if(values.begin(), values.end(), [](float v) { return v <= kLogScaleMin || v >= kLogScaleMax; });
 }
 
 }  // namespace cuvae

@@ -1,6 +1,7 @@
 // The checks of the ops between encoder and decoder: samples, likelihoods, estimators.
 #include <utility>
 
+#include "cuvae/likelihood.h"
 #include "ops/check.h"
 
 namespace cuvae {
@@ -68,13 +69,14 @@ void check_densities(const Check& check, ConstView log_p_x, ConstView log_p_z, C
   check.matches("log_q", log_q, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
 }
 
-// A likelihood's arguments: K = R / B rows of the decoder's output per row of x.
-void check_likelihood(const Check& check, const char* name, ConstView output, ConstView x, const RowFactor& row_weight,
-                      View log_p, View gradient, const ElboLoss& loss) {
+// A likelihood's arguments: K = R / B rows of the decoder's output per row of x, n outputs a value.
+void check_likelihood(const Check& check, const char* name, ConstView output, Index n, ConstView x,
+                      const RowFactor& row_weight, View log_p, View gradient, const ElboLoss& loss) {
   check.activation(name, output);
   check.activation("x", x);
-  check.true_that(output.cols == x.cols && output.rows % x.rows == 0,
-                  std::string(name) + " is " + shape(output) + " but x is " + shape(x));
+  check.true_that(output.cols == n * x.cols && output.rows % x.rows == 0,
+                  std::string(name) + " is " + shape(output) + " but x is " + shape(x) +
+                      (n == 1 ? "" : ", with " + std::to_string(n) + " outputs a value"));
   check.matches("log_p", log_p, DType::f32, output.rows, 1, name, output);
   if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, output.rows, 1, name, output);
   if (gradient) check.matches("the gradient", gradient, output.dtype, output.rows, output.cols, name, output);
@@ -152,13 +154,16 @@ void ProbeBackward::check(const Backend& backend) const {
   check_kl_weight(check, weight);
 }
 
-void BernoulliLogProb::check(const Backend& backend) const {
-  check_likelihood(Check(name, backend), "logits", logits, x, row_weight, log_p, dlogits, loss);
+void LogProb::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check.true_that(!is_scale_shared(likelihood), "the likelihood is " + std::string(to_string(likelihood)) +
+                                                    " but its scale, which all rows share, needs gaussian_log_prob");
+  check_likelihood(check, "outputs", outputs, traits(likelihood).outputs, x, row_weight, log_p, doutputs, loss);
 }
 
 void GaussianLogProb::check(const Backend& backend) const {
   const Check check(name, backend);
-  check_likelihood(check, "mean", mean, x, row_weight, log_p, dmean, loss);
+  check_likelihood(check, "mean", mean, 1, x, row_weight, log_p, dmean, loss);
   check.f32("log_scale", log_scale);
   check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
                   "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +

@@ -1,9 +1,11 @@
 #include "cuvae/types.h"
 
+#include <array>
 #include <string>
 #include <utility>
 
 #include "cuvae/error.h"
+#include "cuvae/likelihood.h"
 
 namespace cuvae {
 namespace {
@@ -33,11 +35,11 @@ struct Names<Activation> {
 template <>
 struct Names<Likelihood> {
   static constexpr const char* what = "likelihood";
-  static constexpr std::pair<Likelihood, std::string_view> all[] = {
-      {Likelihood::bernoulli, "bernoulli"},
-      {Likelihood::gaussian, "gaussian"},
-      {Likelihood::gaussian_learned, "gaussian-learned"},
-      {Likelihood::gaussian_learned_per_dim, "gaussian-learned-per-dim"}};
+  static constexpr auto all = [] {
+    std::array<std::pair<Likelihood, std::string_view>, std::size(kLikelihoods)> names{};
+    for (std::size_t i = 0; i < names.size(); ++i) names[i] = {kLikelihoods[i].likelihood, kLikelihoods[i].name};
+    return names;
+  }();
 };
 template <>
 struct Names<Initialization> {

@@ -28,7 +28,7 @@ double weights_of(const VaeConfig& model) {
     sum += static_cast<double>(from * to);
   };
   add(model.data_dim, model.encoder_hidden, 2 * model.latent);
-  add(model.latent, model.decoder_hidden, model.data_dim);
+  add(model.latent, model.decoder_hidden, model.outputs());
   return sum;
 }
 

@@ -26,7 +26,7 @@ Probes::Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, 
     throw Error("training: " + std::to_string(samples) + " samples of latent width " +
                 std::to_string(vae.config().latent) + " make " + std::to_string(of_example_) +
                 " probes an example but there may be at most 2147483647");
-  const Index widest = std::max(vae.config().data_dim, vae.decoder().widest_hidden());
+  const Index widest = std::max(vae.decoder().out(), vae.decoder().widest_hidden());
   slice_ = std::clamp<Index>(values_of_a_slice / (of_example_ * widest), 1, batch);
   decoder_ = vae.decoder().allocate(backend, slice_ * of_example_, type);
   z_ = backend.allocate(static_cast<std::size_t>(slice_ * of_example_ * vae.config().latent) * size_of(type));

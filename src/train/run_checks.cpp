@@ -73,7 +73,7 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
   const double data = static_cast<double>(model.data_dim), latent = static_cast<double>(model.latent);
   const double arenas = 3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0);
   const double of_example = data + sum(model.encoder_hidden) + 4 * latent,
-               of_sample = data + sum(model.decoder_hidden) + 2 * latent;
+               of_sample = static_cast<double>(model.outputs()) + sum(model.decoder_hidden) + 2 * latent;
   return 4 *
          (arenas * static_cast<double>(parameter_layout(model).size()) + batch * (of_example + samples * of_sample));
 }

@@ -64,8 +64,9 @@ void TrainConfig::validate() const {
 }
 
 void validate(const VaeConfig& model, const TrainConfig& training) {
-  if (training.standardize && model.likelihood == Likelihood::bernoulli)
-    throw Error("training: standardize is true but must be false with a bernoulli likelihood, which takes 0 to 1");
+  if (training.standardize && traits(model.likelihood).unit_interval)
+    throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
+                " likelihood, which takes 0 to 1");
 }
 
 }  // namespace cuvae

@@ -109,7 +109,7 @@ void require_unit_interval(const char* op, ConstView x) {
   if (at == x.size()) return;
   throw Error(std::string(op) + ": x is " + number(static_cast<double>(x.f32()[at])) + " in row " +
               std::to_string(at / x.cols) + ", column " + std::to_string(at % x.cols) +
-              " but must lie in [0, 1], as a Bernoulli likelihood and binarization take it");
+              " but must lie in [0, 1], as the likelihood or binarization takes it");
 }
 }  // namespace
 

@@ -151,7 +151,7 @@ TEST_F(CliTest, SamplesOfAGaussianHaveItsNoise) {
   }
   const double n = static_cast<double>(draws.size());  // 0.25, within five standard deviations of a mean of n squares
   EXPECT_NEAR(squares / n, 0.25, 5 * 0.25 * std::sqrt(2 / n));
-  expect_failure(run({"sample", model, "--out", path("a.npy"), "--binary"}), 2, "not bernoulli");
+  expect_failure(run({"sample", model, "--out", path("a.npy"), "--binary"}), 2, "whose samples are not 0 or 1");
 }
 
 TEST_F(CliTest, EncodesAndDecodes) {

@@ -88,7 +88,7 @@ TEST_F(CliErrorTest, DataThatIsNone) {
   std::vector<float> wide(120, 1.5F);
   wide[0] = 0;
   expect_unreadable("wide", npy(1, npy_dict("<f4", "(60, 2)"), float_bytes(wide, std::endian::little)),
-                    "row 0, column 1 is 1.5, but a Bernoulli likelihood needs values in [0, 1]: divide by 1.5");
+                    "row 0, column 1 is 1.5, but a bernoulli likelihood needs values in [0, 1]: divide by 1.5");
   expect_no_run({"--batch", "201"}, 1, "batch is 201");
   expect_no_run({"--device", "tpu"}, 1, "tpu");
 }

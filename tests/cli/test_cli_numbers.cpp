@@ -95,7 +95,7 @@ TEST_F(CliNumbersTest, SettingsWithoutEffectAreRefused) {
       {{"--estimator", "stl", "--beta", "1"}, "--beta: has no effect with this --estimator"},
       {{"--beta", "0", "--kl-warmup", "1"}, "--kl-warmup: has no effect with --beta 0"},
       {{"--beta", "0", "--free-bits", "1"}, "--free-bits: has no effect with --beta 0"},
-      {{"--scale", "0.5"}, "--scale: has no effect with --likelihood bernoulli"},
+      {{"--scale", "0.5"}, "--scale: has no effect with this --likelihood, which has no scale"},
       {{"--hidden", "0", "--activation", "relu"}, "--activation: has no effect without hidden layers"},
       {{"--optimizer", "sgd", "--beta2", "0.9"}, "--beta2: has no effect with --optimizer sgd"},
       {{"--optimizer", "sgd", "--epsilon", "1e-8"}, "--epsilon: has no effect with --optimizer sgd"},

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <functional>
 
-#include "op_test.h"
+#include "likelihood_test.h"
 
 namespace cuvae::cpu {
 namespace portable {
@@ -164,21 +164,44 @@ TEST_P(PassesTest, LatentTerms) {
 }
 
 TEST_P(PassesTest, Likelihoods) {
+  for (const Likelihood likelihood : formulas())
+    for (const Index n : kSizes) {
+      SCOPED_TRACE(std::string(to_string(likelihood)) + ", size " + std::to_string(n));
+      const Index outputs_of_value = traits(likelihood).outputs;
+      const std::vector<float> out = random_vector(outputs_of_value * n, 8, -5, 5), x = random_values(likelihood, n);
+      std::vector<float> d = out;
+      const float log_p = p_.log_prob_row(likelihood, out.data(), x.data(), n, -0.5f, d.data());
+      const float alone = p_.log_prob_row(likelihood, out.data(), x.data(), n, -0.5f, nullptr);
+      double want = 0, size = 0, bound = 0;
+      Vector gradient(out.size()), gradient_bound(out.size());
+      for (Index i = 0; i < n; ++i) {
+        Vector of_value;
+        for (Index j = 0; j < outputs_of_value; ++j) of_value.push_back(out[j * n + i]);
+        const auto value = reference::value_log_prob(likelihood, of_value, x[i]);
+        const Bounds off = bounds_of(likelihood, of_value, x[i]);
+        want += value.log_p, size += std::fabs(value.log_p), bound += off.log_p;
+        for (Index j = 0; j < outputs_of_value; ++j) {
+          gradient[j * n + i] = -0.5 * value.derivatives[j];
+          gradient_bound[j * n + i] = 0.5 * off.derivatives[j] + 0x1p-24 * std::fabs(gradient[j * n + i]);
+        }
+      }
+      EXPECT_NEAR(log_p, want, bound + sum_error(n) * size);
+      EXPECT_NEAR(alone, log_p, sum_error(n) * size);
+      expect_within(d, gradient, gradient_bound, "doutputs");
+    }
+}
+
+TEST_P(PassesTest, GaussiansOfASharedScale) {
   for (const Index n : kSizes) {
     const std::vector<float> out = random_vector(n, 8, -5, 5), x = random_vector(n, 9, 0, 1);
     const std::vector<float> inv_scale = random_vector(n, 10, 0.5f, 2);
-    std::vector<float> d[2] = {out, out}, dmean[2] = {out, out}, dscale[2] = {x, x};
-    float log_p[2], squares[2];
-    for (int i = 0; i < 2; ++i) {
-      const Passes& p = i == 0 ? p_ : portable_;
-      log_p[i] = p.bernoulli_row(out.data(), x.data(), n, -0.5f, d[i].data());
-      EXPECT_NEAR(p.bernoulli_row(out.data(), x.data(), n, -0.5f, nullptr), log_p[i],
-                  sum_error(n) * std::fabs(log_p[i]));
-      squares[i] = p.gaussian_row(out.data(), x.data(), inv_scale.data(), n, -0.5f, dmean[i].data(), dscale[i].data());
-    }
-    EXPECT_NEAR(log_p[0], log_p[1], sum_error(n) * std::fabs(log_p[1]));
+    std::vector<float> dmean[2] = {out, out}, dscale[2] = {x, x};
+    float squares[2];
+    for (int i = 0; i < 2; ++i)
+      squares[i] =
+          (i == 0 ? p_ : portable_)
+              .gaussian_row(out.data(), x.data(), inv_scale.data(), n, -0.5f, dmean[i].data(), dscale[i].data());
     EXPECT_NEAR(squares[0], squares[1], sum_error(n) * squares[1]);
-    expect_alike(d[0], d[1], kFewUlp, "dlogits");
     expect_alike(dmean[0], dmean[1], kFewUlp, "dmean");
     expect_alike(dscale[0], dscale[1], kFewUlp, "dlog_scale");
   }

@@ -35,7 +35,7 @@ std::string refusal(const Dataset& data, const VaeConfig& model = kBernoulli, Bi
 
 TEST(CheckData, NamesTheFirstValueOutsideItsPlaceAndTheWayOut) {
   EXPECT_EQ(refusal(floats({0, 1, 0.5F, 0, 173.5F, 200})),
-            "memory: row 1, column 1 is 173.5, but a Bernoulli likelihood needs values in [0, 1]: divide by 255 "
+            "memory: row 1, column 1 is 173.5, but a bernoulli likelihood needs values in [0, 1]: divide by 255 "
             "(--pixel-scale 255), or use another one (--likelihood gaussian)");
   EXPECT_NE(refusal(floats({0, 4095, 2})).find("row 0, column 1 is 4095, but"), std::string::npos);
   EXPECT_NE(refusal(floats({0, 4095, 2})).find("divide by 4095 (--pixel-scale 4095)"), std::string::npos);

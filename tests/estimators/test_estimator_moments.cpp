@@ -61,7 +61,7 @@ class EstimatorMoments : public OpTest {
       step.set({s});
       backend_.run(SampleGaussian{stats, noise, z, kl, kl_dims, nullptr, log_p_z, log_q, norm});
       const auto log_prob = [&](const RowFactor& weight, View gradient) {
-        if (decoder != nullptr) backend_.run(BernoulliLogProb{logits, x, weight, log_p, gradient});
+        if (decoder != nullptr) backend_.run(LogProb{Likelihood::bernoulli, logits, x, weight, log_p, gradient});
       };
       if (decoder != nullptr) backend_.run(Linear{z, w, bias, Activation::identity, {}, logits});
       log_prob(-1.0f / static_cast<float>(R), dlogits);

@@ -86,14 +86,12 @@ TEST_P(Evaluate, ModelInputIsWhatTheModelIsGiven) {
 }
 
 TEST_P(Evaluate, MatchesTheReference) {
-  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian, Likelihood::gaussian_learned,
-                                      Likelihood::gaussian_learned_per_dim})
+  for (const LikelihoodTraits& t : kLikelihoods)
     for (const Binarize binarize : {Binarize::none, Binarize::threshold, Binarize::stochastic})
       for (const Index samples : {1, 3}) {
-        SCOPED_TRACE(std::string(to_string(likelihood)) + ", " + std::string(to_string(binarize)) + ", K " +
-                     std::to_string(samples));
+        SCOPED_TRACE(std::string(t.name) + ", " + std::string(to_string(binarize)) + ", K " + std::to_string(samples));
         VaeConfig config = small_model();
-        config.likelihood = likelihood;
+        config.likelihood = t.likelihood;
         config.scale = 0.5f;
         expect_as_reference(random_model(config), all_rows(), {samples, 10, binarize, 9});
       }

@@ -88,7 +88,7 @@ TEST_P(Bf16, MisalignedActivationsGiveTheSameValues) {
     shifted.insert(shifted.end(), values.begin(), values.end());
     const Matrix in(backend_, 1, kRows * kWidth + skip, shifted, DType::bf16), pixels(backend_, kRows, kWidth, values);
     const Matrix gradient(backend_, 1, kRows * kWidth + skip, DType::bf16), log_p(backend_, kRows, 1);
-    backend_.run(BernoulliLogProb{at(in, skip), at(in, skip), 1, log_p, at(gradient, skip)});
+    backend_.run(LogProb{Likelihood::bernoulli, at(in, skip), at(in, skip), 1, log_p, at(gradient, skip)});
     if (skip == 0) first[0] = inside(gradient.get(), skip);
     expect_same_bits(inside(gradient.get(), skip), first[0], "dlogits");
     backend_.run(GatherBatch{pixels, {nullptr, kRows, nullptr, 0}, Binarize::none, {}, at(gradient, skip)});

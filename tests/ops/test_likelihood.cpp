@@ -1,4 +1,4 @@
-// bernoulli_log_prob and gaussian_log_prob: log p(x|z) in nats and its gradients.
+// log_prob of a Bernoulli and gaussian_log_prob: log p(x|z) in nats and its gradients.
 #include "op_test.h"
 
 namespace cuvae {
@@ -31,7 +31,7 @@ class Likelihoods : public OpTest {
     const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
     const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_),
         log_p_alone(backend_, s.rows(), 1);
-    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p, dlogits});
+    backend_.run(LogProb{Likelihood::bernoulli, logits, x, row_weight, log_p, dlogits});
     const auto want =
         reference::bernoulli_log_prob(reference::widen(l), reference::widen(pixels), row_weight, s.samples, s.width);
     // All terms are negative, so a row's relative error is that of a sum; 1e-37 a term where an exponential underflows.
@@ -40,9 +40,9 @@ class Likelihoods : public OpTest {
     expect_stored_close(dlogits.get(), want.gradient, 0x1p-22 * std::fabs(row_weight), 0, "dlogits");
     expect_same_bits(logits.get(), l, "logits");
 
-    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p_alone, {}});
+    backend_.run(LogProb{Likelihood::bernoulli, logits, x, row_weight, log_p_alone, {}});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p without dlogits");
-    backend_.run(BernoulliLogProb{logits, x, row_weight, log_p_alone, logits});
+    backend_.run(LogProb{Likelihood::bernoulli, logits, x, row_weight, log_p_alone, logits});
     expect_same_bits(log_p_alone.get(), log_p.get(), "log_p in place");
     expect_same_bits(logits.get(), dlogits.get(), "dlogits in place");
   }
@@ -119,7 +119,7 @@ TEST_P(Likelihoods, BernoulliGradientMatchesFiniteDifferences) {
              pixels = stored(random_pixels(s.batch * s.width));
   const Matrix logits(backend_, s.rows(), s.width, l, type_), x(backend_, s.batch, s.width, pixels, type_);
   const Matrix log_p(backend_, s.rows(), 1), dlogits(backend_, s.rows(), s.width, type_);
-  backend_.run(BernoulliLogProb{logits, x, 1.5f, log_p, dlogits});
+  backend_.run(LogProb{Likelihood::bernoulli, logits, x, 1.5f, log_p, dlogits});
   const auto sum = [&](const Vector& v) {
     return dot(Vector(s.rows(), 1.5),
                reference::bernoulli_log_prob(v, reference::widen(pixels), 0, s.samples, s.width).log_p);
@@ -243,12 +243,12 @@ TEST_P(Likelihoods, EachRowMayHaveItsOwnWeight) {
     const Matrix log_p(backend_, s.rows(), 1), gradient(backend_, s.rows(), s.width, type_);
     const RowFactor factor(scale, row, offset);
 
-    backend_.run(BernoulliLogProb{output, x, factor, log_p, gradient});
+    backend_.run(LogProb{Likelihood::bernoulli, output, x, factor, log_p, gradient});
     const auto bernoulli =
         reference::bernoulli_log_prob(reference::widen(values), reference::widen(pixels), weight, s.samples, s.width);
     expect_stored_close(gradient.get(), bernoulli.gradient, 0x1p-21, 0, "dlogits");
     const auto log_p_weighted = log_p.get();
-    backend_.run(BernoulliLogProb{output, x, 1.0f, log_p, {}});
+    backend_.run(LogProb{Likelihood::bernoulli, output, x, 1.0f, log_p, {}});
     expect_same_bits(log_p.get(), log_p_weighted, "log_p");
 
     for (const Index scales : {Index{1}, s.width}) {
@@ -275,7 +275,7 @@ TEST_P(Likelihoods, SameBitsEveryTime) {
   std::vector<std::vector<float>> first;
   for (int run = 0; run < 3; ++run) {
     const Matrix log_p(backend_, s.rows(), 1), d(backend_, s.rows(), s.width, type_), dlog_scale(backend_, 1, 1);
-    backend_.run(BernoulliLogProb{in, x, 1.0f, log_p, d});
+    backend_.run(LogProb{Likelihood::bernoulli, in, x, 1.0f, log_p, d});
     std::vector<std::vector<float>> results{log_p.get(), d.get()};
     backend_.run(GaussianLogProb{in, x, log_scale, 1.0f, log_p, d, dlog_scale});
     for (const auto& r : {log_p.get(), d.get(), dlog_scale.get()}) results.push_back(r);

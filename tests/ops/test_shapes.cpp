@@ -79,7 +79,7 @@ TEST_P(Shapes, Likelihood) {
         bound[place] += 0.1 * kSquaredExpError * u * u;
       }
       expect_within(dlog_scale.get(), gaussian.dlog_scale, bound, "dlog_scale");
-      backend_.run(BernoulliLogProb{output, x, 0.1f, log_p, gradient});
+      backend_.run(LogProb{Likelihood::bernoulli, output, x, 0.1f, log_p, gradient});
       const auto bernoulli = reference::bernoulli_log_prob(widened, widen(x.get()), 0.1f, K, D);
       expect_close(log_p.get(), bernoulli.log_p, 1e-6, row_error, "log_p");
       expect_close(gradient.get(), bernoulli.gradient, 1e-6, 0, "dlogits");
@@ -114,7 +114,7 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
   const M logits(b, R, D, values), x(b, R / 2, D, random_vector(R * D / 2, 2, 0, 1)),
       scale(b, 1, D, random_vector(D, 3));
   const M log_p(b, R, 1), gradient(b, R, D), dscale(b, 1, D);
-  b.run(BernoulliLogProb{logits, x, 0.3f, log_p, gradient});
+  b.run(LogProb{Likelihood::bernoulli, logits, x, 0.3f, log_p, gradient});
   keep(log_p, gradient);
   b.run(GaussianLogProb{logits, x, scale, 0.3f, log_p, gradient, dscale});
   keep(log_p, gradient, dscale);

@@ -87,7 +87,7 @@ double optimal_baseline(const Vector& costs, const Vector& scores, Index k);
 Vector latent_terms_backward(const LatentTerms& terms, const Vector& stats, const NoiseKey& noise, const Vector& dz,
                              Index samples, Index latent);
 
-// Likelihoods, x [B, D] and the other matrices [B * samples, D].
+// Likelihoods, x [B, D] and the other matrices [B * samples, D], or n D wide with n outputs a value.
 
 /// The weight of each row's gradient, or one for all rows.
 struct RowWeight {
@@ -103,6 +103,16 @@ LogProb bernoulli_log_prob(const Vector& logits, const Vector& x, const RowWeigh
                            Index width);
 LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log_scale, const RowWeight& row_weight,
                           Index samples, Index width);
+
+/// log p of one value, and its derivatives by its outputs, those that are clamped at their clamp. For the likelihoods
+/// whose scale is the value's own.
+struct ValueLogProb {
+  double log_p;
+  Vector derivatives;
+};
+ValueLogProb value_log_prob(Likelihood likelihood, const Vector& outputs, double x);
+LogProb log_prob(Likelihood likelihood, const Vector& outputs, const Vector& x, const RowWeight& row_weight,
+                 Index samples, Index width, Index outputs_of_value);
 
 // Weights of the samples of a row, from their log-densities.
 

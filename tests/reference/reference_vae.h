@@ -35,11 +35,11 @@ class Model {
 
   /// log p(x|z) of each row of z.
   Vector log_prob(const Vector& arena, const Vector& z, const Vector& x, Index samples) const {
-    const Index dim = config_.data_dim;
-    const Vector out = mlp(arena, "decoder", z, config_.latent, config_.decoder_hidden, dim);
-    return config_.likelihood == Likelihood::bernoulli
-               ? bernoulli_log_prob(out, x, 0, samples, dim).log_p
-               : gaussian_log_prob(out, x, log_scale(arena), 0, samples, dim).log_p;
+    const Index dim = config_.data_dim, n = traits(config_.likelihood).outputs;
+    const Vector out = mlp(arena, "decoder", z, config_.latent, config_.decoder_hidden, n * dim);
+    return is_scale_shared(config_.likelihood)
+               ? gaussian_log_prob(out, x, log_scale(arena), 0, samples, dim).log_p
+               : cuvae::reference::log_prob(config_.likelihood, out, x, 0, samples, dim, n).log_p;
   }
 
  private:

@@ -34,7 +34,7 @@ class Metrics : public OpTest {
         log_scale(backend_, 1, 1, {0});
     const Matrix x(backend_, s.batch, s.width, std::vector<float>(s.batch * s.width, pixel), type_);
     if (likelihood == Likelihood::bernoulli) {
-      backend_.run(BernoulliLogProb{output, x, 0, log_p, {}, loss});
+      backend_.run(LogProb{Likelihood::bernoulli, output, x, 0, log_p, {}, loss});
     } else {
       backend_.run(GaussianLogProb{output, x, log_scale, 0, log_p, {}, {}, loss});
     }

@@ -82,6 +82,19 @@ TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
     }
 }
 
+TEST_P(Resume, EveryLikelihoodStoppedAnywhereEndsTheSame) {
+  for (const LikelihoodTraits& t : kLikelihoods) {
+    SCOPED_TRACE(std::string(t.name));
+    VaeConfig model = small_model();
+    model.likelihood = t.likelihood;
+    TrainConfig config = thorough_training();
+    config.binarize = is_binary(t.likelihood) ? Binarize::stochastic : Binarize::none;
+    const std::string whole = trained(model, config, never);
+    for (const std::uint64_t at : {1, 9, 17})
+      EXPECT_TRUE(whole == trained(model, config, [at](std::uint64_t step) { return step == at; })) << at;
+  }
+}
+
 TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
   for (const Estimator e : {Estimator::stl, Estimator::score_mean, Estimator::rloo, Estimator::optimal,
                             Estimator::optimal_shared, Estimator::nvil, Estimator::nvil_scaled, Estimator::delta,

@@ -243,5 +243,25 @@ TEST_P(TrainerTest, OutputBiasIsTheLogitOrTheMeanItself) {
   }
 }
 
+// At z = 0 the hidden layer is 0, because its biases are, and the outputs are the last biases.
+TEST_P(TrainerTest, OutputBiasGivesTheMeanWithEveryLikelihood) {
+  const std::vector<float> mean{0.02f, 0.98f, 0.5f, 0.1f, 0.9f, 0.4f, 0.25f, 0.75f, 0.3f, 0.6f, 0.51f, 0.05f};
+  for (const LikelihoodTraits& t : kLikelihoods) {
+    VaeConfig model = small_model();
+    model.likelihood = t.likelihood;
+    model.scale = 0.25f;
+    Vae vae(backend_, model, 1);
+    if (t.scale == ScaleKind::output) {
+      const std::vector<float> params = parameters(vae);
+      for (Index d = 0; d < model.data_dim; ++d)
+        EXPECT_FLOAT_EQ(params[vae.decoder().biases().back().offset + model.data_dim + d], std::log(0.25f));
+    }
+    vae.set_output_bias(mean);
+    const std::vector<float> start = vae.decode({0.0f, 0.0f});
+    for (std::size_t d = 0; d < mean.size(); ++d)  // logits up to 50, for a continuous Bernoulli's 0.02 and 0.98
+      EXPECT_NEAR(start[d], mean[d], 1e-5) << t.name << ", column " << d;
+  }
+}
+
 }  // namespace
 }  // namespace cuvae

@@ -32,7 +32,7 @@ std::vector<std::string> data_advice(const Dataset& data) {
 }
 
 std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data) {
-  if (settings.model.likelihood == Likelihood::bernoulli || settings.training.standardize) return {};
+  if (!has_scale(settings.model.likelihood) || settings.training.standardize) return {};
   const double distance = distance_from_start(data, settings.training.output_bias_from_data),
                scale = static_cast<double>(settings.model.scale);
   if (distance == 0 || (distance >= kLeastScales * scale && distance <= kMostScales * scale)) return {};

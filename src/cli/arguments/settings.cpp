@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "cuvae/estimator.h"
+#include "cuvae/likelihood.h"
 #include "io/text.h"
 
 namespace cuvae::cli {
@@ -23,6 +24,19 @@ const char* idle_weighting(const TrainConfig& t) {
   return idle_weight(t) != nullptr ? idle_weight(t) : unless(t.beta > 0, "with --beta 0");
 }
 
+// "bernoulli, gaussian ... or beta-binomial".
+const char* likelihood_names() {
+  static const std::string all = [] {
+    std::string names;
+    for (const LikelihoodTraits& t : kLikelihoods) {
+      const bool last = &t == std::end(kLikelihoods) - 1;
+      names += (names.empty() ? "" : last ? " or " : ", ") + std::string(t.name);
+    }
+    return names;
+  }();
+  return all.c_str();
+}
+
 // The one list of settings. A visitor gets each setting's flag, value, help, range, and the reason why it has no
 // effect given the others, or null.
 template <class Model, class Visitor>
@@ -34,9 +48,9 @@ void visit_model(Model& m, Visitor&& visit) {
   visit("decoder-hidden", m.decoder_hidden, "Hidden widths of the decoder, from z to x; 0: none", kCountOrZero);
   visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity", {},
         unless(hidden, "without hidden layers"));
-  visit("likelihood", m.likelihood, "bernoulli, gaussian, gaussian-learned or gaussian-learned-per-dim");
-  visit("scale", m.scale, "Standard deviation of a Gaussian likelihood; the initial value of a learned one",
-        {kScaleMin, kScaleMax}, unless(m.likelihood != Likelihood::bernoulli, "with --likelihood bernoulli"));
+  visit("likelihood", m.likelihood, likelihood_names());
+  visit("scale", m.scale, "Standard deviation of a Gaussian likelihood; the initial value of one that is learned",
+        {kScaleMin, kScaleMax}, unless(has_scale(m.likelihood), "with this --likelihood, which has no scale"));
   visit("init", m.initialization, "glorot or he");
 }
 
@@ -245,7 +259,7 @@ void resolve(const CLI::App& app, Settings& s) {
   for (auto* widths : {&s.model.encoder_hidden, &s.model.decoder_hidden})
     if (*widths == std::vector<Index>{0}) widths->clear();
   if (app.count("--binarize") == 0)
-    s.training.binarize = s.model.likelihood == Likelihood::bernoulli ? Binarize::stochastic : Binarize::none;
+    s.training.binarize = is_binary(s.model.likelihood) ? Binarize::stochastic : Binarize::none;
   s.model.validate();
   s.training.validate();
   validate(s.model, s.training);

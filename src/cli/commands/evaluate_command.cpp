@@ -7,6 +7,7 @@
 #include "cli/run/quantities.h"
 #include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
+#include "cuvae/likelihood.h"
 #include "io/text.h"
 
 namespace cuvae::cli {
@@ -18,31 +19,38 @@ struct EvalArguments : ModelArguments {
   bool json = false;
 };
 
+// What the bits per dimension are of. A density has the data's units, so that its bits can be negative.
+std::string bits_are_of(const LikelihoodTraits& likelihood) {
+  return likelihood.values == 0 ? "density" : "mass over " + std::to_string(likelihood.values) + " values";
+}
+
 // NaN and infinities are written as null.
-void print_json(const Evaluation& e, const TrainConfig& training, Index samples) {
+void print_json(const Evaluation& e, const CheckpointInfo& info, Index samples) {
   const nlohmann::ordered_json object = {{"elbo", e.elbo},
                                          {"elbo_error", e.elbo_error},
                                          {"reconstruction", e.reconstruction},
                                          {"kl", e.kl},
                                          {"kl_dims", e.kl_dims},
                                          {"bits_per_dim", e.bits_per_dim},
+                                         {"bits_are_of", bits_are_of(traits(info.model.likelihood))},
                                          {"active_units", e.active_units},
                                          {"examples", e.examples},
                                          {"samples", samples},
-                                         {"trained_on", objective_name(training)}};
+                                         {"trained_on", objective_name(info.training)}};
   std::cout << object.dump() << '\n';
 }
 
-void print_text(const Evaluation& e, const TrainConfig& training, Index samples) {
+void print_text(const Evaluation& e, const CheckpointInfo& info, Index samples) {
   std::cout << "examples        " << e.examples << ", " << samples
             << (samples == 1 ? " latent sample" : " latent samples") << " each\n"
             << "ELBO            " << with_error(result(e.elbo, 7), e.elbo_error) << " nats (standard error)\n"
             << "reconstruction  " << result(e.reconstruction, 7) << " nats\n"
             << "KL              " << result(e.kl, 7) << " nats\n"
-            << "bits per dim    " << result(e.bits_per_dim) << '\n'
+            << "bits per dim    " << result(e.bits_per_dim) << " (of a " << bits_are_of(traits(info.model.likelihood))
+            << ")\n"
             << "active units    " << e.active_units << " of " << e.kl_dims.size() << '\n';
-  if (is_importance_weighted(training.estimator))
-    std::cout << "trained on      " << objective_name(training) << ", which is at least the ELBO above\n";
+  if (is_importance_weighted(info.training.estimator))
+    std::cout << "trained on      " << objective_name(info.training) << ", which is at least the ELBO above\n";
 }
 
 int evaluate_model(const EvalArguments& arguments) {
@@ -52,7 +60,7 @@ int evaluate_model(const EvalArguments& arguments) {
   options.binarize = arguments.data.binarize(model);
   options.seed = arguments.data.seed;
   const Evaluation evaluation = evaluate(model.vae, data, options);
-  (arguments.json ? print_json : print_text)(evaluation, model.info.training, options.samples);
+  (arguments.json ? print_json : print_text)(evaluation, model.info, options.samples);
   require_finite(evaluation, arguments.model);
   return 0;
 }

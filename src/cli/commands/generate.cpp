@@ -56,9 +56,10 @@ int sample(const SampleArguments& a) {
               unless(a.temperature > 0 || !a.mean, "with --temperature 0 and --mean: no random numbers are needed"));
   const LoadedModel model = a.load();
   if (a.binary && a.mean) throw CLI::ValidationError("--binary", "asks for samples, but --mean asks for means");
-  if (a.binary && model.config().likelihood != Likelihood::bernoulli)
+  if (a.binary && !is_binary(model.config().likelihood))
     throw CLI::ValidationError("--binary", "the model's likelihood is " +
-                                               std::string(to_string(model.config().likelihood)) + ", not bernoulli");
+                                               std::string(to_string(model.config().likelihood)) +
+                                               ", whose samples are not 0 or 1");
   const std::vector<float> z = prior_points(a.count, model.config().latent, a.seed, a.temperature);
   a.write(a.mean ? model.vae.decode(z) : model.vae.sample(z, a.seed), model.config(), square_columns(a.count));
   return 0;
@@ -174,7 +175,7 @@ Command add_sample(CLI::App& program) {
   app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
   app->add_flag("--binary", a->binary)->group("");  // now the default; accepted for older scripts
   app->footer(
-      "A sample of a Bernoulli model has pixels 0 and 1. A sample of a Gaussian model has noise of the model's scale.\n"
+      "A sample of a Bernoulli model has pixels 0 and 1. A sample of another model has the noise of p(x|z).\n"
       "Pictures of a Bernoulli model are smoother with --mean, which shows the probabilities as gray values.\n\n"
       "Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean");
   return {app, [a = a] { return sample(*a); }};

@@ -1,0 +1,149 @@
+// What a model computes for data in host memory, in batches.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "cuvae/vae.h"
+#include "math/host_noise.h"
+#include "math/likelihoods.h"
+#include "math/philox.h"
+
+namespace cuvae {
+namespace {
+
+constexpr Index kHostBatch = 256;  // rows that are computed at once
+
+// y [n] in host memory as floats.
+void read(Backend& backend, ConstView y, float* values) {
+  if (y.dtype == DType::f32)
+    return backend.download(values, y.data, static_cast<std::size_t>(y.size()) * sizeof(float));
+  std::vector<std::uint16_t> halves(static_cast<std::size_t>(y.size()));
+  backend.download(halves.data(), y.data, halves.size() * sizeof halves[0]);
+  for (const std::uint16_t half : halves) *values++ = std::bit_cast<float>(std::uint32_t{half} << 16);
+}
+
+// result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
+template <class F>
+std::vector<float> in_batches(Backend& backend, const char* what, const std::vector<float>& host, Index in, Index out,
+                              F f) {
+  const Index rows = static_cast<Index>(host.size()) / in;
+  if (rows * in != static_cast<Index>(host.size()))
+    throw Error(std::string(what) + ": " + std::to_string(host.size()) + " values are not rows of " +
+                std::to_string(in));
+  std::vector<float> result(static_cast<std::size_t>(rows * out));
+  const DType type = backend.activation_type();
+  const Buffer device = backend.allocate(static_cast<std::size_t>(kHostBatch * in) * sizeof(float)),
+               rounded = type == DType::f32
+                             ? Buffer()
+                             : backend.allocate(static_cast<std::size_t>(kHostBatch * in) * size_of(type));
+  for (Index first = 0; first < rows; first += kHostBatch) {
+    const Index n = std::min(kHostBatch, rows - first);
+    backend.upload(device.data(), host.data() + first * in, static_cast<std::size_t>(n * in) * sizeof(float));
+    View x = device.view(n, in);
+    if (type != DType::f32) {
+      x = rounded.view(n, in, type);
+      backend.run(GatherBatch{device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x});
+    }
+    read(backend, f(x), result.data() + first * out);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<float> Vae::encode(const std::vector<float>& x) const {
+  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch, DType::f32);
+  std::vector<float> own = x;
+  standardization_.apply(own);
+  std::vector<float> stats =
+      in_batches(*backend_, "encode", own, config_.data_dim, 2 * config_.latent,
+                 [&](ConstView batch) { return encoder_.forward(*backend_, weights(), batch, a); });
+  for (std::size_t i = 0; i < stats.size(); ++i)
+    if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
+      stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
+  return stats;
+}
+
+std::vector<float> Vae::decoder_outputs(const std::vector<float>& z) const {
+  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch, backend_->activation_type());
+  return in_batches(*backend_, "decode", z, config_.latent, config_.outputs(),
+                    [&](ConstView batch) { return decoder_.forward(*backend_, weights(), batch, a); });
+}
+
+namespace {
+
+// f(i, the outputs of value i) for each value of rows [rows, n D].
+template <class Formula, class F>
+std::vector<float> of_each_value(const std::vector<float>& rows, Index data_dim, F f) {
+  constexpr std::size_t n = Formula::outputs;
+  const auto dim = static_cast<std::size_t>(data_dim);
+  std::vector<float> values(rows.size() / n);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    float outputs[n];
+    for (std::size_t j = 0; j < n; ++j) outputs[j] = rows[(i / dim * n + j) * dim + i % dim];
+    values[i] = f(i, outputs);
+  }
+  return values;
+}
+
+}  // namespace
+
+std::vector<float> Vae::decode(const std::vector<float>& z) const {
+  std::vector<float> mean = math::with_likelihood(config_.likelihood, [&]<class Formula>() {
+    return of_each_value<Formula>(decoder_outputs(z), config_.data_dim,
+                                  [](std::size_t, const float* outputs) { return Formula::mean(outputs); });
+  });
+  standardization_.undo(mean);
+  return mean;
+}
+
+std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) const {
+  return math::with_likelihood(config_.likelihood, [&]<class Formula>() {
+    if constexpr (!math::takes_values_alone<Formula>) {
+      std::vector<float> x = decode(z);
+      const std::vector<float> scale = likelihood_scale(),
+                               noise = standard_normals(seed, Stream::data_sample, x.size());
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += scale[i % scale.size()] * noise[i];
+      return x;
+    } else {
+      const std::vector<float> outputs = decoder_outputs(z);
+      std::vector<float> normals;
+      if constexpr (Formula::from_normal)
+        normals = standard_normals(seed, Stream::data_sample, outputs.size() / Formula::outputs);
+      std::vector<float> x =
+          of_each_value<Formula>(outputs, config_.data_dim, [&](std::size_t i, const float* of_value) {
+            if constexpr (Formula::from_normal) return Formula::draw(of_value, normals[i]);
+            const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(Stream::data_sample), 0, i);
+            return Formula::draw(of_value, math::uniform(word));
+          });
+      standardization_.undo(x);
+      return x;
+    }
+  });
+}
+
+std::vector<float> Vae::log_scales() const {
+  const ConstView v = log_scale();
+  std::vector<float> values(static_cast<std::size_t>(v.size()));
+  backend_->download(values.data(), v.data, values.size() * sizeof(float));
+  return values;
+}
+
+std::vector<float> Vae::likelihood_scale() const {
+  if (!is_scale_shared(config_.likelihood)) return {};
+  std::vector<float> scale = log_scales();
+  for (float& s : scale) s = std::exp(log_scale_ ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
+  if (!standardization_) return scale;
+  scale.resize(standardization_.scale.size(), scale.front());
+  for (std::size_t d = 0; d < scale.size(); ++d)
+    scale[d] = static_cast<float>(static_cast<double>(scale[d]) * standardization_.scale[d]);
+  return scale;
+}
+
+Index Vae::scales_at_clamp() const {
+  if (!log_scale_) return 0;
+  const std::vector<float> values = log_scales();
+  return std::count_if(values.begin(), values.end(), [](float v) { return v <= kLogScaleMin || v >= kLogScaleMax; });
+}
+
+}  // namespace cuvae
