@@ -119,29 +119,30 @@ void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
   }
 }
 
-// log p of value d and the gradients of its outputs. The arrays are in a function of their own because g++ does not
+// log p of a value and the gradients of its outputs. The arrays are in a function of their own because g++ does not
 // vectorize a loop that has one of two values.
 template <class Formula>
-CUVAE_FN float of_value(const float* outputs, const float* x, Index cols, Index d, float weight, float& first,
-                        float& second) {
+CUVAE_FN float of_value(float output, float output2, float x, float weight, float& first, float& second) {
   float o[Formula::outputs], derivative[Formula::outputs], log_p;
-  o[0] = outputs[d];
-  if constexpr (Formula::outputs == 2) o[1] = outputs[cols + d];
-  Formula::log_prob(o, x[d], log_p, derivative);
+  o[0] = output;
+  if constexpr (Formula::outputs == 2) o[1] = output2;
+  Formula::log_prob(o, x, log_p, derivative);
   first = Formula::gradient(0, weight * derivative[0], o[0]);
   if constexpr (Formula::outputs == 2) second = Formula::gradient(1, weight * derivative[1], o[1]);
   return log_p;
 }
 
+// The loops themselves load the values: clang then knows that no element depends on another one, also in place.
 template <class Formula>
 float formula_row(const float* outputs, const float* x, Index cols, float weight, float* doutputs) {
   static_assert(Formula::outputs <= 2);
+  const float* outputs2 = Formula::outputs == 2 ? outputs + cols : outputs;
   float sum = 0.0f;
   if (doutputs != nullptr) {
 #pragma omp simd reduction(+ : sum)
     for (Index d = 0; d < cols; ++d) {
       float first, second;
-      sum += of_value<Formula>(outputs, x, cols, d, weight, first, second);
+      sum += of_value<Formula>(outputs[d], outputs2[d], x[d], weight, first, second);
       doutputs[d] = first;
       if constexpr (Formula::outputs == 2) doutputs[cols + d] = second;
     }
@@ -149,7 +150,7 @@ float formula_row(const float* outputs, const float* x, Index cols, float weight
 #pragma omp simd reduction(+ : sum)
     for (Index d = 0; d < cols; ++d) {
       float first, second;
-      sum += of_value<Formula>(outputs, x, cols, d, weight, first, second);
+      sum += of_value<Formula>(outputs[d], outputs2[d], x[d], weight, first, second);
     }
   }
   return sum;
