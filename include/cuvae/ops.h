@@ -48,7 +48,6 @@ struct Linear {
 /// The backward pass of a linear layer, from dy, the gradient at its pre-activation:
 ///   dw = dy^T x;  db = column sums of dy;
 ///   dx = (dy w) * act'(below), the gradient at the pre-activation of the layer below.
-/// (The shape of cuBLASLt's DRELU and BGRADB epilogues.)
 struct LinearBackward {
   static constexpr const char* name = "linear_backward";
   ConstView x = {};                          ///< [B, I] [A], the result of the layer below

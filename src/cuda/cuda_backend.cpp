@@ -47,9 +47,9 @@ void CudaBackend::try_epilogues() {
   const Buffer zeros = allocate(3 * kSize * kSize * sizeof(float));
   auto* const a = zeros.as<float>();
   float *const c = a + kSize * kSize, *const row = c + kSize * kSize;
-  for (const Epilogue epilogue : {Epilogue::bias, Epilogue::relu_bias, Epilogue::a_sums}) {
-    const DType type = activation_type(), c_type = epilogue == Epilogue::a_sums ? DType::f32 : type;
-    (void)gemm_->supports({Op::none, Op::none, kSize, kSize, kSize, a, a, c, type, c_type, epilogue, row, row});
+  for (const Epilogue epilogue : {Epilogue::bias, Epilogue::relu_bias}) {
+    const DType type = activation_type();
+    (void)gemm_->supports({Op::none, Op::none, kSize, kSize, kSize, a, a, c, type, type, epilogue, row});
   }
 }
 
@@ -58,8 +58,7 @@ CudaBackend::~CudaBackend() = default;
 std::string CudaBackend::description() const {
   const char* added[] = {"", ", tf32 products", ", bf16 activations"};  // by precision
   std::string text = describe(device_) + added[static_cast<int>(precision_)];
-  constexpr std::pair<Epilogue, const char*> kEpilogues[] = {
-      {Epilogue::bias, "bias"}, {Epilogue::relu_bias, "ReLU"}, {Epilogue::a_sums, "bias gradient"}};
+  constexpr std::pair<Epilogue, const char*> kEpilogues[] = {{Epilogue::bias, "bias"}, {Epilogue::relu_bias, "ReLU"}};
   for (const auto& [epilogue, what] : kEpilogues)
     if (gemm_->has_refused(epilogue)) text += std::string(", ") + what + " by a kernel, not by cuBLASLt";
   return text + overrides();

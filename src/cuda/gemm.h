@@ -10,12 +10,11 @@ namespace cuvae::cuda {
 
 enum class Op : std::uint8_t { none, transpose };
 
-/// What a product may do to its result, or with its operands, on the way.
+/// What a product may do to its result on the way.
 enum class Epilogue : std::uint8_t {
   none,
   bias,       ///< c += bias [n], which has c's type, in every row
   relu_bias,  ///< c = relu(c + bias)
-  a_sums,     ///< sums [m] = the sums of op(a) over k: a bias gradient
 };
 
 /// c [m, n] = op(a) [m, k] op(b) [k, n]; all matrices packed as stored, float32 or bf16, their sums float32.
@@ -27,7 +26,6 @@ struct Product {
   DType type = DType::f32, c_type = DType::f32;  // of a and b, of c
   Epilogue epilogue = Epilogue::none;
   const void* bias = nullptr;
-  float* sums = nullptr;
   bool add = false;  // c += in place of c =; without an epilogue
 };
 
@@ -37,7 +35,7 @@ class Gemm {
   Gemm(Precision precision, cudaStream_t stream, void* workspace, std::size_t workspace_bytes);
   ~Gemm();
   /// Whether the product can be had with its epilogue; without one it always can. The first of a kind is tried, which
-  /// leaves other values in c and sums; in a stream's capture it is false.
+  /// leaves other values in c; in a stream's capture it is false.
   bool supports(const Product& product);
   /// Whether some product so far could not be had with this epilogue.
   bool has_refused(Epilogue epilogue) const;

@@ -70,16 +70,11 @@ cublasLtEpilogue_t epilogue(Epilogue e) {
       return CUBLASLT_EPILOGUE_BIAS;
     case Epilogue::relu_bias:
       return CUBLASLT_EPILOGUE_RELU_BIAS;
-    case Epilogue::a_sums:
-      return CUBLASLT_EPILOGUE_BGRADB;  // our a is the library's B: see run()
   }
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 cublasOperation_t operation(Op op) { return op == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; }
-
-// What the epilogue reads or writes beside c.
-const void* vector_of(const Product& p) { return p.epilogue == Epilogue::a_sums ? p.sums : p.bias; }
 
 struct Plan {
   MatmulDesc desc;
@@ -90,7 +85,7 @@ struct Plan {
 
 auto key(const Product& p) {
   return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.type, p.c_type, p.epilogue, alignment(p.a), alignment(p.b),
-                    alignment(p.c), alignment(vector_of(p)));
+                    alignment(p.c), alignment(p.bias));
 }
 using Key = decltype(key(Product{}));
 
@@ -115,8 +110,8 @@ struct Gemm::State {
     set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(p.op_a));
     set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p.epilogue));
     if (p.epilogue != Epilogue::none) {
-      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
-      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.c_type));  // gradients of biases are f32 as c is
+      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+      set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.c_type));
     }
     plan.first = p.op_b == Op::none ? layout(p.type, p.k, p.n) : layout(p.type, p.n, p.k);
     plan.second = p.op_a == Op::none ? layout(p.type, p.m, p.k) : layout(p.type, p.k, p.m);
@@ -152,7 +147,7 @@ struct Gemm::State {
   }
 
   cublasStatus_t start(const Plan& plan, const Product& p) const {
-    if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector_of(p));
+    if (p.epilogue != Epilogue::none) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
     // cuBLASLt is column-major, so it sees every matrix of ours transposed: c = op(a) op(b) reads c' = op(b)' op(a)'.
     // The operands swap places and keep their ops, and a bias along the library's rows runs along our columns.
     const float one = 1.0f, beta = p.add ? 1.0f : 0.0f;
@@ -161,8 +156,8 @@ struct Gemm::State {
                           stream);
   }
 
-  // Tried once, for what the documents leave open: whether a product does what its heuristic found, which for BGRADB of
-  // these types they nowhere say, and whether a ReLU that is "max(x, 0)" keeps NaN, which the loss must show.
+  // Tried once, for what the documents leave open: whether a product does what its heuristic found, and whether a ReLU
+  // that is "max(x, 0)" keeps NaN, which the loss must show.
   bool does_the_epilogue(const Plan& plan, const Product& p) const {
     Product tried = p;
     DeviceMemory nans;
@@ -176,7 +171,6 @@ struct Gemm::State {
     }
     const cublasStatus_t status = start(plan, tried);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
-    if (status == CUBLAS_STATUS_INVALID_VALUE && p.epilogue == Epilogue::a_sums) return false;
     check(status, "cublasLtMatmul");
     if (nans == nullptr) return true;
     std::vector<std::uint16_t> result(bytes(p.m * p.n) / 2);

@@ -5,10 +5,9 @@
 namespace cuvae::cuda {
 namespace {
 
-// The multiply-adds of a product up to which one launch of a plain kernel should beat two or three of the library's and
-// its helpers: they are well below 1 us of a large GPU's arithmetic, and a launch costs 1 to 3. An estimate, not yet
-// measured. At batch 128 the layers 400 -> 40 and 20 -> 400 are below (2.0 and 1.0 million), 784 -> 400 is far above
-// (40 million).
+// The multiply-adds of a product up to which one launch of a plain kernel beats two or three of the library's and its
+// helpers. At batch 128 the layers 400 -> 40 and 20 -> 400 are below (2.0 and 1.0 million), 784 -> 400 is far above (40
+// million). On an H100 they take 3.4 and 6.6 us, their products alone 12.6 and 12.6 us (bench/results/gpu/).
 constexpr Index kSmallProduct = Index{1} << 22;
 constexpr Index kFewRows = 1024;  // one block sums over all of them
 
@@ -41,15 +40,10 @@ void CudaBackend::compute(const LinearBackward& op) {
   const View dw = op.dw, dx = op.dx;
   if (dy.rows <= kFewRows && dy.rows * w.size() <= kSmallProduct) return enqueue(op.name, op);
   bind();
-  Product product{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
-  product.add = op.gradients == Gradients::add;
-  product.epilogue = Epilogue::a_sums;
-  product.sums = op.db.f32();
-  if (product.add || !gemm_->supports(product)) {
-    product.epilogue = Epilogue::none;
-    enqueue(op.name, ColumnSums{dy, op.db, op.gradients});
-  }
-  gemm_->run(product);
+  enqueue(op.name, ColumnSums{dy, op.db, op.gradients});
+  Product of_weights{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
+  of_weights.add = op.gradients == Gradients::add;
+  gemm_->run(of_weights);
   if (!dx) return;
   gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
   enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});

@@ -121,12 +121,6 @@ void multiply(const Product& p) {
       if (p.add) v += read(p.to, p.d.type, i + j * p.d.ld);
       write(p.to, p.d.type, i + j * p.d.ld, v);
     }
-  if (d.epilogue != CUBLASLT_EPILOGUE_BGRADB) return;
-  for (Index j = 0; j < p.d.cols; ++j) {  // along D's columns: sums of op(B) over k
-    double s = 0;
-    for (Index l = 0; l < k; ++l) s += at(p.from_b, p.b, d.transpose_b != 0, l, j);
-    write(d.vector, p.d.type, j, static_cast<float>(s));
-  }
 }
 
 bool same(const Layout& x, const Layout& y) {
@@ -287,9 +281,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
   demand(!with_epilogue || alignment(d.vector) >= plan->vector_align, "the bias is less aligned than planned");
   demand(workspace_bytes >= plan->preference.workspace && alignment(workspace) >= 256, "the workspace is too small");
   const fake_cublaslt::Behaviour& behaviour = fake_cublaslt::behaviour();
-  if (with_epilogue && (!behaviour.bgradb_only || d.epilogue == CUBLASLT_EPILOGUE_BGRADB) &&
-      behaviour.product != CUBLAS_STATUS_SUCCESS)
-    return behaviour.product;
+  if (with_epilogue && behaviour.product != CUBLAS_STATUS_SUCCESS) return behaviour.product;
   Product* kept = keep(p);
   kept->split = is_bf16(p.d.type) && (plan->preference.reduction &
                                       (CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;

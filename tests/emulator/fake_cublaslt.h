@@ -10,9 +10,8 @@ struct Behaviour {
   /// The result of a request for a plan with an epilogue, and whether it then finds no plan in spite of success.
   cublasStatus_t heuristic = CUBLAS_STATUS_SUCCESS;
   bool finds_none = false;
-  /// The result of a product with an epilogue although a plan was found, and whether that is only for BGRADB.
+  /// The result of a product with an epilogue although a plan was found.
   cublasStatus_t product = CUBLAS_STATUS_SUCCESS;
-  bool bgradb_only = false;
 };
 Behaviour& behaviour();
 

@@ -40,11 +40,9 @@ void multiply(const Product& p) {
       for (Index j = 0; j < p.n; ++j) b[static_cast<std::size_t>(l * p.n + j)] = at(stored, j * p.k + l);
   for (Index i = 0; i < p.m; ++i) {
     row.assign(row.size(), 0.0f);
-    float sum = 0.0f;
     for (Index l = 0; l < p.k; ++l) {
       const float factor = at(a, p.op_a == Op::none ? i * p.k + l : l * p.m + i);
       const float* b_row = b.data() + l * p.n;
-      sum += factor;
       for (Index j = 0; j < p.n; ++j) row[static_cast<std::size_t>(j)] += factor * b_row[j];
     }
     for (Index j = 0; j < p.n; ++j) {
@@ -54,10 +52,8 @@ void multiply(const Product& p) {
       if (p.add) value += static_cast<const float*>(p.c)[i * p.n + j];  // a gradient, which is float32
       write(value, p.c, p.c_type, i * p.n + j);
     }
-    if (p.epilogue == Epilogue::a_sums) p.sums[i] = sum;
   }
   cuemu::memory_written(p.c, static_cast<std::size_t>(p.m * p.n) * size_of(p.c_type));
-  if (p.epilogue == Epilogue::a_sums) cuemu::memory_written(p.sums, static_cast<std::size_t>(p.m) * sizeof(float));
 }
 
 }  // namespace

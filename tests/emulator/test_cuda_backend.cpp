@@ -139,8 +139,8 @@ TEST(CallersStream, TakesTheCallersPointersInItsOrder) {
   expect_same_bits(got, parameters(trainer.vae()), "parameters");
 }
 
-// For a small batch, launches cost as much as the work. 784-400-20-400-784 at batch 128 needs 16 kernels and products.
-TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
+// For a small batch, launches cost as much as the work. 784-400-20-400-784 at batch 128 needs 18 kernels and products.
+TEST(CallersStream, RecordsAStepOfEighteenLaunches) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   {
@@ -167,7 +167,7 @@ TEST(CallersStream, RecordsAStepOfSixteenLaunches) {
     ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
     std::size_t launches = 0;
     EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &launches), cudaSuccess);
-    EXPECT_EQ(launches, 16u);
+    EXPECT_EQ(launches, 18u);
     EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   }
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
