@@ -106,4 +106,77 @@ TEST_F(Graphs, ACallThatMustNotBeCapturedBreaksTheCapture) {
   EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaErrorIllegalState);
 }
 
+// A second stream takes part in a capture between an event of the first and one that the first waits for.
+class Forks : public Graphs {
+ protected:
+  void SetUp() override {
+    Graphs::SetUp();
+    ASSERT_EQ(cudaStreamCreateWithFlags(&side_, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_EQ(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), cudaSuccess);
+  }
+  void TearDown() override {
+    EXPECT_EQ(cudaEventDestroy(event_), cudaSuccess);
+    EXPECT_EQ(cudaStreamDestroy(side_), cudaSuccess);
+    Graphs::TearDown();
+  }
+  void wait(cudaStream_t waiting, cudaStream_t for_stream) {
+    EXPECT_EQ(cudaEventRecord(event_, for_stream), cudaSuccess);
+    EXPECT_EQ(cudaStreamWaitEvent(waiting, event_, 0), cudaSuccess);
+  }
+  // 1 = 0 + 1 on the stream; on the side set to 0 and 4 added; 1 added after the join.
+  float replayed(unsigned seed, bool fork_after_add) {
+    cuemu::set_seed(seed);
+    EXPECT_EQ(begin(), cudaSuccess);
+    if (!fork_after_add) wait(side_, stream_);
+    EXPECT_EQ(planted::add(device_, 1, stream_), cudaSuccess);
+    if (fork_after_add) wait(side_, stream_);
+    EXPECT_EQ(cudaMemsetAsync(device_, 0, sizeof(float), side_), cudaSuccess);
+    EXPECT_EQ(planted::add(device_, 4, side_), cudaSuccess);
+    wait(stream_, side_);
+    EXPECT_EQ(planted::add(device_, 1, stream_), cudaSuccess);
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaSuccess);
+    cudaGraphExec_t exec = nullptr;
+    EXPECT_EQ(cudaGraphInstantiate(&exec, graph_, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphLaunch(exec, stream_), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph_), cudaSuccess);
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+    EXPECT_EQ(planted::add(device_, 0, side_), cudaSuccess) << "the side has left the capture";
+    return value();
+  }
+
+  cudaStream_t side_ = nullptr;
+  cudaEvent_t event_ = nullptr;
+};
+
+TEST_F(Forks, RespectTheirEvents) {
+  for (unsigned seed = 0; seed <= 8; ++seed) EXPECT_EQ(replayed(seed, true), 5) << "seed " << seed;
+}
+
+TEST_F(Forks, ShowWorkThatDoesNotWait) {
+  bool late = false;
+  for (unsigned seed = 1; seed <= 8; ++seed) late |= replayed(seed, false) != 5;
+  EXPECT_TRUE(late) << "in some order the first addition comes after the side's fill";
+}
+
+TEST_F(Forks, MustBeJoined) {
+  ASSERT_EQ(begin(), cudaSuccess);
+  wait(side_, stream_);
+  EXPECT_EQ(planted::add(device_, 1, side_), cudaSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(side_, &graph_), cudaErrorStreamCaptureUnmatched);
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaErrorStreamCaptureUnjoined);
+  EXPECT_EQ(graph_, nullptr);
+  EXPECT_EQ(status(), cudaStreamCaptureStatusNone);
+  EXPECT_EQ(planted::add(device_, 2, side_), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(side_), cudaSuccess);
+  EXPECT_EQ(value(), 2);
+}
+
+TEST_F(Forks, AnEventFromOutsideACaptureIsRefused) {
+  EXPECT_EQ(cudaEventRecord(event_, side_), cudaSuccess);
+  ASSERT_EQ(begin(), cudaSuccess);
+  EXPECT_EQ(cudaStreamWaitEvent(stream_, event_, 0), cudaErrorStreamCaptureIsolation);
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph_), cudaSuccess);
+}
+
 }  // namespace
