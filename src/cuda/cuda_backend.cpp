@@ -33,6 +33,7 @@ CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
   ticket_ = allocate(sizeof(unsigned));
   workspace_ = allocate(workspace_bytes(device_));
   gemm_ = std::make_unique<Gemm>(precision, stream_, workspace_.data(), workspace_.bytes());
+  side_ = std::make_unique<SideLane>(precision, allocate(workspace_.bytes()));
 
   // One kernel now: a build without code for this device is found here, not in the middle of a run.
   const Buffer zeros = allocate(2 * sizeof(float));

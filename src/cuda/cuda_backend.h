@@ -7,6 +7,7 @@
 
 #include "cuda/devices.h"
 #include "cuda/gemm.h"
+#include "cuda/side_lane.h"
 #include "cuvae/backend.h"
 #include "launch.h"
 
@@ -62,9 +63,13 @@ class CudaBackend final : public WithAllOps<ComputingBackend> {
   }
   void compute(const Linear& op);
   void compute(const LinearBackward& op);
-  /// Launches what kernels/launch.h has.
+  /// Launches what kernels/launch.h has, on stream_ or another one that runs at the same time.
   template <class Operation>
-  void enqueue(const char* op, const Operation& operation);
+  void enqueue(const char* op, const Operation& operation, cudaStream_t stream);
+  template <class Operation>
+  void enqueue(const char* op, const Operation& operation) {
+    enqueue(op, operation, stream_);
+  }
   /// Checks what an op returned; a debug build also waits for it, so that the error names the op.
   void done(const char* op, cudaError_t code) const;
 
@@ -81,6 +86,7 @@ class CudaBackend final : public WithAllOps<ComputingBackend> {
   std::vector<Buffer> scratch_;
   Buffer ticket_, workspace_;
   std::unique_ptr<Gemm> gemm_;
+  std::unique_ptr<SideLane> side_;
 };
 
 template <class Base, class Op, class... Rest>
@@ -89,12 +95,12 @@ void ComputesAll<Base, Op, Rest...>::do_run(const Op& op) {
 }
 
 template <class Operation>
-void CudaBackend::enqueue(const char* op, const Operation& operation) {
+void CudaBackend::enqueue(const char* op, const Operation& operation, cudaStream_t stream) {
   bind();
   if constexpr (requires { scratch_bytes(operation); }) {
-    done(op, launch(operation, scratch(scratch_bytes(operation)), stream_));
+    done(op, launch(operation, scratch(scratch_bytes(operation)), stream));
   } else {
-    done(op, launch(operation, stream_));
+    done(op, launch(operation, stream));
   }
 }
 

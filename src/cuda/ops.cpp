@@ -40,13 +40,19 @@ void CudaBackend::compute(const LinearBackward& op) {
   const View dw = op.dw, dx = op.dx;
   if (dy.rows <= kFewRows && dy.rows * w.size() <= kSmallProduct) return enqueue(op.name, op);
   bind();
-  enqueue(op.name, ColumnSums{dy, op.db, op.gradients});
+  // The gradients by the parameters do not depend on those by the inputs: in a graph they are computed at the same
+  // time. Outside of one, a call costs more than that saves.
+  const bool beside = recording_;
+  if (beside) side_->begin(stream_);
+  enqueue(op.name, ColumnSums{dy, op.db, op.gradients}, beside && dx ? side_->stream() : stream_);
   Product of_weights{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
   of_weights.add = op.gradients == Gradients::add;
-  gemm_->run(of_weights);
-  if (!dx) return;
-  gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
-  enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});
+  (beside ? side_->gemm() : *gemm_).run(of_weights);
+  if (dx) {
+    gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
+    enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});
+  }
+  if (beside) side_->end(stream_);
 }
 
 }  // namespace cuvae::cuda

@@ -1,0 +1,35 @@
+// A second stream with products of its own, for work that does not depend on what the first stream does meanwhile.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "cuda/gemm.h"
+#include "cuvae/backend.h"
+
+namespace cuvae::cuda {
+
+class SideLane {
+ public:
+  /// `workspace` is for the products of this stream.
+  SideLane(Precision precision, Buffer workspace);
+
+  cudaStream_t stream() const { return stream_.get(); }
+  Gemm& gemm() { return *gemm_; }
+  /// What comes next on this stream waits for what `main` has been given so far.
+  void begin(cudaStream_t main);
+  /// What comes next on `main` waits for this stream.
+  void end(cudaStream_t main);
+
+ private:
+  struct Destroy {
+    void operator()(CUstream_st* stream) const noexcept { (void)cudaStreamDestroy(stream); }
+    void operator()(CUevent_st* event) const noexcept { (void)cudaEventDestroy(event); }
+  };
+  std::unique_ptr<CUstream_st, Destroy> stream_;
+  std::unique_ptr<CUevent_st, Destroy> event_;
+  Buffer workspace_;
+  std::unique_ptr<Gemm> gemm_;
+};
+
+}  // namespace cuvae::cuda
