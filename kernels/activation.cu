@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) column_sums(const T* __restrict__ x,
   }
 }
 
-Index sums_chunk(Index rows) { return chunk_rows(rows, 512, 64); }
+Index sums_chunk(Index rows) { return chunk_rows(rows, 256, 64); }
 
 }  // namespace
 
