@@ -154,6 +154,15 @@ KernelCase gaussian(Backend& b, Index rows, Index cols) {
           }};
 }
 
+KernelCase latent_log_prob(Backend& b, Index rows, Index latent) {
+  return {"latent_log_prob", text(rows, latent), 0, [=, &b](Arrays& a) {
+            const View z = a.input(rows, latent, a.type()), stats = a.input(rows, 2 * latent),
+                       log_p = a.output(rows, 1), dz = a.updated(rows, latent),
+                       dstats = a.output(rows, 2 * latent, a.type());
+            return [=, &b] { b.run(LatentLogProb{z, stats, -0.01f, log_p, false, dz, dstats}); };
+          }};
+}
+
 KernelCase moments(Backend& b, Index rows, Index cols) {
   return {"moments", text(rows, cols), 0, [=, &b](Arrays& a) {
             const View x = a.input(rows, cols);
@@ -225,6 +234,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(gaussian(b, batch, D));
   cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
+  cases.push_back(latent_log_prob(b, batch, L));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
@@ -248,6 +258,7 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
           log_prob(b, Likelihood::gaussian_scale, rows, cols),
           log_prob(b, Likelihood::beta_binomial, rows, cols),
           gaussian(b, rows, cols),
+          latent_log_prob(b, elements / kWideLatent, kWideLatent),
           bias_activation(stream, rows, cols),
           relu_backward(stream, rows, cols),
           column_sums(stream, rows, cols),

@@ -175,6 +175,21 @@ struct GaussianLogProb {
   void check(const Backend& backend) const;
 };
 
+/// log_p = log N(z; mu, exp(logvar)) = -1/2 sum_l logvar + (z - mu)^2 exp(-logvar) + log(2 pi), whose mu and logvar are
+/// outputs of a network: a layer of a hierarchical prior. In the same pass gradients of the sum of row_weight[r]
+/// log_p[r], a loss that descent makes smaller. At least one output is given.
+struct LatentLogProb {
+  static constexpr const char* name = "latent_log_prob";
+  ConstView z = {};             ///< [R, L] [A]
+  ConstView stats = {};         ///< [R, 2L], mu | logvar, which is clamped as a posterior's
+  RowFactor row_weight = 0.0f;  ///< of a row in the gradients
+  View log_p = {};              ///< [R, 1]; may be empty
+  bool add = false;             ///< log_p is added to what is there
+  View dz = {};                 ///< [R, L], added to what is there; may be empty
+  View dstats = {};             ///< [R, 2L] [A], replaced; may be empty
+  void check(const Backend& backend) const;
+};
+
 /// The importance-weighted bound over K = R/B samples a row, log w = log p(x|z) + log p(z) - log q(z|x). The largest w
 /// is taken out, so that nothing overflows. In the same pass the step's loss: -mean(bound), in place of the ELBO's.
 struct ImportanceWeights {
@@ -261,6 +276,6 @@ class RunsAll : protected Runs<Op>... {
 template <template <class...> class List>
 using WithAllOps =
     List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward, LogProb,
-         GaussianLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
+         GaussianLogProb, LatentLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
 
 }  // namespace cuvae

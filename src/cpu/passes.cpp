@@ -2,6 +2,7 @@
 #include "cpu/passes.h"
 
 #include "cpu/passes_latent.h"
+#include "cpu/passes_prior.h"
 #include "math/formulas.h"
 #include "math/likelihoods.h"
 #include "math/philox.h"
@@ -225,9 +226,20 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 }  // namespace
 
 extern const Passes table;
-const Passes table = {
-    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,   normals,
-    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, log_prob_row, gaussian_row,
-    sum_of_squares,          update};
+const Passes table = {CUVAE_STRING(CUVAE_ISA),
+                      bias_activation,
+                      activation_backward,
+                      column_sums,
+                      gather_row,
+                      normals,
+                      sample_latent,
+                      log_densities,
+                      latent_backward,
+                      latent_backward_terms,
+                      log_prob_row,
+                      gaussian_row,
+                      latent_log_prob_row,
+                      sum_of_squares,
+                      update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

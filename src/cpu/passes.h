@@ -48,6 +48,9 @@ struct Passes {
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.
   float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
                         float* dmean, float* dlog_scale);
+  /// One row of z [latent] and of stats [2 latent]; returns log p, adds to dz and writes dstats where given.
+  float (*latent_log_prob_row)(const float* z, const float* stats, Index latent, float weight, float* dz,
+                               float* dstats);
   double (*sum_of_squares)(const float* x, Index n);
   void (*update)(const OptimizerStep& step, float rate, float gradient_scale, float correction1, float correction2_sqrt,
                  Index n, float* p, const float* g, float* m, float* v, float* ema);

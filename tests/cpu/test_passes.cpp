@@ -207,6 +207,26 @@ TEST_P(PassesTest, GaussiansOfASharedScale) {
   }
 }
 
+// A latent's u is up to 3 e^2 and exp() differs by a few ulp, twice in a gradient; log_p's terms all have one sign but
+// for logvar, which is at most 2 of them.
+TEST_P(PassesTest, LatentLogProbs) {
+  for (const Index latent : kSizes) {
+    const std::vector<float> z = random_vector(latent, 8, -2, 2), stats = random_vector(2 * latent, 9, -2, 2),
+                             start = random_vector(latent, 10);
+    std::vector<float> dz[2] = {start, start}, dstats[2] = {stats, stats};
+    float log_p[2];
+    for (int i = 0; i < 2; ++i) {
+      const Passes& p = i == 0 ? p_ : portable_;
+      log_p[i] = p.latent_log_prob_row(z.data(), stats.data(), latent, 0.5f, dz[i].data(), dstats[i].data());
+      expect_same_bits<float>({p.latent_log_prob_row(z.data(), stats.data(), latent, 0.5f, nullptr, nullptr)},
+                              {log_p[i]}, "log_p alone");
+    }
+    EXPECT_NEAR(log_p[0], log_p[1], 2 * sum_error(latent) * (std::fabs(log_p[1]) + 2 * static_cast<double>(latent)));
+    expect_alike(dz[0], dz[1], 2 * kFewUlp, "dz");
+    expect_alike(dstats[0], dstats[1], 2 * kFewUlp, "dstats");
+  }
+}
+
 TEST_P(PassesTest, SumsAndUpdates) {
   for (const Index n : kSizes) {
     const std::vector<float> x = random_vector(3 * n, 11), g = random_vector(n, 12);

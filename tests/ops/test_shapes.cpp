@@ -119,6 +119,13 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
   b.run(GaussianLogProb{logits, x, scale, 0.3f, log_p, gradient, dscale});
   keep(log_p, gradient, dscale);
 
+  constexpr Index W = 16;
+  const auto zero = random_vector(R * W, 4, 0, 0);
+  const M latents(b, R, W, random_vector(R * W, 5)), stats(b, R, 2 * W, random_vector(R * 2 * W, 6)), dz(b, R, W, zero),
+      dpair(b, R, 2 * W);
+  b.run(LatentLogProb{latents, stats, 0.3f, log_p, false, dz, dpair});
+  keep(log_p, dz, dpair);
+
   const M z(b, 2 * R, D / 2), kl(b, R, 1), kl_dims(b, 1, D / 2), dstats(b, R, D);
   b.run(SampleGaussian{logits, noise, z, kl, kl_dims});
   b.run(GaussianBackward{{}, logits, noise, z, {1, 0, 0}, kl_dims, 0.1f, dstats});
