@@ -11,7 +11,7 @@
 namespace cuvae::bench {
 namespace {
 
-constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64;
+constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64, kComponents = 500;
 constexpr std::pair<Index, Index> kLayers[] = {{D, H}, {H, 2 * L}, {L, H}, {H, D}};  // inputs, outputs
 
 std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
@@ -163,6 +163,19 @@ KernelCase latent_log_prob(Backend& b, Index rows, Index latent) {
           }};
 }
 
+// With FLOPs of the squares alone: a difference, a product and a multiply-add.
+KernelCase mixture_log_prob(Backend& b, Index rows, Index latent, Index n) {
+  return {"mixture_log_prob, " + std::to_string(n) + " components", text(rows, latent),
+          4.0 * static_cast<double>(rows * latent * n), [=, &b](Arrays& a) {
+            const View z = a.input(rows, latent, a.type()), components = a.input(n, 2 * latent), logits = a.input(1, n),
+                       log_p = a.output(rows, 1), shares = a.output(rows, n), dz = a.updated(rows, latent),
+                       dcomponents = a.output(n, 2 * latent), dlogits = a.output(1, n);
+            return [=, &b] {
+              b.run(MixtureLogProb{z, components, logits, -0.01f, log_p, false, shares, dz, dcomponents, dlogits});
+            };
+          }};
+}
+
 KernelCase moments(Backend& b, Index rows, Index cols) {
   return {"moments", text(rows, cols), 0, [=, &b](Arrays& a) {
             const View x = a.input(rows, cols);
@@ -235,6 +248,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(latent_log_prob(b, batch, L));
+  cases.push_back(mixture_log_prob(b, batch, L, kComponents));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {

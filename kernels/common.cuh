@@ -112,6 +112,14 @@ __device__ void store(Bf16* p, const Pack<N>& pack) {
     *reinterpret_cast<Bf16Pairs<N / 2>*>(p) = pairs;
   }
 }
+/// Value i of a matrix that is float32 or bf16.
+__device__ inline void store_as(const View& to, Index i, float value) {
+  if (to.dtype == DType::bf16) {
+    store(data_of<Bf16>(to) + i, Pack<1>{value});
+  } else {
+    store(data_of(to) + i, Pack<1>{value});
+  }
+}
 /// Whether 16-byte accesses are allowed at these addresses; null is.
 template <class... V>
 bool aligned(const V&... v) {

@@ -17,6 +17,13 @@ __device__ inline float lanes_sum(float v, unsigned lanes) {
   for (unsigned offset = lanes / 2; offset > 0; offset /= 2) v += __shfl_xor_sync(kFullWarp, v, offset);
   return v;
 }
+__device__ inline float lanes_max(float v, unsigned lanes) {
+  for (unsigned offset = lanes / 2; offset > 0; offset /= 2) {
+    const float other = __shfl_xor_sync(kFullWarp, v, offset);
+    v = other > v ? other : v;
+  }
+  return v;
+}
 
 }  // namespace
 }  // namespace cuvae::cuda

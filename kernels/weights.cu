@@ -53,14 +53,6 @@ __global__ void __launch_bounds__(kThreads, 4)
     elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound));
 }
 
-__device__ void store_as(const View& to, Index i, float value) {
-  if (to.dtype == DType::bf16) {
-    store(data_of<Bf16>(to) + i, Pack<1>{value});
-  } else {
-    store(data_of(to) + i, Pack<1>{value});
-  }
-}
-
 __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights op, unsigned* ticket) {
   const math::LogWeight log_w{data_of(op.log_p_x), data_of(op.log_p_z), data_of(op.log_q)};
   const Index rows = op.score.rows;

@@ -190,6 +190,26 @@ struct LatentLogProb {
   void check(const Backend& backend) const;
 };
 
+/// log_p = log sum_c softmax(logits)_c N(z; mu_c, exp(logvar_c)): a mixture of Gaussians, or with equal weights and
+/// components from the encoder a VampPrior (Tomczak and Welling 2018). In the same pass gradients of the sum of
+/// row_weight[r] log_p[r], a loss that descent makes smaller. The largest term is taken out, so that a z far from all
+/// components has a finite log_p; it is NaN only where every term overflows float32.
+struct MixtureLogProb {
+  static constexpr const char* name = "mixture_log_prob";
+  ConstView z = {};                          ///< [R, L] [A]
+  ConstView components = {};                 ///< [C, 2L], mu | logvar, which is clamped as a posterior's
+  ConstView logits = {};                     ///< [1, C], or empty: equal weights
+  RowFactor row_weight = 0.0f;               ///< of a row in the gradients
+  View log_p = {};                           ///< [R, 1]; may be empty where a gradient is asked for
+  bool add = false;                          ///< log_p is added to what is there
+  View responsibilities = {};                ///< [R, C] = p(c|z); required with a gradient, else may be empty
+  View dz = {};                              ///< [R, L], added to what is there; may be empty
+  View dcomponents = {};                     ///< [C, 2L], f32, or [A] where it is replaced; may be empty
+  View dlogits = {};                         ///< [1, C]; may be empty
+  Gradients gradients = Gradients::replace;  ///< of dcomponents and dlogits
+  void check(const Backend& backend) const;
+};
+
 /// The importance-weighted bound over K = R/B samples a row, log w = log p(x|z) + log p(z) - log q(z|x). The largest w
 /// is taken out, so that nothing overflows. In the same pass the step's loss: -mean(bound), in place of the ELBO's.
 struct ImportanceWeights {
@@ -276,6 +296,6 @@ class RunsAll : protected Runs<Op>... {
 template <template <class...> class List>
 using WithAllOps =
     List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward, LogProb,
-         GaussianLogProb, LatentLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
+         GaussianLogProb, LatentLogProb, MixtureLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
 
 }  // namespace cuvae

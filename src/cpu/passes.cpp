@@ -226,20 +226,9 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 }  // namespace
 
 extern const Passes table;
-const Passes table = {CUVAE_STRING(CUVAE_ISA),
-                      bias_activation,
-                      activation_backward,
-                      column_sums,
-                      gather_row,
-                      normals,
-                      sample_latent,
-                      log_densities,
-                      latent_backward,
-                      latent_backward_terms,
-                      log_prob_row,
-                      gaussian_row,
-                      latent_log_prob_row,
-                      sum_of_squares,
-                      update};
+const Passes table = {
+    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,   normals,
+    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, log_prob_row, gaussian_row,
+    latent_log_prob_row,     mixture_row,     mixture_component,   sum_of_squares,        update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

@@ -14,6 +14,13 @@ struct Draw {
   std::uint32_t stream, step;
 };
 
+/// The components of a mixture, a row for each latent, and what of their log-densities no z changes.
+struct MixtureTables {
+  const float *mu, *inverse;  // [latent, components]: means, 1 / sigma
+  const float* constant;      // [components]: log weight - sum_l (logvar + log(2 pi)) / 2
+  Index components, latent;
+};
+
 struct Passes {
   const char* isa;
 
@@ -51,6 +58,13 @@ struct Passes {
   /// One row of z [latent] and of stats [2 latent]; returns log p, adds to dz and writes dstats where given.
   float (*latent_log_prob_row)(const float* z, const float* stats, Index latent, float weight, float* dz,
                                float* dstats);
+  /// One row of z; returns log p and writes the responsibilities [components], adds to dz where given.
+  float (*mixture_row)(const MixtureTables& tables, const float* z, float weight, float* responsibilities, float* dz);
+  /// d [2 latent] = the sum of weight * responsibility * the gradient of log N(z; mu, exp(logvar)) by stats = mu |
+  /// logvar over rows of z [rows, latent]; `stride` floats between responsibilities, `inverse` [latent] for what it
+  /// needs.
+  void (*mixture_component)(const float* z, const float* responsibilities, Index stride, const RowFactor& weight,
+                            Index rows, const float* stats, Index latent, float* inverse, float* d);
   double (*sum_of_squares)(const float* x, Index n);
   void (*update)(const OptimizerStep& step, float rate, float gradient_scale, float correction1, float correction2_sqrt,
                  Index n, float* p, const float* g, float* m, float* v, float* ema);

@@ -5,6 +5,9 @@
 namespace cuvae::math {
 
 CUVAE_FN float held_logvar(float logvar) { return clamp(logvar, kLogVarMin, kLogVarMax); }
+/// 1 / sigma.
+CUVAE_FN float inverse_sigma(float logvar) { return exp(-0.5f * held_logvar(logvar)); }
+
 /// One latent of log N(z; mu, e^v), v = logvar held to its clamp. With u = (z - mu) / sigma:
 ///   log p = -(u^2 + v + log(2 pi)) / 2,  its derivatives u / sigma by mu, minus that by z, (u^2 - 1) / 2 by v.
 struct NormalTerm {

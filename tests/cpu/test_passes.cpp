@@ -227,6 +227,35 @@ TEST_P(PassesTest, LatentLogProbs) {
   }
 }
 
+// Errors of a term's log, up to latent * (4 e)^2 of them, are relative ones of its responsibility. What these multiply
+// is at most 4 e by mu and (4 e)^2 / 2 by logvar.
+TEST_P(PassesTest, Mixtures) {
+  constexpr Index kLatent = 3, kRows = 5;
+  for (const Index n : kSizes) {
+    const std::vector<float> mu = random_vector(kLatent * n, 8, -2, 2),
+                             inverse = random_vector(kLatent * n, 9, 0.5f, 1), constant = random_vector(n, 10),
+                             z = random_vector(kRows * kLatent, 11, -2, 2),
+                             stats = random_vector(2 * kLatent, 12, -2, 2), weights = random_vector(kRows, 13);
+    const MixtureTables tables{mu.data(), inverse.data(), constant.data(), n, kLatent};
+    const RowFactor factor(0.5f, {weights.data(), kRows, 1}, 0.25f);
+    std::vector<float> log_p[2], shares[2], dz[2], d[2], scratch(kLatent);
+    for (int i = 0; i < 2; ++i) {
+      const Passes& p = i == 0 ? p_ : portable_;
+      shares[i].resize(static_cast<std::size_t>(kRows * n)), dz[i] = z, d[i].resize(2 * kLatent);
+      for (Index r = 0; r < kRows; ++r)
+        log_p[i].push_back(
+            p.mixture_row(tables, z.data() + r * kLatent, 0.5f, shares[i].data() + r * n, dz[i].data() + r * kLatent));
+      p.mixture_component(z.data(), shares[i].data() + n - 1, n, factor, kRows, stats.data(), kLatent, scratch.data(),
+                          d[i].data());
+    }
+    const double of_terms = sum_error(kLatent) * kLatent * 16 / 2 + sum_error(n);
+    expect_alike(log_p[0], log_p[1], 2 * of_terms, "log_p");
+    expect_close(shares[0], reference::widen(shares[1]), 2e-38, 4 * of_terms, "responsibilities");
+    expect_alike(dz[0], dz[1], 8 * of_terms, "dz");
+    expect_close(d[0], reference::widen(d[1]), 60 * 4 * of_terms, 0, "dcomponents");
+  }
+}
+
 TEST_P(PassesTest, SumsAndUpdates) {
   for (const Index n : kSizes) {
     const std::vector<float> x = random_vector(3 * n, 11), g = random_vector(n, 12);

@@ -125,6 +125,9 @@ std::vector<std::vector<float>> every_op(Backend& b, const Noise& noise) {
       dpair(b, R, 2 * W);
   b.run(LatentLogProb{latents, stats, 0.3f, log_p, false, dz, dpair});
   keep(log_p, dz, dpair);
+  const M weights(b, 1, R, random_vector(R, 7)), shares(b, R, R), dweights(b, 1, R);
+  b.run(MixtureLogProb{latents, stats, weights, 0.3f, log_p, false, shares, dz, dpair, dweights});
+  keep(log_p, shares, dz, dpair, dweights);
 
   const M z(b, 2 * R, D / 2), kl(b, R, 1), kl_dims(b, 1, D / 2), dstats(b, R, D);
   b.run(SampleGaussian{logits, noise, z, kl, kl_dims});

@@ -114,12 +114,19 @@ ValueLogProb value_log_prob(Likelihood likelihood, const Vector& outputs, double
 LogProb log_prob(Likelihood likelihood, const Vector& outputs, const Vector& x, const RowWeight& row_weight,
                  Index samples, Index width, Index outputs_of_value);
 
-// Learned priors of latents: z [R, latent], stats rows of mu | logvar.
+// Learned priors of latents: z [R, latent], stats and components rows of mu | logvar.
 
 struct LatentLogProb {
   Vector log_p, dz, dstats;
 };
 LatentLogProb latent_log_prob(const Vector& z, const Vector& stats, const RowWeight& row_weight, Index latent);
+
+struct MixtureLogProb {
+  Vector log_p, responsibilities, dz, dcomponents, dlogits;
+};
+/// Without logits the weights are equal.
+MixtureLogProb mixture_log_prob(const Vector& z, const Vector& components, const Vector& logits,
+                                const RowWeight& row_weight, Index latent);
 
 // Weights of the samples of a row, from their log-densities.
 
