@@ -1,4 +1,5 @@
 // The operations that cuvae-bench kernels measures.
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -248,7 +249,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(latent_log_prob(b, batch, L));
-  cases.push_back(mixture_log_prob(b, batch, L, kComponents));
+  cases.push_back(mixture_log_prob(b, batch, L, std::min(batch, kComponents)));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
