@@ -22,18 +22,21 @@ enum class Terms { pathwise, by_row, optimal };
 // A thread takes N neighbouring latents of a row, all K samples of them. Two blocks may share the registers where there
 // are terms: left to itself, the compiler aims at three and spills.
 template <class T, int N, Terms which>
-__global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0)
+__global__ void __launch_bounds__(kThreads, which == Terms::by_row    ? 2
+                                            : which == Terms::optimal ? 1
+                                                                      : 0)
     gaussian_backward(const GaussianBackward op, Index samples) {
   constexpr bool terms = which != Terms::pathwise;
   const std::uint32_t step = *op.noise.step;
   const float scale = op.kl_scale * math::kl_weight(op.weight, step);
   [[maybe_unused]] const float stick = op.terms.stick_the_landing ? 1.0f : 0.0f;
-  const Index L = op.kl_dims.cols, packs = L / N, size = op.stats.rows * packs;
+  const Index L = op.stats.cols / 2, packs = L / N, size = op.stats.rows * packs;
   const Index thread = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (Index i = thread; i < size; i += static_cast<Index>(gridDim.x) * blockDim.x) {
     const Index b = i / packs, l = (i - b * packs) * N;
     const float* stats = data_of(op.stats) + b * 2 * L + l;
-    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L), kl = load<N>(data_of(op.kl_dims) + l);
+    const Pack<N> mu = load<N>(stats), logvar = load<N>(stats + L),
+                  kl = op.kl_dims.data != nullptr ? load<N>(data_of(op.kl_dims) + l) : Pack<N>{};
     Pack<N> sigma, dmu{}, dlogvar{};        // dlogvar: the sum that sigma multiplies
     [[maybe_unused]] Pack<N> of_density{};  // the rest of it
 #pragma unroll
@@ -79,7 +82,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0)
             c_logvar = static_cast<float>(own - of_logvar[j].without(own, (square - 1.0) * (square - 1.0), samples));
           }
           const float pull = eps / sigma.v[j], z = mu.v[j] + sigma.v[j] * eps;
-          const float path = t * (dz.v[j] + w * (z - stick * pull));
+          const float path = t * (dz.v[j] + w * ((op.terms.standard_prior ? z : 0.0f) - stick * pull));
           dmu.v[j] += path - c_mu * pull;
           dlogvar.v[j] += path * eps;
           of_density.v[j] += (1.0f - stick) * t * w + c_logvar * (eps * eps - 1.0f);
@@ -91,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0)
     }
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const float s = kl.v[j] < op.weight.free_bits ? 0.0f : scale;
+      const float s = kl.v[j] < op.weight.free_bits ? 0.0f : scale;  // scale is 0 where there are no kl_dims
       const float raw = logvar.v[j], lv = math::clamp(raw, kLogVarMin, kLogVarMax);
       dmu.v[j] += s * mu.v[j];
       float twice = dlogvar.v[j] * sigma.v[j] + s * (math::exp(lv) - 1.0f);
@@ -108,7 +111,7 @@ __global__ void __launch_bounds__(kThreads, which == Terms::by_row ? 2 : 0)
 
 cudaError_t launch(const GaussianBackward& op, cudaStream_t stream) {
   // With L % 4 == 0, four neighbours of a row are one Philox evaluation.
-  const Index batch = op.stats.rows, latent = op.kl_dims.cols,
+  const Index batch = op.stats.rows, latent = op.stats.cols / 2,
               samples = (op.dz ? op.dz.rows : op.terms.score.rows.rows) / batch;
   const bool packs = latent % 4 == 0 && aligned(op.stats, op.dz, op.kl_dims, op.dstats);
   const Index items = batch * latent / (packs ? 4 : 1);

@@ -119,11 +119,13 @@ __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward
     *to = op.gradients == Gradients::add ? *to + sum : sum;
   } else if (row < B && i < I) {
     const float at = A == Activation::identity ? 0.0f : load<1>(source + row * I + i).v[0];
-    const Pack<1> dx{sum * math::activation_derivative<A>(at, at)};
-    if (op.dx.dtype == DType::bf16)
-      store(data_of<Bf16>(op.dx) + row * I + i, dx);
-    else
-      store(data_of(op.dx) + row * I + i, dx);
+    const float dx = sum * math::activation_derivative<A>(at, at);
+    if (op.dx.dtype == DType::bf16) {
+      store(data_of<Bf16>(op.dx) + row * I + i, Pack<1>{dx});
+    } else {
+      float* const to = data_of(op.dx) + row * I + i;
+      *to = op.dx_gradients == Gradients::add ? *to + dx : dx;
+    }
   }
 }
 

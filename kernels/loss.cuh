@@ -25,7 +25,7 @@ __device__ double sum_of(Index n, F f) {
 __device__ inline void move_moments(const ElboLoss& op, bool counts) {
   double *from = op.step_moments, *to = op.moments;
   const unsigned threads = blockDim.x * blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;
-  const Index cols = 2 * op.kl_dims.cols;
+  const Index cols = op.moment_columns();
   const double n = from[0], before = to[0], total = before + n;
   for (Index c = 1 + thread; c <= cols; c += threads) {
     if (counts) {
@@ -42,9 +42,13 @@ __device__ inline void move_moments(const ElboLoss& op, bool counts) {
 }
 
 /// log_p [rows] and `bound` [batch], whose loss it is if there is one, may have been written by this launch.
-__device__ inline void elbo_loss(const ElboLoss& op, const float* log_p, Index rows, const float* bound = nullptr) {
+__device__ inline void elbo_loss(const ElboLoss& op, const float* log_p, Index rows, const float* bound = nullptr,
+                                 Index batch = 0) {
   const double reconstruction = sum_of(rows, [&](Index i) { return __ldcg(log_p + i); }) / static_cast<double>(rows);
-  const double kl = sum_of(op.kl.rows, [&](Index i) { return data_of(op.kl)[i]; }) / static_cast<double>(op.kl.rows);
+  const auto mean_of = [](ConstView v) {
+    return sum_of(v.rows, [&](Index i) { return data_of(v)[i]; }) / static_cast<double>(v.rows);
+  };
+  const double kl = op.log_q.data != nullptr ? mean_of(op.log_q) - mean_of(op.log_p_z) : mean_of(op.kl);
   double penalty = kl;
   const float free_bits = op.weight.free_bits;
   if (free_bits > 0.0f) {
@@ -55,8 +59,7 @@ __device__ inline void elbo_loss(const ElboLoss& op, const float* log_p, Index r
     if (std::isfinite(kl)) penalty = held;  // the comparison hides a NaN
   }
   double value = -reconstruction + static_cast<double>(math::kl_weight(op.weight, *op.step)) * penalty;
-  if (bound != nullptr)
-    value = -sum_of(op.kl.rows, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(op.kl.rows);
+  if (bound != nullptr) value = -sum_of(batch, [&](Index b) { return __ldcg(bound + b); }) / static_cast<double>(batch);
   const bool finite = std::isfinite(static_cast<float>(value));
   if (op.step_moments != nullptr) move_moments(op, finite);
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;

@@ -98,10 +98,11 @@ __device__ __forceinline__ void sample_rows(const SampleGaussian& op, Index samp
       q += __shfl_xor_sync(kFullWarp, q, offset);
       if (op.score_norm.data != nullptr) norm += __shfl_xor_sync(kFullWarp, norm, offset);
     }
-    if (r >= rows || lane != 0 || op.log_q.data == nullptr) continue;
-    const float constant = static_cast<float>(L) * math::kLog2Pi;
-    data_of(op.log_p_z)[r] = -0.5f * (p + constant);
-    data_of(op.log_q)[r] = -0.5f * (q + constant);
+    if (r >= rows || lane != 0) continue;
+    const float constant = static_cast<float>(L) * math::kLog2Pi, log_q = -0.5f * (q + constant);
+    if (op.log_p_z.data != nullptr) data_of(op.log_p_z)[r] = -0.5f * (p + constant);
+    if (op.log_q.data == nullptr) continue;
+    data_of(op.log_q)[r] = op.add_log_q ? data_of(op.log_q)[r] + log_q : log_q;
     if (op.score_norm.data != nullptr) data_of(op.score_norm)[r] = norm;
   }
 }
@@ -120,7 +121,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (blockIdx.x >= chunks) return;
   const Index L = op.z.cols, begin = blockIdx.x * rows_per_chunk,
               end = begin + rows_per_chunk < op.stats.rows ? begin + rows_per_chunk : op.stats.rows;
-  for (Index first = 0; first < L; first += kWarp) {
+  for (Index first = 0; op.kl.data != nullptr && first < L; first += kWarp) {
     const Index l = first + threadIdx.x % kWarp;
     const float sum = column_sum<float>(begin, end, [&](Index b) {
       float kl = 0.0f;
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   }
   if (op.moments != nullptr) sum_columns(data_of(op.stats), 2 * L, begin, end, partials.moments + blockIdx.x * 2 * L);
   if (!is_last_block(ticket, chunks)) return;
-  for (Index first = 0; first < L; first += kWarp) {
+  for (Index first = 0; op.kl.data != nullptr && first < L; first += kWarp) {
     const Index l = first + threadIdx.x % kWarp;
     const float sum =
         column_sum<float>(0, chunks, [&](Index c) { return l < L ? __ldcg(partials.kl + c * L + l) : 0.0f; });
@@ -156,10 +157,9 @@ std::size_t scratch_bytes(const SampleGaussian& op) {
 
 cudaError_t launch(const SampleGaussian& op, Scratch scratch, cudaStream_t stream) {
   const Index batch = op.stats.rows, latent = op.z.cols, rows = kl_chunk(batch);
-  const auto chunks = static_cast<unsigned>(ceil_div(batch, rows));
+  const unsigned chunks = op.kl || op.moments != nullptr ? static_cast<unsigned>(ceil_div(batch, rows)) : 0;
   const unsigned lanes = lanes_of_row(latent);
-  const bool by_row = op.log_q.data != nullptr || op.noise.antithetic,
-             packs = latent % 4 == 0 && aligned(op.stats, op.z);
+  const bool by_row = op.log_q || op.log_p_z || op.noise.antithetic, packs = latent % 4 == 0 && aligned(op.stats, op.z);
   const unsigned blocks =
       std::max(chunks, by_row ? grid_for(op.z.rows, kThreads / lanes) : grid_for(op.z.size() / 4 + 2, kThreads));
   auto* moments = static_cast<Sums*>(scratch.partials);

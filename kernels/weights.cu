@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads, 4)
     if (team.first == 0) data_of(op.effective)[b] = effective;
   });
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x))
-    elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound));
+    elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound), op.bound.rows);
 }
 
 __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights op, unsigned* ticket) {

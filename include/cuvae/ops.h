@@ -50,14 +50,15 @@ struct Linear {
 ///   dx = (dy w) * act'(below), the gradient at the pre-activation of the layer below.
 struct LinearBackward {
   static constexpr const char* name = "linear_backward";
-  ConstView x = {};                          ///< [B, I] [A], the result of the layer below
-  ConstView w = {};                          ///< [O, I] [A]
-  ConstView dy = {};                         ///< [B, O] [A]
-  Activation below = Activation::identity;   ///< of the layer below
-  ConstView below_pre = {};                  ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
-  View dw = {}, db = {};                     ///< [O, I], [1, O]
-  View dx = {};                              ///< [B, I] [A], or f32 where `below` is the identity; may be empty
-  Gradients gradients = Gradients::replace;  ///< of dw and db
+  ConstView x = {};                             ///< [B, I] [A], the result of the layer below
+  ConstView w = {};                             ///< [O, I] [A]
+  ConstView dy = {};                            ///< [B, O] [A]
+  Activation below = Activation::identity;      ///< of the layer below
+  ConstView below_pre = {};                     ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
+  View dw = {}, db = {};                        ///< [O, I], [1, O]
+  View dx = {};                                 ///< [B, I] [A], or f32 where `below` is the identity; may be empty
+  Gradients gradients = Gradients::replace;     ///< of dw and db
+  Gradients dx_gradients = Gradients::replace;  ///< `add` only to an f32 dx
   void check(const Backend& backend) const;
 };
 
@@ -69,18 +70,19 @@ struct SampleGaussian {
   ConstView stats = {};  ///< [B, 2L]
   Noise noise = {};
   View z = {};                ///< [R, L] [A]
-  View kl = {};               ///< [B, 1], sums of kl_dim over l
+  View kl = {};               ///< [B, 1], sums of kl_dim over l; with kl_dims, or both empty
   View kl_dims = {};          ///< [1, L], means of kl_dim over the batch
   double* moments = nullptr;  ///< [1 + 4L] or null: `stats`, not clamped, are merged into them, see Moments
-  View log_p_z = {};          ///< [R, 1] = log N(z; 0, I) of z before its rounding; with log_q, or both empty
+  View log_p_z = {};          ///< [R, 1] = log N(z; 0, I) of z before its rounding; may be empty
   View log_q = {};            ///< [R, 1] = log q(z|x), likewise
   View score_norm = {};  ///< [R, 1] = sum_l eps^2 exp(-logvar) + (eps^2 - 1)^2 / 4 = |d log q / d stats|^2; needs log_q
+  bool add_log_q = false;  ///< log_q is added to what is there: the sum over the layers of a chain
   void check(const Backend& backend) const;
 };
 
 /// dstats, the loss's gradient by the posterior's statistics, from dz, its gradient through the decoder. Draws the same
 /// eps again; sigma = exp(logvar/2), z = mu + sigma eps before rounding:
-///   path = t (dz + w (z - e eps / sigma))
+///   path = t (dz + w (z - e eps / sigma)), without z where the prior is not N(0, I)
 ///   dmu     =      sum_k [path - c eps / sigma] + s mu
 ///   dlogvar = 1/2 (sum_k [path sigma eps - (1 - e) t w - c (eps^2 - 1)] + s (sigma^2 - 1) - h),
 ///   s = kl_scale * beta(*step), 0 in dimensions with kl_dims below the free bits.
@@ -95,7 +97,7 @@ struct GaussianBackward {
   Noise noise = {};        ///< that of SampleGaussian
   ConstView dz = {};       ///< [R, L]; may be empty where t is 0 for all rows
   KlWeight weight = {};
-  ConstView kl_dims = {};  ///< [1, L], of SampleGaussian
+  ConstView kl_dims = {};  ///< [1, L], of SampleGaussian; may be empty where kl_scale is 0
   float kl_scale = 0.0f;
   View dstats = {};  ///< [B, 2L] [A]
   void check(const Backend& backend) const;

@@ -36,6 +36,13 @@ enum class Likelihood : std::uint8_t {
   beta_binomial,  ///< logs of alpha and beta per dimension; over 0/255, 1/255 ... 1: Townsend, Bird and Barber 2019
 };
 
+/// The prior p(z) of the top latent layer.
+enum class Prior : std::uint8_t {
+  standard,   ///< N(0, I)
+  mixture,    ///< C Gaussians with learned weights, means and variances
+  vampprior,  ///< the mean of the posteriors of C learned pseudo-inputs: Tomczak and Welling 2018
+};
+
 enum class Initialization : std::uint8_t {
   glorot,  ///< uniform on +-sqrt(6 / (in + out)), Glorot and Bengio 2010, eq. 16
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
@@ -149,6 +156,7 @@ enum class Stream : std::uint32_t {
   data_sample = 5,
   estimator = 6,
   split = 7,
+  latent_2 = 256,  ///< of the second latent layer; 257 of the third, and so on
 };
 
 /// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory,
@@ -205,13 +213,15 @@ struct LatentTerms {
   float entropy = 0.0f;            ///< h, of the posterior's entropy in closed form
   bool stick_the_landing = false;  ///< the path alone, without the gradient by the parameters of log q: e = 1
   bool optimal_baseline = false;   ///< c less a constant for each of stats' coordinates, from the row's other samples
+  bool standard_prior = true;      ///< p(z) = N(0, I); the gradient of any other prior by z is part of dz
   constexpr bool pathwise() const { return path.is(1) && density.is(0) && score.is(0) && entropy == 0; }
 };
 
 /// The loss of a step, for a likelihood to compute with its log p: -mean(log_p) + beta(*step) * KL, where the KL is
-/// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. When the loss is finite, it, mean(log_p), mean(kl) and
+/// mean(kl), or sum_l max(free_bits, kl_dims) with free bits. Without kl it is mean(log_q - log_p_z), the KL estimated
+/// from the samples; kl_dims are then empty. When the loss is finite, it, mean(log_p), mean(kl) and
 /// kl_dims are added to `sums` (doubles, see metric::Slot), and `step_moments`, both given or neither, are merged into
-/// `moments` [1 + 4L] (of stats, see Moments). In either case step_moments are then emptied.
+/// `moments` [1 + 4L] (of stats, see Moments; L is latent). In either case step_moments are then emptied.
 struct ElboLoss {
   ConstView kl = {}, kl_dims = {};  ///< [B, 1], [1, L]
   KlWeight weight = {};
@@ -219,7 +229,12 @@ struct ElboLoss {
   float* loss = nullptr;  ///< [1]
   double* sums = nullptr;
   double *step_moments = nullptr, *moments = nullptr;
-  constexpr bool given() const { return kl || kl_dims || step || loss || sums || step_moments || moments; }
+  ConstView log_p_z = {}, log_q = {};  ///< [R, 1], in place of kl and kl_dims
+  Index latent = 0;                    ///< L of the moments; 0: that of kl_dims
+  constexpr bool given() const {
+    return kl || kl_dims || log_p_z || log_q || step || loss || sums || step_moments || moments;
+  }
+  constexpr Index moment_columns() const { return 2 * (latent > 0 ? latent : kl_dims.cols); }
 };
 
 /// A learning-rate schedule as plain data, evaluated on the device from the step counter.
@@ -266,6 +281,7 @@ std::string_view to_string(Precision);
 std::string_view to_string(Binarize);
 std::string_view to_string(Activation);
 std::string_view to_string(Likelihood);
+std::string_view to_string(Prior);
 std::string_view to_string(Initialization);
 std::string_view to_string(Estimator);
 std::string_view to_string(Cost);

@@ -48,14 +48,17 @@ void CpuBackend::do_run(const SampleGaussian& op) {
   partial_.assign(static_cast<std::size_t>(chunk_count(s.rows, s.chunk) * s.latent), 0.0f);
   with_normals(team_, p_, s, op.noise, noise_, [&](Index c, Index begin, Index end, const float* normals) {
     p_.sample_latent(stats.f32() + begin * stats.cols, normals, end - begin, s.samples, s.latent,
-                     op.z.f32() + begin * s.samples * s.latent, op.kl.f32() + begin, partial_.data() + c * s.latent);
-    if (!op.log_q) return;
+                     op.z.f32() + begin * s.samples * s.latent, op.kl ? op.kl.f32() + begin : nullptr,
+                     partial_.data() + c * s.latent);
+    if (!op.log_q && !op.log_p_z) return;
+    const auto from = [&](View v) { return v ? v.f32() + begin * s.samples : nullptr; };
     p_.log_densities(stats.f32() + begin * stats.cols, normals, op.z.f32() + begin * s.samples * s.latent, end - begin,
-                     s.samples, s.latent, op.log_p_z.f32() + begin * s.samples, op.log_q.f32() + begin * s.samples,
-                     op.score_norm ? op.score_norm.f32() + begin * s.samples : nullptr);
+                     s.samples, s.latent, from(op.log_p_z), from(op.log_q), op.add_log_q, from(op.score_norm));
   });
-  combine(partial_, s.latent, op.kl_dims.f32());
-  for (Index l = 0; l < s.latent; ++l) op.kl_dims.f32()[l] /= static_cast<float>(s.rows);
+  if (op.kl_dims) {
+    combine(partial_, s.latent, op.kl_dims.f32());
+    for (Index l = 0; l < s.latent; ++l) op.kl_dims.f32()[l] /= static_cast<float>(s.rows);
+  }
   if (op.moments != nullptr) do_run(Moments{.x = stats, .acc = op.moments});
 }
 
@@ -66,7 +69,7 @@ void CpuBackend::do_run(const GaussianBackward& op) {
   const float scale = op.kl_scale * math::kl_weight(op.weight, *op.noise.step);
   partial_.resize(static_cast<std::size_t>(s.latent));  // s of each dimension
   for (Index l = 0; l < s.latent; ++l)
-    partial_[static_cast<std::size_t>(l)] = op.kl_dims.f32()[l] < op.weight.free_bits ? 0.0f : scale;
+    partial_[static_cast<std::size_t>(l)] = op.kl_dims && op.kl_dims.f32()[l] < op.weight.free_bits ? 0.0f : scale;
   with_normals(team_, p_, s, op.noise, noise_, [&](Index, Index begin, Index end, const float* normals) {
     const float *mu = stats.f32() + begin * stats.cols, *d = dz ? dz.f32() + begin * s.samples * s.latent : nullptr;
     float* dmu = op.dstats.f32() + begin * stats.cols;

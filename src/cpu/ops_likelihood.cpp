@@ -15,9 +15,10 @@ double sum(ConstView v) {
 
 void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView bound) {
   const float* kl_dims = loss.kl_dims.f32();
-  const Index latent = loss.kl_dims.cols;
+  const Index latent = loss.kl_dims.cols, columns = loss.moment_columns();
   const double reconstruction = sum(log_p) / static_cast<double>(log_p.rows),
-               kl = sum(loss.kl) / static_cast<double>(loss.kl.rows);
+               kl = loss.log_q ? (sum(loss.log_q) - sum(loss.log_p_z)) / static_cast<double>(loss.log_q.rows)
+                               : sum(loss.kl) / static_cast<double>(loss.kl.rows);
   double penalty = kl;
   if (loss.weight.free_bits > 0) {
     penalty = 0.0;
@@ -29,8 +30,8 @@ void CpuBackend::elbo_loss(ConstView log_p, const ElboLoss& loss, ConstView boun
   *loss.loss = static_cast<float>(value);
   const bool finite = std::isfinite(*loss.loss);
   if (loss.step_moments != nullptr) {
-    if (finite) merge_moments(loss.step_moments, 2 * latent, loss.moments);
-    std::fill_n(loss.step_moments, 1 + 4 * latent, 0.0);
+    if (finite) merge_moments(loss.step_moments, columns, loss.moments);
+    std::fill_n(loss.step_moments, 1 + 2 * columns, 0.0);
   }
   if (!finite) return;
   loss.sums[metric::steps] += 1.0;

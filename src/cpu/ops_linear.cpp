@@ -48,7 +48,8 @@ void CpuBackend::do_run(const LinearBackward& op) {
 
   const View dx = op.dx;
   if (!dx) return;
-  gemm(team_, Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32());
+  gemm(team_, Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32(),
+       op.dx_gradients == Gradients::add);
   if (op.below == Activation::identity) return;
   const float* pre = needs_pre_activation(op.below) ? op.below_pre.f32() : nullptr;
   chunks(dx.size(), 16384, [&](Index, Index begin, Index end) {

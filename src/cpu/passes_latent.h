@@ -20,7 +20,7 @@ void sample_latent(const float* stats, const float* noise, Index rows, Index sam
       sum += k;
       kl_dims[l] += k;
     }
-    kl[b] = sum;
+    if (kl != nullptr) kl[b] = sum;
     for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
 #pragma omp simd
       for (Index l = 0; l < latent; ++l)
@@ -40,7 +40,7 @@ float squared_norm_of_score(const float* noise, const float* logvar, Index laten
 }
 
 void log_densities(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
-                   float* log_p_z, float* log_q, float* score_norm) {
+                   float* log_p_z, float* log_q, bool add_log_q, float* score_norm) {
   const float constant = static_cast<float>(latent) * m::kLog2Pi;
   for (Index b = 0; b < rows; ++b) {
     const float* logvar = stats + (2 * b + 1) * latent;
@@ -52,8 +52,10 @@ void log_densities(const float* stats, const float* noise, const float* z, Index
         p += z[l] * z[l];
         q += noise[l] * noise[l] + m::clamp(logvar[l], kLogVarMin, kLogVarMax);
       }
-      *log_p_z++ = -0.5f * p;
-      *log_q++ = -0.5f * q;
+      if (log_p_z != nullptr) *log_p_z++ = -0.5f * p;
+      if (log_q == nullptr) continue;
+      *log_q = add_log_q ? *log_q - 0.5f * q : -0.5f * q;
+      ++log_q;
     }
   }
 }
@@ -116,6 +118,7 @@ void latent_backward_terms(const LatentTerms& terms, Index first, const float* s
                            const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
                            float* dstats) {
   const float stick = terms.stick_the_landing ? 1.0f : 0.0f;
+  const bool standard = terms.standard_prior;
   for (Index b = 0; b < rows; ++b) {
     const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
     float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
@@ -132,7 +135,7 @@ void latent_backward_terms(const LatentTerms& terms, Index first, const float* s
       for (Index l = 0; l < latent; ++l) {
         const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
         const float pull = eps / sigma, z = mu[l] + sigma * eps;
-        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * (z - stick * pull));
+        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * ((standard ? z : 0.0f) - stick * pull));
         dmu[l] += path - c * pull;
         dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
       }

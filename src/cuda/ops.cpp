@@ -49,7 +49,9 @@ void CudaBackend::compute(const LinearBackward& op) {
   of_weights.add = op.gradients == Gradients::add;
   (beside ? side_->gemm() : *gemm_).run(of_weights);
   if (dx) {
-    gemm_->run({Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype});
+    Product of_inputs{Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype};
+    of_inputs.add = op.dx_gradients == Gradients::add;
+    gemm_->run(of_inputs);
     enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});
   }
   if (beside) side_->end(stream_);

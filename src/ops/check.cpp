@@ -48,6 +48,8 @@ void LinearBackward::check(const Backend& backend) const {
     check.matches("dx", dx, below == Activation::identity ? dx.dtype : x.dtype, x.rows, x.cols, "x", x);
     if (needs_pre_activation(below)) check.matches("below_pre", below_pre, x.dtype, x.rows, x.cols, "x", x);
   }
+  check.true_that(dx_gradients == Gradients::replace || (below == Activation::identity && dx.dtype == DType::f32),
+                  "dx is added to, so that it must be f32 below the identity");
 }
 
 void Adam::check(const Backend& backend) const {

@@ -47,9 +47,21 @@ void check_probes(const Check& check, ProbeKind kind, const char* name, ConstVie
 // The loss's arrays for a batch as large as `batch`.
 void check_loss(const Check& check, const ElboLoss& loss, const char* name, ConstView batch) {
   if (!loss.given()) return;
-  check.matches("kl", loss.kl, DType::f32, batch.rows, 1, name, batch);
-  check.f32("kl_dims", loss.kl_dims);
-  check.true_that(loss.kl_dims.rows == 1, "kl_dims is " + shape(loss.kl_dims) + " but must be one row");
+  if (loss.log_q) {
+    check.f32("log_q", loss.log_q);
+    check.true_that(loss.log_q.cols == 1 && loss.log_q.rows % batch.rows == 0,
+                    std::string(name) + " is " + shape(batch) + " but log_q is " + shape(loss.log_q));
+    check.matches("log_p_z", loss.log_p_z, DType::f32, loss.log_q.rows, 1, "log_q", loss.log_q);
+    check.true_that(!loss.kl && !loss.kl_dims, "kl and kl_dims are given, but so is log_q in place of them");
+    check.true_that(loss.weight.free_bits == 0,
+                    "free bits are " + number(loss.weight.free_bits) + " but a KL from samples has none");
+    check.true_that(loss.moments == nullptr || loss.latent >= 1, "moments are given without their latent width");
+  } else {
+    check.matches("kl", loss.kl, DType::f32, batch.rows, 1, name, batch);
+    check.f32("kl_dims", loss.kl_dims);
+    check.true_that(loss.kl_dims.rows == 1, "kl_dims is " + shape(loss.kl_dims) + " but must be one row");
+    check.true_that(!loss.log_p_z, "log_p_z is given but log_q is not");
+  }
   check_kl_weight(check, loss.weight);
   check.pointer("step", loss.step);
   check.pointer("loss", loss.loss);
@@ -90,10 +102,10 @@ void SampleGaussian::check(const Backend& backend) const {
   check_stats(check, stats);
   check.activation("z", z);
   check_samples(check, "z", z, stats);
-  check.matches("kl", kl, DType::f32, stats.rows, 1, "stats", stats);
-  check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
+  check.true_that(!kl == !kl_dims, "kl and kl_dims are given both or neither");
+  if (kl) check.matches("kl", kl, DType::f32, stats.rows, 1, "stats", stats);
+  if (kl_dims) check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check_sample_noise(check, noise, z.rows / stats.rows);
-  check.true_that(!log_p_z == !log_q, "log_p_z and log_q are given both or neither");
   if (log_p_z) check.matches("log_p_z", log_p_z, DType::f32, z.rows, 1, "z", z);
   if (log_q) check.matches("log_q", log_q, DType::f32, z.rows, 1, "z", z);
   if (score_norm) check.matches("score_norm", score_norm, DType::f32, z.rows, 1, "z", z);
@@ -121,7 +133,7 @@ void GaussianBackward::check(const Backend& backend) const {
     check.true_that(rows > stats.rows, "stats is " + shape(stats) + " but score is " + shape(terms.score.rows) +
                                            ": an optimal baseline needs at least 2 samples");
   }
-  check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
+  if (kl_dims || kl_scale != 0) check.matches("kl_dims", kl_dims, DType::f32, 1, stats.cols / 2, "stats", stats);
   check.activation("dstats", dstats);
   check.matches("dstats", dstats, dstats.dtype, stats.rows, stats.cols, "stats", stats);
   check_sample_noise(check, noise, rows / stats.rows);

@@ -42,6 +42,12 @@ struct Names<Likelihood> {
   }();
 };
 template <>
+struct Names<Prior> {
+  static constexpr const char* what = "prior";
+  static constexpr std::pair<Prior, std::string_view> all[] = {
+      {Prior::standard, "standard"}, {Prior::mixture, "mixture"}, {Prior::vampprior, "vampprior"}};
+};
+template <>
 struct Names<Initialization> {
   static constexpr const char* what = "initialization";
   static constexpr std::pair<Initialization, std::string_view> all[] = {{Initialization::glorot, "glorot"},
@@ -113,6 +119,7 @@ std::string_view to_string(Precision v) { return name_of(v); }
 std::string_view to_string(Binarize v) { return name_of(v); }
 std::string_view to_string(Activation v) { return name_of(v); }
 std::string_view to_string(Likelihood v) { return name_of(v); }
+std::string_view to_string(Prior v) { return name_of(v); }
 std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
 std::string_view to_string(Cost v) { return name_of(v); }
@@ -138,6 +145,7 @@ template Precision parse<Precision>(std::string_view);
 template Binarize parse<Binarize>(std::string_view);
 template Activation parse<Activation>(std::string_view);
 template Likelihood parse<Likelihood>(std::string_view);
+template Prior parse<Prior>(std::string_view);
 template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);
 template Cost parse<Cost>(std::string_view);

@@ -150,7 +150,7 @@ TEST_P(PassesTest, LatentTerms) {
           for (auto* rows_of : {&log_p_z[i], &log_q[i], &norm[i]}) rows_of->resize(kRows * kSamples);
           dstats[i].resize(stats.size());
           p.log_densities(stats.data(), noise.data(), dz.data(), kRows, kSamples, latent, log_p_z[i].data(),
-                          log_q[i].data(), norm[i].data());
+                          log_q[i].data(), false, norm[i].data());
           p.latent_backward_terms(terms, 2, stats.data(), noise.data(), given, scale.data(), kRows, kSamples, latent,
                                   dstats[i].data());
         }

@@ -53,13 +53,16 @@ TEST_P(ModelChecks, LinearBackward) {
   using L = LinearBackward;
   const L good{activation(3, 5), activation(7, 5), activation(3, 7), Activation::gelu,
                activation(3, 5), view(7, 5),       view(1, 7),       activation(3, 5)};
-  expect_checked<L>(good, {{"x", &L::x, kShape},
-                           {"w", &L::w, kShape},
-                           {"dy", &L::dy, kShape},
-                           {"below_pre", &L::below_pre, kShape},
-                           {"dw", &L::dw, kShape},
-                           {"db", &L::db, kShape},
-                           {"dx", &L::dx, kShape | kOptional}});
+  expect_checked<L>(
+      good,
+      {{"x", &L::x, kShape},
+       {"w", &L::w, kShape},
+       {"dy", &L::dy, kShape},
+       {"below_pre", &L::below_pre, kShape},
+       {"dw", &L::dw, kShape},
+       {"db", &L::db, kShape},
+       {"dx", &L::dx, kShape | kOptional}},
+      {{"dx is added to, so that it must be f32 below the identity", [](L& l) { l.dx_gradients = Gradients::add; }}});
   for (const Activation below : {Activation::identity, Activation::relu, Activation::tanh}) {
     L without_pre = good;
     without_pre.below = below;
@@ -76,14 +79,15 @@ TEST_P(ModelChecks, SampleGaussian) {
       good,
       {{"stats", &S::stats, kShape},
        {"z", &S::z, kShape},
-       {"kl", &S::kl, kShape},
-       {"kl_dims", &S::kl_dims, kShape},
+       {"log_p_z", &S::log_p_z, kShape | kOptional},
        {"score_norm", &S::score_norm, kShape | kOptional}},
       {{"z is [6, 4]", [](S& s) { s.log_p_z.rows = 5; }},
        {"but log_q is [6, 2], not [6, 1]", [](S& s) { s.log_q.cols = 2; }},
        {"log_q is [6, 1] u8 but must be f32", [](S& s) { s.log_q.dtype = DType::u8; }},
-       {"log_p_z and log_q are given both or neither", [](S& s) { s.log_q = {}; }},
-       {"score_norm is given but log_q is not", [](S& s) { s.log_p_z = s.log_q = {}; }},
+       {"but kl is [2, 1]", [](S& s) { s.kl.rows = 2; }},
+       {"but kl_dims is [1, 5]", [](S& s) { s.kl_dims.cols = 5; }},
+       {"kl and kl_dims are given both or neither", [](S& s) { s.kl = {}; }},
+       {"score_norm is given but log_q is not", [](S& s) { s.log_q = {}; }},
        {"samples is 1 but must be even", [&](S& s) { s.noise.antithetic = true, s.z.rows = 3, s.log_q = {}; }},
        {"stats is [3, 10] but z is [6, 4]", [](S& s) { s.stats.cols = 10; }},
        {"step is not given", [](S& s) { s.noise.step = nullptr; }},
@@ -91,7 +95,17 @@ TEST_P(ModelChecks, SampleGaussian) {
   S without_densities = good;
   without_densities.log_p_z = without_densities.log_q = without_densities.score_norm = {};
   EXPECT_NO_THROW(backend_.run(without_densities));
+  without_densities.kl = without_densities.kl_dims = {};
+  EXPECT_NO_THROW(backend_.run(without_densities)) << "samples alone";
 }
+
+template <RowFactor LatentTerms::*term>
+struct TermOf {
+  template <class Op>
+  auto& operator()(Op& op) const {
+    return (op.terms.*term).rows;
+  }
+};
 
 TEST_P(ModelChecks, GaussianBackward) {
   using L = GaussianBackward;
@@ -99,45 +113,29 @@ TEST_P(ModelChecks, GaussianBackward) {
   good.terms.path = {1.0f, view(6, 1), 1.0f};
   good.terms.density = {1.0f, view(6, 1)};
   good.terms.score = {1.0f, view(6, 1)};
-  const auto only_score = [](L& l) { l.dz = {}, l.terms.path = 0.0f, l.terms.density = 0.0f; };
+  const auto score_alone = [](L& l) { l.dz = {}, l.terms.path = 0.0f, l.terms.density = 0.0f; };
+  const auto score_of_rows = [&](L& l, Index rows) { score_alone(l), l.terms.score.rows.rows = rows; };
   expect_checked<L>(good,
                     {{"stats", &L::stats, kShape},
                      {"dz", &L::dz, kShape},
                      {"kl_dims", &L::kl_dims, kShape},
                      {"dstats", &L::dstats, kShape},
-                     {"path", [](auto& l) -> auto& { return l.terms.path.rows;
-}
-, kShape | kOptional
-}  // namespace
-, {"density", [](auto& l) -> auto& {return l.terms.density.rows;
-}  // namespace cuvae
-, kShape | kOptional
-}
-, {
-  "score", [](auto& l) -> auto& { return l.terms.score.rows; }
-  , kShape | kOptional
-}
-},
-                    {{"score is not given", [&](L& l) {
-  only_score(l), l.terms.score = 0.0f; }},
-                     {"score is [7, 1], not [K * 3, 1]", [&](L& l) {
-  only_score(l), l.terms.score.rows.rows = 7; }},
-                     {"score is not given", [](L& l) {
-  l.terms.score = 0.0f, l.terms.optimal_baseline = true; }},
+                     {"path", TermOf<&LatentTerms::path>(), kShape | kOptional},
+                     {"density", TermOf<&LatentTerms::density>(), kShape | kOptional},
+                     {"score", TermOf<&LatentTerms::score>(), kShape | kOptional}},
+                    {{"score is not given", [&](L& l) { score_alone(l), l.terms.score = 0.0f; }},
+                     {"score is [7, 1], not [K * 3, 1]", [&](L& l) { score_of_rows(l, 7); }},
+                     {"score is not given", [](L& l) { l.terms.score = 0.0f, l.terms.optimal_baseline = true; }},
                      {"an optimal baseline needs at least 2 samples",
-                      [&](L& l) {
-  only_score(l), l.terms.optimal_baseline = true, l.terms.score.rows.rows = 3; }},
-                     {"samples is 1 but must be even",
-                      [&](L& l) {
-  only_score(l), l.noise.antithetic = true, l.terms.score.rows.rows = 3; }},
-                     {"step is not given", [](L& l) {
-  l.noise.step = nullptr; }},
-                     {"beta is -1", [](L& l) {
-  l.weight.beta = -1; }},
-                     {"beta is nan", [](L& l) {
-  l.weight.beta = NAN; }},
-                     {"free bits -0.5", [](L& l) {
-  l.weight.free_bits = -0.5f; }}});
+                      [&](L& l) { score_of_rows(l, 3), l.terms.optimal_baseline = true; }},
+                     {"samples is 1 but must be even", [&](L& l) { score_of_rows(l, 3), l.noise.antithetic = true; }},
+                     {"step is not given", [](L& l) { l.noise.step = nullptr; }},
+                     {"beta is -1", [](L& l) { l.weight.beta = -1; }},
+                     {"beta is nan", [](L& l) { l.weight.beta = NAN; }},
+                     {"free bits -0.5", [](L& l) { l.weight.free_bits = -0.5f; }}});
+  good.kl_scale = 0;
+  good.kl_dims = {};
+  EXPECT_NO_THROW(backend_.run(good)) << "without the KL";
 }
 
 }  // namespace

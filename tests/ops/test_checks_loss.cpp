@@ -50,6 +50,29 @@ std::vector<Mistake<Op>> loss_mistakes() {
           {"beta is -1", [](Op& a) { a.loss.weight.beta = -1; }}};
 }
 
+TEST_P(LossChecks, ALossHasItsKlFromSamples) {
+  using L = LogProb;
+  L good{Likelihood::bernoulli, activation(6, 5), activation(3, 5), 1.0f, view(6, 1), {}, loss()};
+  good.loss.kl = good.loss.kl_dims = {};
+  good.loss.log_q = view(6, 1), good.loss.log_p_z = view(6, 1), good.loss.latent = 4;
+  EXPECT_NO_THROW(backend_.run(good));
+  const auto with = [&](const auto& change) {
+    L op = good;
+    change(op.loss);
+    return op;
+  };
+  expect_error("log_p_z is not given", with([](ElboLoss& l) { l.log_p_z = {}; }));
+  expect_error("but log_p_z is [5, 1]", with([](ElboLoss& l) { l.log_p_z.rows = 5; }));
+  expect_error("x is [3, 5]", with([](ElboLoss& l) { l.log_q.rows = 5; }));
+  expect_error("kl and kl_dims are given", with([&](ElboLoss& l) { l.kl = view(3, 1); }));
+  expect_error("a KL from samples has none", with([](ElboLoss& l) { l.weight.free_bits = 0.5f; }));
+  expect_error("moments are given without their latent width",
+               with([](ElboLoss& l) { l.step_moments = l.moments = l.sums, l.latent = 0; }));
+  L without = good;
+  without.loss.log_q = {};
+  expect_error("kl is not given", without);
+}
+
 TEST_P(LossChecks, LogProb) {
   using L = LogProb;
   for (const LikelihoodTraits& t : kLikelihoods) {

@@ -56,6 +56,17 @@ class LatentOps : public LatentTest {
     expect_same_bits(same_z.get(), z.get(), "z with log-densities");
     expect_within(log_p_z.get(), want.log_p_z, bound.log_p_z, "log_p_z");
     expect_within(log_q.get(), want.log_q, bound.log_q, "log_q");
+
+    const Matrix alone(backend_, s.batch * s.samples, 1), added(backend_, log_q.rows, 1, log_q.get());
+    backend_.run(SampleGaussian{.stats = in, .noise = noise(first_row), .z = same_z});
+    expect_same_bits(same_z.get(), z.get(), "z alone");
+    backend_.run(SampleGaussian{.stats = in, .noise = noise(first_row), .z = same_z, .log_p_z = alone});
+    expect_same_bits(alone.get(), log_p_z.get(), "log_p_z alone");
+    backend_.run(
+        SampleGaussian{.stats = in, .noise = noise(first_row), .z = same_z, .log_q = added, .add_log_q = true});
+    std::vector<float> twice = log_q.get();
+    for (float& v : twice) v += v;
+    expect_same_bits(added.get(), twice, "log_q added to itself");
   }
 };
 CUVAE_IN_EVERY_PRECISION(LatentOps);
@@ -83,7 +94,8 @@ TEST_P(LatentOps, SamplesMatchTheReference) {
 TEST_P(LatentOps, MergesTheMomentsOfStatsAsTheyStand) {
   for (const Shape s : kShapes) {
     SCOPED_TRACE(trace(s));
-    const Array<double> acc(backend_, std::vector<double>(1 + 4 * s.latent)), alone(backend_, acc.get());
+    const Array<double> acc(backend_, std::vector<double>(1 + 4 * s.latent)), alone(backend_, acc.get()),
+        without_kl(backend_, acc.get());
     const Matrix z(backend_, s.batch * s.samples, s.latent, type_), kl(backend_, s.batch, 1),
         kl_dims(backend_, 1, s.latent);
     const Matrix z_alone(backend_, s.batch * s.samples, s.latent, type_);
@@ -99,6 +111,8 @@ TEST_P(LatentOps, MergesTheMomentsOfStatsAsTheyStand) {
       const Vector want = reference::moments(all, 2 * s.latent);
       expect_close(acc.get(), want, 1e-11, 1e-11, "moments");
       backend_.run(Moments{in, alone.data()});
+      backend_.run(SampleGaussian{.stats = in, .noise = noise(), .z = z_alone, .moments = without_kl.data()});
+      expect_same_bits(without_kl.get(), acc.get(), "moments without the KL");
       const auto separate = alone.get();
       expect_close(acc.get(), {separate.begin(), separate.end()}, 1e-11, 1e-11, "moments against moments()");
     }

@@ -75,6 +75,46 @@ TEST_P(LatentTermOps, TermsMatchTheReference) {
       }
 }
 
+// Without the standard normal, z is taken out of the path: as if dz had less of it.
+TEST_P(LatentTermOps, AnotherPriorIsPartOfDz) {
+  for (const Shape s : kShapes)
+    for (const bool stick : {false, true}) {
+      SCOPED_TRACE(trace(s) + (stick ? ", path alone" : ""));
+      const std::vector<float> stats = random_stats(s.batch, s.latent),
+                               dz = random_vector(s.batch * s.samples * s.latent, 13);
+      Terms terms(backend_, s, stick);
+      terms.op.standard_prior = false;
+      const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
+      const Matrix dstats(backend_, s.batch, 2 * s.latent, type_), with_kl_dims(backend_, s.batch, 2 * s.latent, type_),
+          kl_dims(backend_, 1, s.latent, std::vector<float>(s.latent, 1));
+      backend_.run(GaussianBackward{.terms = terms.op, .stats = in, .noise = noise(), .dz = dout, .dstats = dstats});
+      backend_.run(GaussianBackward{terms.op, in, noise(), dout, {}, kl_dims, 0.0f, with_kl_dims});
+      expect_same_bits(dstats.get(), with_kl_dims.get(), "with kl_dims");
+
+      const Vector wide = reference::widen(stats);
+      const Vector z = reference::sample_latent(wide, key(), s.samples, s.latent).z;
+      Vector less = reference::widen(dz), bound(stats.size());
+      for (Index at = 0; at < static_cast<Index>(z.size()); ++at) less[at] -= terms.wide.density[at / s.latent] * z[at];
+      const Vector want = reference::latent_terms_backward(terms.wide, wide, key(), less, s.samples, s.latent);
+      // As above, with the largest of a row's terms: t (dz + w pull) of every sample, and the score.
+      for (Index i = 0; i < static_cast<Index>(stats.size()); ++i) {
+        const Index b = i / (2 * s.latent), l = i % s.latent, of_logvar = i % (2 * s.latent) >= s.latent;
+        const double sigma = std::exp(wide[(2 * b + 1) * s.latent + l] / 2);
+        double sum = 0.25, error = 0;
+        for (Index k = 0; k < s.samples; ++k) {
+          const Index r = b * s.samples + k, at = r * s.latent + l;
+          const double eps = std::fabs(reference::normal(key(), at)), off = reference::normal_error(key(), at);
+          const double t = std::fabs(terms.wide.path[r]), w = terms.wide.density[r], c = std::fabs(terms.wide.score[r]);
+          const double path = t * (std::fabs(double{dz[at]}) + w * eps / sigma);
+          sum += of_logvar ? path * sigma * eps + t * w + c * (eps * eps + 1) : path + c * eps / sigma;
+          error += off * (of_logvar ? path * sigma + eps * t * w + 2 * c * eps : (t * w + c) / sigma);
+        }
+        bound[i] = error + 2 * sum * sum_error(s.samples + 1);
+      }
+      expect_stored_within(dstats.get(), want, bound, "dstats");
+    }
+}
+
 // The sum that the terms differentiate: t (dz z + w (log q(z|x) - log p(z))) along the samples' path, and -c log q of
 // samples that stand still, and -h times the entropy. With e = 1, log q is of frozen statistics. Values of order ten.
 TEST_P(LatentTermOps, TermsMatchFiniteDifferences) {

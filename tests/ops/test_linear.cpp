@@ -275,6 +275,24 @@ TEST_P(LinearOp, GradientsAreAddedWhereAskedFor) {
   }
 }
 
+TEST_P(LinearOp, TheGradientOfTheInputsIsAddedWhereAskedFor) {
+  for (const Shape s : kSmallAndLarge) {
+    SCOPED_TRACE(trace(s, Activation::identity));
+    const Layer a(backend_, s);
+    const std::vector<float> start = random_vector(s.batch * s.inputs, 73);
+    const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs), dx(backend_, s.batch, s.inputs),
+        more(backend_, s.batch, s.inputs, start);
+    LinearBackward op{a.x, a.w, a.dy, Activation::identity, {}, dw, db, dx};
+    backend_.run(op);
+    op.dx_gradients = Gradients::add;
+    op.dx = more;
+    backend_.run(op);
+    Vector want;
+    for (std::size_t i = 0; i < start.size(); ++i) want.push_back(double{start[i]} + double{dx.get()[i]});
+    expect_close(more.get(), want, 1e-6 * std::sqrt(s.outputs), 1e-6, "dx");
+  }
+}
+
 TEST_P(LinearOp, SameBitsEveryTime) {
   for (const Shape s : kSmallAndLarge) {
     SCOPED_TRACE(trace(s, Activation::gelu));

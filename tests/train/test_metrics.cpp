@@ -134,6 +134,31 @@ TEST_P(Metrics, ALossThatIsNotFiniteIsNotSummed) {
     }
 }
 
+// log q and log p(z) of the samples in place of the KL: the mean of their difference.
+TEST_P(Metrics, TheKlMayComeFromTheSamples) {
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian})
+    for (const Shape s : {Shape{1, 1, 2}, Shape{33, 5, 3}, Shape{257, 2, 1}}) {
+      const Index rows = s.batch * s.samples;
+      const Matrix log_q(backend_, rows, 1, random_vector(rows, 72, -10, 10)),
+          log_p_z(backend_, rows, 1, random_vector(rows, 74, -40, -20)), loss(backend_, 1, 1);
+      const Array<double> sums(backend_, std::vector<double>(metric::kl_dims)),
+          moments(backend_, std::vector<double>(1 + 4 * s.latent)), of_step(backend_, moments.get());
+      const Matrix stats(backend_, 3, 2 * s.latent, random_vector(6 * s.latent, 75, -2, 2));
+      backend_.run(Moments{stats, of_step.data()});
+      ElboLoss op{.weight = {2.0f, 14, 0.0f}, .step = step_.data(), .loss = loss.data(), .sums = sums.data()};
+      op.step_moments = of_step.data(), op.moments = moments.data(), op.latent = s.latent;
+      op.log_q = log_q, op.log_p_z = log_p_z;
+      const auto log_p = log_prob(likelihood, s, random_vector(rows, 71, 10, 20), op);
+      Vector kl = reference::widen(log_q.get());
+      for (Index r = 0; r < rows; ++r) kl[r] -= double{log_p_z.get()[r]};
+      const auto want = reference::elbo_loss(reference::widen(log_p), kl, {}, op.weight, kStep);
+      expect_close(loss.get(), {want.loss}, 0, 0x1p-24, "loss");
+      expect_close(sums.get(), {1, want.loss, want.reconstruction, want.kl, 0, 0}, 0, 1e-12, "sums");
+      expect_close(moments.get(), reference::moments(reference::widen(stats.get()), 2 * s.latent), 1e-13, 1e-13,
+                   "moments");
+    }
+}
+
 TEST_P(Metrics, LossGivesTheSameBitsEveryTime) {
   const Shape s{257, 5, 33};
   const auto values = random_vector(s.batch * s.samples, 71, 50, 200);
