@@ -23,12 +23,13 @@ struct EstimatorTraits {
   bool antithetic = false;      ///< takes antithetic pairs: it averages over samples, without a baseline of the others
   bool other_costs = false;     ///< takes a Cost other than elbo, and adds what that leaves out in closed form
   bool closed_form_kl = false;  ///< the KL's gradient is in closed form with any cost: beta and free bits apply
+  bool chains = false;          ///< takes models of several latent layers
 };
 
 inline constexpr EstimatorTraits kEstimators[] = {
     {.estimator = Estimator::pathwise, .antithetic = true, .closed_form_kl = true},
-    {.estimator = Estimator::total, .antithetic = true},
-    {.estimator = Estimator::stl, .antithetic = true},
+    {.estimator = Estimator::total, .antithetic = true, .chains = true},
+    {.estimator = Estimator::stl, .antithetic = true, .chains = true},
     {.estimator = Estimator::score, .gradient = GradientKind::score, .antithetic = true, .other_costs = true},
     {.estimator = Estimator::score_mean,
      .gradient = GradientKind::score,
@@ -71,8 +72,8 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .gradient = GradientKind::probes,
      .probes = ProbeKind::independent_pairs,
      .closed_form_kl = true},
-    {.estimator = Estimator::iwae, .of_bound = true},
-    {.estimator = Estimator::stl_iwae, .of_bound = true},
+    {.estimator = Estimator::iwae, .of_bound = true, .chains = true},
+    {.estimator = Estimator::stl_iwae, .of_bound = true, .chains = true},
     {.estimator = Estimator::dreg, .of_bound = true},
     {.estimator = Estimator::rws_dreg, .of_bound = true, .least_samples = 2},
     {.estimator = Estimator::vimco,

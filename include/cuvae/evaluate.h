@@ -20,11 +20,11 @@ struct Evaluation {
   Index examples = 0;
   double elbo = 0;              ///< reconstruction - kl
   double reconstruction = 0;    ///< E_q log p(x|z)
-  double kl = 0;                ///< KL(q(z|x) || p(z))
+  double kl = 0;                ///< KL(q(z|x) || p(z)), from the samples where it has no closed form
   double elbo_error = 0;        ///< standard error of elbo: s / sqrt(N), with N - 1 in s^2; NaN for one example
   double bits_per_dim = 0;      ///< -elbo / (D ln 2), of a density or a mass: see LikelihoodTraits::values
-  std::vector<double> kl_dims;  ///< KL per latent dimension
-  Index active_units = 0;       ///< dimensions with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
+  std::vector<double> kl_dims;  ///< KL per latent dimension; empty where it has no closed form
+  Index active_units = 0;       ///< dimensions of z_1 with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
 };
 
 /// The step counter in the noise of evaluation. Training never reaches it.

@@ -19,6 +19,7 @@
 namespace cuvae {
 
 class EncoderGradient;
+struct PosteriorGradient;
 
 /// A learning-rate schedule in passes over the data; see LearningRate for the formulas.
 struct Schedule {
@@ -80,12 +81,13 @@ struct Metrics {
   std::uint64_t steps = 0;              ///< number of these steps
   std::uint64_t updates = 0;            ///< steps that changed the parameters: their gradient was also finite
   double loss = 0, reconstruction = 0;  ///< loss is -ELBO or -bound; reconstruction is E_q log p(x|z)
-  double kl = 0;                        ///< in closed form, for every estimator of the gradient
-  std::vector<double> kl_dims;          ///< KL per latent dimension
-  Index active_units = 0;               ///< dimensions whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
-  Index clamped_units = 0;              ///< dimensions whose mean log variance is at its clamp or outside
-  double gradient_norm = 0;             ///< before clipping, mean over the updates
-  std::uint64_t skipped = 0;            ///< non-finite steps since the start of the run
+  double kl = 0;                        ///< in closed form where the model has one, for every estimator
+  std::vector<double> kl_dims;          ///< KL per latent dimension; empty where the KL has no closed form
+  Index latent = 0;                     ///< L, the number of dimensions of z_1
+  Index active_units = 0;     ///< dimensions of z_1 whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
+  Index clamped_units = 0;    ///< dimensions whose mean log variance is at its clamp or outside
+  double gradient_norm = 0;   ///< before clipping, mean over the updates
+  std::uint64_t skipped = 0;  ///< non-finite steps since the start of the run
 };
 
 struct Progress {
@@ -189,6 +191,7 @@ class Trainer {
   void backward(ConstView x, const Statistics& statistics);
   void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running);
   ElboLoss elbo_loss(Index batch, const Statistics& statistics);
+  PosteriorGradient posterior(std::size_t layer, const Noise& noise, Index batch, const ElboLoss& loss) const;
   Arena arena();
   void check_divergence(const char* op);
 

@@ -1,7 +1,10 @@
-// The model: q(z|x) = N(mu(x), diag exp(logvar(x))), p(z) = N(0, I), p(x|z) by the likelihood. Kingma and Welling 2013.
+// The model, a chain x <- z_1 <- ... <- z_T of latent layers, most often of one. q(z_t|z_{t-1}) = N(mu, diag
+// exp(logvar)) with statistics from an encoder (z_0 = x), p(x|z_1) by the likelihood, p(z_{t-1}|z_t) a Gaussian like q
+// with statistics from a decoder, p(z_T) by the prior. Kingma and Welling 2013; several layers: Burda et al. 2015.
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cuvae/backend.h"
@@ -11,11 +14,19 @@
 
 namespace cuvae {
 
+/// A latent layer z_t above the first.
+struct LayerConfig {
+  Index latent = 50;                       ///< the width of z_t
+  std::vector<Index> encoder_hidden{100};  ///< widths from z_{t-1} to z_t; may be empty
+  std::vector<Index> decoder_hidden{100};  ///< widths from z_t to z_{t-1}
+  bool operator==(const LayerConfig&) const = default;
+};
+
 struct VaeConfig {
   Index data_dim = 784;                    ///< D
-  Index latent = 20;                       ///< L
-  std::vector<Index> encoder_hidden{400};  ///< widths from x to z; may be empty
-  std::vector<Index> decoder_hidden{400};  ///< widths from z to x
+  Index latent = 20;                       ///< L, the width of z_1
+  std::vector<Index> encoder_hidden{400};  ///< widths from x to z_1; may be empty
+  std::vector<Index> decoder_hidden{400};  ///< widths from z_1 to x
   Activation activation = Activation::relu;
   Likelihood likelihood = Likelihood::bernoulli;
   /// Standard deviation of a Gaussian likelihood, from kScaleMin to kScaleMax. For a learned one, or one from the
@@ -26,9 +37,15 @@ struct VaeConfig {
   Index image_height = 1, image_width = 784, image_channels = 1;  ///< 1 channel is gray, 3 are RGB
   bool image_channels_first = false;                              ///< [C, H, W] instead of [H, W, C]
   float image_black = 0.0f, image_white = 1.0f;                   ///< the values shown as black and white
+  std::vector<LayerConfig> above{};                                 ///< z_2 ... z_T
+  Prior prior = Prior::standard;
+  Index prior_components = 0;  ///< C of a mixture or VampPrior; 0 for the standard normal
 
   /// The width of the decoder's output, n D.
   Index outputs() const { return traits(likelihood).outputs * data_dim; }
+  /// Whether KL(q(z|x) || p(z)) is known in closed form: one layer under a standard normal. Otherwise it is estimated
+  /// from the samples.
+  bool has_closed_form_kl() const { return above.empty() && prior == Prior::standard; }
   /// Throws Error naming the first value that is out of range.
   void validate() const;
   bool operator==(const VaeConfig&) const = default;
@@ -37,18 +54,57 @@ struct VaeConfig {
 /// The parameters of a model. Allocates no memory for them.
 ParameterLayout parameter_layout(const VaeConfig& config);
 
+/// z_t, its encoder from z_{t-1} and its decoder to z_{t-1}.
+struct LatentLayer {
+  Index latent;  ///< L_t
+  Mlp encoder, decoder;
+};
+
+/// The networks and other parameters of a model, as slices of an arena.
+struct Networks {
+  std::vector<LatentLayer> layers;         ///< z_1 ... z_T
+  std::optional<Parameter> log_scale;      ///< of a learned scale
+  std::optional<Parameter> components;     ///< [C, 2L] = mu | logvar, of a mixture
+  std::optional<Parameter> logits;         ///< [1, C], of a mixture
+  std::optional<Parameter> pseudo_inputs;  ///< [C, D], or in place of D the width of the layer below: of VampPrior
+  Networks(const VaeConfig& config, ParameterLayout& layout);
+};
+
+/// The noise of latent layer t, counted from 0, where `noise` is that of the first: streams of their own, one sample
+/// for each of the K sample rows below.
+Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples);
+
+/// What sample_latents() computes in addition to the samples.
+struct LatentDensities {
+  bool log_densities = false;  ///< log p(z) and log q(z|x); always computed where the KL has no closed form
+  bool score_norm = false;     ///< |d log q / d stats|^2
+};
+
 /// The buffers of one pass over at most `batch` rows with `samples` latent samples each. backend.h says which of them
 /// have the backend's activation type.
 struct VaeActivations {
+  struct Layer {
+    MlpActivations encoder, decoder;
+    Buffer z;  // [R, L_t]
+  };
   Index batch = 0, samples = 1;
-  MlpActivations encoder, decoder;
-  Buffer z, kl, kl_dims, log_p;       // [R, L], [B, 1], [1, L], [R, 1]
-  Buffer log_p_z, log_q, score_norm;  // [R, 1]; empty unless requested
+  LatentDensities densities;
+  std::vector<Layer> layers;
+  Buffer kl, kl_dims;                        // [B, 1], [1, L]: only in closed form
+  Buffer log_p, log_p_z, log_q, score_norm;  // [R, 1]; of all layers together; the last three as in `densities`
+  MlpActivations pseudo_inputs;              // of VampPrior: the encoder's [C, 2L]
+  Buffer responsibilities;                   // [R, C] of a mixture or VampPrior
 };
 
-/// The buffers of the backward pass: two scratch matrices, dz [R, L] and dstats [B, 2L].
+/// The buffers of the backward pass.
 struct VaeGradients {
-  Buffer scratch[2], dz, dstats;
+  struct Layer {
+    Buffer dz, dstats;  // [R, L_t]; [B, 2L], above the first layer [R, 2L_t]
+    Buffer dprior;      // [R, 2L_t], by the statistics of p(z_t|z_{t+1}); none of the top layer
+  };
+  Buffer scratch[2];
+  std::vector<Layer> layers;
+  Buffer dcomponents;  // [C, 2L], of VampPrior
 };
 
 class Vae {
@@ -60,8 +116,12 @@ class Vae {
   Backend& backend() const { return *backend_; }
   const VaeConfig& config() const { return config_; }
   const ParameterLayout& layout() const { return layout_; }
-  const Mlp& encoder() const { return encoder_; }
-  const Mlp& decoder() const { return decoder_; }
+  const Networks& networks() const { return networks_; }
+  const std::vector<LatentLayer>& layers() const { return networks_.layers; }
+  const Mlp& encoder() const { return layers().front().encoder; }  ///< from x to z_1
+  const Mlp& decoder() const { return layers().front().decoder; }  ///< from z_1 to x
+  /// The statistics [R, 2L_t] of layer t from the last pass; of the first layer [B, 2L].
+  View stats(std::size_t t, Index rows, const VaeActivations& a) const;
   float* params() const { return params_.as<float>(); }
   Buffer& params_buffer() { return params_; }
   Weights weights() const { return {params(), rounded_.data()}; }  ///< the weights that matrix products read
@@ -79,24 +139,37 @@ class Vae {
   /// logit with this mean, clamped to [.01, .99]; for a Gaussian, the mean; for a beta-binomial alpha + beta = 2.
   void set_output_bias(const std::vector<float>& mean);
 
-  VaeActivations allocate(Index batch, Index samples) const;
-  /// Also allocates log_p_z and log_q, which sample_latent then computes.
-  VaeActivations allocate_with_log_densities(Index batch, Index samples) const;
+  VaeActivations allocate(Index batch, Index samples, LatentDensities densities = {}) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
-  // The stages of a training step. Each is one op or one MLP, and asynchronous on the backend. They throw Error for
-  // more rows than the activations were made for.
-  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L]
-  /// z [R, L]; also kl and kl_dims, and log_p_z, log_q and score_norm if `a` has them. Merges stats into `moments`
-  /// [1 + 4L] if given.
-  View sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
+  // The stages of a training step, asynchronous on the backend. They throw Error for more rows than the activations
+  // were made for. `grads` is an arena of gradients.
+  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x)
+  /// z_1 [R, L] from its stats, then the layers above it. Also kl and kl_dims where they have a closed form, and what
+  /// a.densities says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. Merges stats into `moments`
+  /// [1
+  /// + 4L] if given.
+  View sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< the outputs that LogProb takes [R, n D]
-  /// log p(x|z) [R, 1], and the loss if given. With `grads` (an arena), `output` is replaced by row_weight times the
-  /// gradient of log p.
-  View log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                const ElboLoss& loss = {}) const;
+  /// log p(x|z) [R, 1], and the loss if given.
+  View log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss = {}) const;
+  /// Also the gradient of the sum of row_weight[r] log_p[r], in place of `output` and in `grads`.
+  View log_prob_with_gradient(View output, ConstView x, const RowFactor& row_weight, float* grads,
+                              const VaeActivations& a, const ElboLoss& loss = {}) const;
   /// Only log p(x|z), written to log_p [R, 1].
   void log_prob(ConstView output, ConstView x, View log_p) const;
+
+  /// The first decoder's gradients from doutput [R, n D]; with `through_samples` also dz of the first layer.
+  void decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
+                        bool through_samples) const;
+  /// The gradient of the sum of row_weight[r] log p(z_1, ..., z_T)[r] by the decoders above the first and by the
+  /// prior's parameters; with `through_samples` also dz of each layer, to which the densities' gradients by z are
+  /// added. It is nothing for one layer under a standard normal: see GaussianBackward.
+  void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+                      const VaeGradients& g, bool through_samples) const;
+  /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer the
+  /// gradient by z_{t-1} is added to its dz.
+  void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g) const;
 
   // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
@@ -106,6 +179,9 @@ class Vae {
   /// z [rows, L] -> a sample from p(x|z) [rows, D]: 0 or 1 for a Bernoulli, decode(z) plus noise of likelihood_scale()
   /// for a Gaussian. Value i uses random number i of `seed` (stream data_sample) on every backend.
   std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
+  /// z_1 [rows, L] from p(z_1), that is from the prior and through all decoders but the first, with all standard
+  /// deviations times `temperature`. Streams prior_sample, and those of noise_of_layer.
+  std::vector<float> sample_prior(Index rows, std::uint64_t seed, float temperature = 1.0f) const;
   /// The standard deviations of p(x|z): one value or D values; empty where there is none that all z share.
   std::vector<float> likelihood_scale() const;
   /// The number of learned scales that are at their clamp or outside.
@@ -115,13 +191,25 @@ class Vae {
   Backend* backend_;
   VaeConfig config_;
   ParameterLayout layout_;
-  Mlp encoder_, decoder_;
-  std::optional<Parameter> log_scale_;  // only if the scale is learned
+  Networks networks_;
   Buffer params_, rounded_, fixed_log_scale_;
   Standardization standardization_;
+  struct LikelihoodPass {
+    ConstView output, x;
+    RowFactor row_weight = 0.0f;
+    View log_p = {}, doutput = {}, dlog_scale = {};
+    ElboLoss loss = {};
+  };
+  void run(const LikelihoodPass& pass) const;
+  void log_prior(Index rows, const VaeActivations& a) const;
+  MixtureLogProb mixture(Index rows, const VaeActivations& a) const;
+  void sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const;
+  View z_of(std::size_t t, Index rows, const VaeActivations& a) const;
+  ConstView own(const Parameter& p) const;
   std::vector<float> decoder_outputs(const std::vector<float>& z) const;
   ConstView log_scale() const;
   std::vector<float> log_scales() const;
+  std::pair<std::vector<float>, std::vector<double>> prior_mixture() const;
 };
 
 }  // namespace cuvae

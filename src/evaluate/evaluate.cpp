@@ -89,6 +89,35 @@ class RowBatches {
   std::vector<char> host_;
 };
 
+// The KL of each row of a batch: in closed form, or the mean of log q - log p(z) over its samples.
+class RowKl {
+ public:
+  RowKl(Backend& backend, bool closed_form, Index batch, Index samples)
+      : backend_(backend), closed_form_(closed_form), samples_(closed_form ? 1 : samples) {
+    first_.resize(static_cast<std::size_t>(batch * samples_));
+    if (!closed_form) second_.resize(first_.size());
+  }
+  void read(const VaeActivations& a, Index rows) {
+    const std::size_t bytes = static_cast<std::size_t>(rows * samples_) * sizeof(float);
+    backend_.download(first_.data(), (closed_form_ ? a.kl : a.log_q).data(), bytes);
+    if (!closed_form_) backend_.download(second_.data(), a.log_p_z.data(), bytes);
+  }
+  double of_row(Index row) const {
+    const auto first = static_cast<std::size_t>(row * samples_);
+    if (closed_form_) return static_cast<double>(first_[first]);
+    double sum = 0;
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(samples_); ++i)
+      sum += static_cast<double>(first_[i]) - static_cast<double>(second_[i]);
+    return sum / static_cast<double>(samples_);
+  }
+
+ private:
+  Backend& backend_;
+  bool closed_form_;
+  Index samples_;
+  std::vector<float> first_, second_;  // kl, or log q and log p(z)
+};
+
 }  // namespace
 
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
@@ -114,26 +143,27 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
 
   const double log_volume = vae.standardization().log_volume();       // to log-densities in the data's units
   double log_p_sum = 0, kl_sum = 0, elbo_mean = 0, elbo_squares = 0;  // squared deviations: Welford 1962
-  std::vector<double> kl_dims(static_cast<std::size_t>(latent));
-  std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), kl(static_cast<std::size_t>(batch)),
-      dims(kl_dims.size());
+  const bool closed_form = vae.config().has_closed_form_kl();
+  std::vector<double> kl_dims(closed_form ? static_cast<std::size_t>(latent) : 0);
+  std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), dims(kl_dims.size());
+  RowKl kl(backend, closed_form, batch, options.samples);
   for (Index first = 0; first < count; first += batch) {
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
     const View x = x_buffer.view(n, dim, type);
     batches.gather(first, options.binarize, noise(Stream::binarize), x);
     const View stats = vae.encode(x, a);
-    const View z = vae.sample_latent(stats, noise(Stream::latent), a, moments.as<double>());
-    const View log_px = vae.log_prob(vae.decode(z, a), x, 0.0f, nullptr, a);
+    const View z = vae.sample_latents(stats, noise(Stream::latent), a, moments.as<double>());
+    const View log_px = vae.log_prob(vae.decode(z, a), x, a);
     backend.download(log_p.data(), log_px.data, static_cast<std::size_t>(log_px.rows) * sizeof(float));
-    backend.download(kl.data(), a.kl.data(), static_cast<std::size_t>(n) * sizeof(float));
-    backend.download(dims.data(), a.kl_dims.data(), dims.size() * sizeof(float));
+    kl.read(a, n);
+    if (closed_form) backend.download(dims.data(), a.kl_dims.data(), dims.size() * sizeof(float));
     for (Index b = 0; b < n; ++b) {
       double reconstruction = 0;
       for (Index k = 0; k < options.samples; ++k)
         reconstruction += static_cast<double>(log_p[static_cast<std::size_t>(b * options.samples + k)]);
       reconstruction = reconstruction / static_cast<double>(options.samples) - log_volume;
-      const double row_kl = static_cast<double>(kl[static_cast<std::size_t>(b)]);
+      const double row_kl = kl.of_row(b);
       log_p_sum += reconstruction;
       kl_sum += row_kl;
       const double elbo = reconstruction - row_kl, deviation = elbo - elbo_mean;

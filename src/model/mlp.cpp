@@ -86,7 +86,8 @@ View Mlp::forward(Backend& backend, const Weights& weights, ConstView x, const M
 }
 
 void Mlp::backward(Backend& backend, const Weights& weights, float* grads, ConstView x, const MlpActivations& a,
-                   ConstView dy, const Buffer (&scratch)[2], View dx, Gradients gradients) const {
+                   ConstView dy, const Buffer (&scratch)[2], View dx, Gradients gradients,
+                   Gradients dx_gradients) const {
   check("backward", x, a);
   for (std::size_t i = weights_.size(); i-- > 0;) {
     const Index rows = x.rows;
@@ -95,7 +96,8 @@ void Mlp::backward(Backend& backend, const Weights& weights, float* grads, Const
     const Activation act = i == 0 ? Activation::identity : activation_;
     const View dbelow = i == 0 ? dx : scratch[i % 2].view(rows, widths_[i], a.hidden_type);
     backend.run(LinearBackward{below, weights.slice(weights_[i], below.dtype), dy, act, below_pre,
-                               slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow, gradients});
+                               slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow, gradients,
+                               i == 0 && dx ? dx_gradients : Gradients::replace});
     dy = dbelow;
   }
 }

@@ -16,10 +16,21 @@ void VaeConfig::validate() const {
       throw Error(std::string("model: ") + name + " is " + std::to_string(value) + " but must be 1 to 16777216");
   };
   in_range("data_dim", data_dim);
-  in_range("latent", latent);
-  for (Index width : encoder_hidden) in_range("a hidden width of the encoder", width);
-  for (Index width : decoder_hidden) in_range("a hidden width of the decoder", width);
-  if (encoder_hidden.size() > 64 || decoder_hidden.size() > 64) throw Error("model: more than 64 hidden layers");
+  const auto widths_in_range = [&](Index width_of_z, const std::vector<Index>& encoder,
+                                   const std::vector<Index>& decoder) {
+    in_range("latent", width_of_z);
+    for (Index width : encoder) in_range("a hidden width of the encoder", width);
+    for (Index width : decoder) in_range("a hidden width of the decoder", width);
+    if (encoder.size() > 64 || decoder.size() > 64) throw Error("model: more than 64 hidden layers");
+  };
+  widths_in_range(latent, encoder_hidden, decoder_hidden);
+  for (const LayerConfig& layer : above) widths_in_range(layer.latent, layer.encoder_hidden, layer.decoder_hidden);
+  if (above.size() > 63)
+    throw Error("model: " + std::to_string(above.size() + 1) + " latent layers but at most 64 are possible");
+  const Index least_components = prior == Prior::standard ? 0 : 1, most_components = least_components * 65536;
+  if (prior_components < least_components || prior_components > most_components)
+    throw Error("model: prior_components is " + std::to_string(prior_components) + " but must be " +
+                (prior == Prior::standard ? "0" : "1 to 65536") + " with the prior " + std::string(to_string(prior)));
   const bool learned = is_scale_learned(likelihood);
   const float least = learned ? std::exp(kLogScaleMin) : kScaleMin, most = learned ? std::exp(kLogScaleMax) : kScaleMax;
   if (!(scale >= least && scale <= most))
@@ -49,12 +60,6 @@ std::vector<Index> widths(Index in, const std::vector<Index>& hidden, Index out)
   return w;
 }
 
-Mlp encoder_of(const VaeConfig& c, ParameterLayout& layout) {
-  return {"encoder", widths(c.data_dim, c.encoder_hidden, 2 * c.latent), c.activation, layout};
-}
-Mlp decoder_of(const VaeConfig& c, ParameterLayout& layout) {
-  return {"decoder", widths(c.latent, c.decoder_hidden, c.outputs()), c.activation, layout};
-}
 std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layout) {
   switch (traits(c.likelihood).scale) {
     case ScaleKind::none:
@@ -69,30 +74,61 @@ std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layou
   return std::nullopt;
 }
 
+// Layer t, whose encoder reads `in` values and whose decoder writes `out`.
+LatentLayer make_layer(const LayerConfig& c, std::size_t t, Index in, Index out, Activation activation,
+                       ParameterLayout& layout) {
+  const std::string number = t == 0 ? "" : std::to_string(t + 1);
+  Mlp encoder("encoder" + number, widths(in, c.encoder_hidden, 2 * c.latent), activation, layout);
+  Mlp decoder("decoder" + number, widths(c.latent, c.decoder_hidden, out), activation, layout);
+  return {c.latent, std::move(encoder), std::move(decoder)};
+}
+
 }  // namespace
+
+Networks::Networks(const VaeConfig& c, ParameterLayout& layout) {
+  layers.push_back(
+      make_layer({c.latent, c.encoder_hidden, c.decoder_hidden}, 0, c.data_dim, c.outputs(), c.activation, layout));
+  log_scale = log_scale_of(c, layout);
+  for (const LayerConfig& layer : c.above) {
+    const Index below = layers.back().latent;
+    layers.push_back(make_layer(layer, layers.size(), below, 2 * below, c.activation, layout));
+  }
+  switch (c.prior) {
+    case Prior::standard:
+      break;
+    case Prior::mixture:
+      components = layout.add("prior.components", c.prior_components, 2 * layers.back().latent);
+      logits = layout.add_vector("prior.logits", c.prior_components);
+      break;
+    case Prior::vampprior:
+      pseudo_inputs = layout.add("prior.pseudo_inputs", c.prior_components, layers.back().encoder.in());
+  }
+}
 
 ParameterLayout parameter_layout(const VaeConfig& config) {
   ParameterLayout layout;
-  encoder_of(config, layout);
-  decoder_of(config, layout);
-  log_scale_of(config, layout);
+  (void)Networks(config, layout);
   return layout;
 }
 
 Vae::Vae(Backend& backend, const VaeConfig& config, std::uint64_t seed)
-    : backend_(&backend),
-      config_(validated(config)),
-      encoder_(encoder_of(config, layout_)),
-      decoder_(decoder_of(config, layout_)),
-      log_scale_(log_scale_of(config, layout_)) {
+    : backend_(&backend), config_(validated(config)), networks_(config, layout_) {
   const float log_scale = std::log(config.scale);
 
   std::vector<float> host(static_cast<std::size_t>(layout_.size()), 0.0f);
-  for (const Mlp* mlp : {&encoder_, &decoder_})
-    draw_weights(*mlp, config.initialization, seed, InitialNetwork::vae, host);
-  if (log_scale_) std::fill_n(host.begin() + log_scale_->offset, log_scale_->size(), log_scale);
+  for (const LatentLayer& layer : layers())
+    for (const Mlp* mlp : {&layer.encoder, &layer.decoder})
+      draw_weights(*mlp, config.initialization, seed, InitialNetwork::vae, host);
+  if (const auto& p = networks_.log_scale) std::fill_n(host.begin() + p->offset, p->size(), log_scale);
+  if (const auto& p = networks_.components) draw_normals(*p, layers().back().latent, seed, host);
+  if (const auto& p = networks_.pseudo_inputs) {
+    if (traits(config.likelihood).unit_interval && config.above.empty())
+      draw_uniforms(*p, seed, host);
+    else
+      draw_normals(*p, p->cols, seed, host);
+  }
   if (traits(config.likelihood).scale == ScaleKind::output)
-    std::fill_n(host.begin() + decoder_.biases().back().offset + config.data_dim, config.data_dim, log_scale);
+    std::fill_n(host.begin() + decoder().biases().back().offset + config.data_dim, config.data_dim, log_scale);
 
   params_ = backend.allocate(host.size() * sizeof(float));
   backend.upload(params_.data(), host.data(), host.size() * sizeof(float));
@@ -123,7 +159,7 @@ void Vae::set_standardization(Standardization s) {
 }
 
 void Vae::set_output_bias(const std::vector<float>& mean) {
-  const Parameter& bias = decoder_.biases().back();
+  const Parameter& bias = decoder().biases().back();
   const auto dim = static_cast<std::size_t>(config_.data_dim);
   if (mean.size() != dim)
     throw Error("set_output_bias: mean has " + std::to_string(mean.size()) + " values but the model's data_dim is " +
@@ -141,91 +177,10 @@ void Vae::set_output_bias(const std::vector<float>& mean) {
   refresh_weights();
 }
 
-VaeActivations Vae::allocate(Index batch, Index samples) const {
-  const auto floats = [&](Index n) { return backend_->allocate(static_cast<std::size_t>(n) * sizeof(float)); };
-  const Index rows = batch * samples;
-  const DType type = backend_->activation_type();
-  return {batch,
-          samples,
-          encoder_.allocate(*backend_, batch, DType::f32),
-          decoder_.allocate(*backend_, rows, type),
-          backend_->allocate(static_cast<std::size_t>(rows * config_.latent) * size_of(type)),
-          floats(batch),
-          floats(config_.latent),
-          floats(rows),
-          {},
-          {},
-          {}};
-}
-
-VaeActivations Vae::allocate_with_log_densities(Index batch, Index samples) const {
-  VaeActivations a = allocate(batch, samples);
-  a.log_p_z = backend_->allocate(static_cast<std::size_t>(batch * samples) * sizeof(float));
-  a.log_q = backend_->allocate(static_cast<std::size_t>(batch * samples) * sizeof(float));
-  return a;
-}
-
-VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
-  const auto bytes = [](Index n, DType type) { return static_cast<std::size_t>(n) * size_of(type); };
-  const DType type = backend_->activation_type();
-  const Index rows = batch * samples;
-  const std::size_t scratch = bytes(std::max(batch * encoder_.widest_hidden(), rows * decoder_.widest_hidden()), type);
-  return {{backend_->allocate(scratch), backend_->allocate(scratch)},
-          backend_->allocate(bytes(rows * config_.latent, DType::f32)),
-          backend_->allocate(bytes(batch * 2 * config_.latent, type))};
-}
-
 ConstView Vae::log_scale() const {
-  if (!log_scale_) return fixed_log_scale_.view(1, 1);
-  return ConstView{params() + log_scale_->offset, log_scale_->rows, log_scale_->cols};
+  return networks_.log_scale ? own(*networks_.log_scale) : fixed_log_scale_.view(1, 1);
 }
 
-namespace {
-void check_room(const char* op, const char* name, ConstView v, Index rows) {
-  if (v.rows > rows)
-    throw Error(std::string(op) + ": " + name + " is " + shape(v) + " but the activations were made for " +
-                std::to_string(rows) + " rows");
-}
-}  // namespace
-
-View Vae::encode(ConstView x, const VaeActivations& a) const {
-  check_room("encode", "x", x, a.batch);
-  return encoder_.forward(*backend_, weights(), x, a.encoder);
-}
-
-View Vae::sample_latent(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
-  check_room("sample_latent", "stats", stats, a.batch);
-  const View z = a.z.view(stats.rows * a.samples, config_.latent, backend_->activation_type());
-  const auto column = [&](const Buffer& b) { return b ? b.view(z.rows, 1) : View{}; };
-  backend_->run(SampleGaussian{stats, noise, z, a.kl.view(stats.rows, 1), a.kl_dims.view(1, config_.latent), moments,
-                               column(a.log_p_z), column(a.log_q), column(a.score_norm)});
-  return z;
-}
-
-View Vae::decode(ConstView z, const VaeActivations& a) const {
-  check_room("decode", "z", z, a.batch * a.samples);
-  return decoder_.forward(*backend_, weights(), z, a.decoder);
-}
-
-View Vae::log_prob(View output, ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                   const ElboLoss& loss) const {
-  check_room("log_prob", "output", output, a.batch * a.samples);
-  const View log_p = a.log_p.view(output.rows, 1), doutput = grads != nullptr ? output : View{};
-  if (!is_scale_shared(config_.likelihood)) {
-    backend_->run(LogProb{config_.likelihood, output, x, row_weight, log_p, doutput, loss});
-  } else {
-    View dlog_scale;
-    if (grads != nullptr && log_scale_) dlog_scale = {grads + log_scale_->offset, log_scale_->rows, log_scale_->cols};
-    backend_->run(
-        GaussianLogProb{output, x, log_scale(), row_weight, log_p, doutput, dlog_scale, loss, log_scale_.has_value()});
-  }
-  return log_p;
-}
-
-void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
-  if (!is_scale_shared(config_.likelihood))
-    return backend_->run(LogProb{config_.likelihood, output, x, 0.0f, log_p, {}});
-  backend_->run(GaussianLogProb{output, x, log_scale(), 0.0f, log_p, {}, {}, {}, log_scale_.has_value()});
-}
+ConstView Vae::own(const Parameter& p) const { return {params() + p.offset, p.rows, p.cols}; }
 
 }  // namespace cuvae

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "cuvae/vae.h"
 #include "math/host_noise.h"
@@ -52,12 +53,12 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
 }  // namespace
 
 std::vector<float> Vae::encode(const std::vector<float>& x) const {
-  const MlpActivations a = encoder_.allocate(*backend_, kHostBatch, DType::f32);
+  const MlpActivations a = encoder().allocate(*backend_, kHostBatch, DType::f32);
   std::vector<float> own = x;
   standardization_.apply(own);
   std::vector<float> stats =
       in_batches(*backend_, "encode", own, config_.data_dim, 2 * config_.latent,
-                 [&](ConstView batch) { return encoder_.forward(*backend_, weights(), batch, a); });
+                 [&](ConstView batch) { return encoder().forward(*backend_, weights(), batch, a); });
   for (std::size_t i = 0; i < stats.size(); ++i)
     if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
       stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
@@ -65,9 +66,9 @@ std::vector<float> Vae::encode(const std::vector<float>& x) const {
 }
 
 std::vector<float> Vae::decoder_outputs(const std::vector<float>& z) const {
-  const MlpActivations a = decoder_.allocate(*backend_, kHostBatch, backend_->activation_type());
+  const MlpActivations a = decoder().allocate(*backend_, kHostBatch, backend_->activation_type());
   return in_batches(*backend_, "decode", z, config_.latent, config_.outputs(),
-                    [&](ConstView batch) { return decoder_.forward(*backend_, weights(), batch, a); });
+                    [&](ConstView batch) { return decoder().forward(*backend_, weights(), batch, a); });
 }
 
 namespace {
@@ -122,6 +123,67 @@ std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) 
   });
 }
 
+std::vector<float> Vae::sample_prior(Index rows, std::uint64_t seed, float temperature) const {
+  const std::size_t top = layers().size() - 1;
+  const auto normals = [&](Stream stream, Index latent) {
+    std::vector<float> values = standard_normals(seed, stream, static_cast<std::size_t>(rows * latent));
+    for (float& value : values) value *= temperature;
+    return values;
+  };
+  std::vector<float> z = normals(Stream::prior_sample, layers()[top].latent);
+  // Each z_t is drawn in place of its normals, from rows mu | logvar.
+  const auto draw = [&](const std::vector<float>& stats, Index latent, const auto& row_of_stats) {
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      const auto L = static_cast<std::size_t>(latent), at = row_of_stats(i / L) * 2 * L + i % L;
+      z[i] = stats[at] + std::exp(0.5f * math::clamp(stats[at + L], kLogVarMin, kLogVarMax)) * z[i];
+    }
+  };
+  if (config_.prior != Prior::standard) {
+    const auto [stats, weights_so_far] = prior_mixture();
+    draw(stats, layers()[top].latent, [&, &sums = weights_so_far](std::size_t row) {
+      const std::uint32_t word =
+          math::philox_word(seed, static_cast<std::uint32_t>(Stream::prior_sample), 1, static_cast<std::uint64_t>(row));
+      const double u = static_cast<double>(math::uniform(word)) * sums.back();
+      const auto chosen = std::lower_bound(sums.begin(), sums.end(), u) - sums.begin();
+      return std::min(static_cast<std::size_t>(chosen), sums.size() - 1);
+    });
+  }
+  for (std::size_t t = top; t > 0; --t) {
+    const Mlp& decoder = layers()[t].decoder;
+    const Index latent = layers()[t - 1].latent;
+    const MlpActivations a = decoder.allocate(*backend_, kHostBatch, DType::f32);
+    const std::vector<float> stats =
+        in_batches(*backend_, "sample_prior", z, decoder.in(), decoder.out(),
+                   [&](ConstView batch) { return decoder.forward(*backend_, weights(), batch, a); });
+    const Stream stream = noise_of_layer({.stream = Stream::latent_2}, t, 1).stream;
+    z = normals(stream, latent);
+    draw(stats, latent, [](std::size_t row) { return row; });
+  }
+  return z;
+}
+
+// The components [C, 2L] of the prior, and the sums of their weights up to each, not normalized.
+std::pair<std::vector<float>, std::vector<double>> Vae::prior_mixture() const {
+  const auto host = [&](const Parameter& p) {
+    std::vector<float> values(static_cast<std::size_t>(p.size()));
+    backend_->download(values.data(), own(p).data, values.size() * sizeof(float));
+    return values;
+  };
+  std::vector<double> sums(static_cast<std::size_t>(config_.prior_components), 1.0);
+  if (networks_.logits) {
+    const std::vector<float> logits = host(*networks_.logits);
+    const float most = *std::max_element(logits.begin(), logits.end());
+    for (std::size_t c = 0; c < sums.size(); ++c) sums[c] = std::exp(static_cast<double>(logits[c] - most));
+  }
+  std::partial_sum(sums.begin(), sums.end(), sums.begin());
+  if (networks_.components) return {host(*networks_.components), sums};
+  const Mlp& encoder = layers().back().encoder;
+  const MlpActivations a = encoder.allocate(*backend_, kHostBatch, DType::f32);
+  return {in_batches(*backend_, "sample_prior", host(*networks_.pseudo_inputs), encoder.in(), encoder.out(),
+                     [&](ConstView batch) { return encoder.forward(*backend_, weights(), batch, a); }),
+          sums};
+}
+
 std::vector<float> Vae::log_scales() const {
   const ConstView v = log_scale();
   std::vector<float> values(static_cast<std::size_t>(v.size()));
@@ -132,7 +194,7 @@ std::vector<float> Vae::log_scales() const {
 std::vector<float> Vae::likelihood_scale() const {
   if (!is_scale_shared(config_.likelihood)) return {};
   std::vector<float> scale = log_scales();
-  for (float& s : scale) s = std::exp(log_scale_ ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
+  for (float& s : scale) s = std::exp(networks_.log_scale ? math::clamp(s, kLogScaleMin, kLogScaleMax) : s);
   if (!standardization_) return scale;
   scale.resize(standardization_.scale.size(), scale.front());
   for (std::size_t d = 0; d < scale.size(); ++d)
@@ -141,7 +203,7 @@ std::vector<float> Vae::likelihood_scale() const {
 }
 
 Index Vae::scales_at_clamp() const {
-  if (!log_scale_) return 0;
+  if (!networks_.log_scale) return 0;
   const std::vector<float> values = log_scales();
   return std::count_if(values.begin(), values.end(), [](float v) { return v <= kLogScaleMin || v >= kLogScaleMax; });
 }

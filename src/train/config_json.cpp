@@ -60,6 +60,20 @@ void visit_vae(const Visit& v, Config& c) {
   v("image_white", c.image_white, false);
 }
 
+// Only written where there is another prior, or more than one latent layer.
+template <class Visit, class Config>
+void visit_prior(const Visit& v, Config& c) {
+  v("prior", c.prior, false);
+  v("prior_components", c.prior_components, false);
+}
+
+template <class Visit, class Layer>
+void visit_layer(const Visit& v, Layer& c) {
+  v("latent", c.latent);
+  v("encoder_hidden", c.encoder_hidden);
+  v("decoder_hidden", c.decoder_hidden);
+}
+
 template <class Visit, class Config>
 void visit_train(const Visit& v, Config& c) {
   v("seed", c.seed);
@@ -107,6 +121,8 @@ void require_object(const json& j) {
 json to_json(const VaeConfig& config) {
   json j;
   visit_vae(Writer{j}, config);
+  if (config.prior != Prior::standard) visit_prior(Writer{j}, config);
+  for (const LayerConfig& layer : config.above) visit_layer(Writer{j["above"].emplace_back()}, layer);
   return j;
 }
 
@@ -120,6 +136,14 @@ VaeConfig vae_config_from_json(const json& j) {
   require_object(j);
   VaeConfig c;
   visit_vae(Reader{j}, c);
+  visit_prior(Reader{j}, c);
+  if (const auto above = j.find("above"); above != j.end()) {
+    if (!above->is_array()) throw Error("configuration: 'above' cannot be " + short_text(*above));
+    for (const json& layer : *above) {
+      require_object(layer);
+      visit_layer(Reader{layer}, c.above.emplace_back());
+    }
+  }
   // An initial learned scale outside its clamp is refused now. Older versions moved it to the clamp.
   if (is_scale_learned(c.likelihood)) c.scale = std::clamp(c.scale, std::exp(kLogScaleMin), std::exp(kLogScaleMax));
   c.validate();

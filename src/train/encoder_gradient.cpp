@@ -38,18 +38,19 @@ void EncoderGradient::score(const Densities& d, Cost cost, ConstView x, RunningM
 }
 
 void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, ConstView dz) {
-  const Index batch = p.stats.rows, rows = batch * samples_;
+  const Index batch = p.batch, rows = batch * samples_;
   const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(rows, 1)) : ConstView{}; };
   const bool closed_form_kl = has_closed_form_kl(estimator_, cost);
-  backend_.run(
-      GaussianBackward{.terms = latent_terms(estimator_, cost, batch, samples_, column(weights_), column(score_)),
-                       .stats = p.stats,
-                       .noise = p.noise,
-                       .dz = dz,
-                       .weight = p.weight,
-                       .kl_dims = p.kl_dims,
-                       .kl_scale = closed_form_kl ? 1.0f / static_cast<float>(batch) : 0.0f,
-                       .dstats = p.dstats});
+  LatentTerms terms = latent_terms(estimator_, cost, batch, samples_, column(weights_), column(score_));
+  terms.standard_prior = p.standard_prior;
+  backend_.run(GaussianBackward{.terms = terms,
+                                .stats = p.stats,
+                                .noise = p.noise,
+                                .dz = dz,
+                                .weight = p.weight,
+                                .kl_dims = p.kl_dims,
+                                .kl_scale = closed_form_kl ? 1.0f / static_cast<float>(batch) : 0.0f,
+                                .dstats = p.dstats});
 }
 
 void EncoderGradient::probe_backward(const PosteriorGradient& p, ConstView log_p_x, ConstView log_p_probes) {

@@ -12,13 +12,16 @@ struct Densities {
   ConstView log_p_x, log_p_z, log_q, score_norm;
 };
 
-/// What the posterior's gradient needs in addition to the samples.
+/// What the gradient of a layer's posterior needs in addition to the samples. Above the first layer stats and dstats
+/// have R rows.
 struct PosteriorGradient {
   ConstView stats;  ///< [B, 2L]
   Noise noise;      ///< that of the samples
   KlWeight weight;
-  ConstView kl_dims;  ///< [1, L]
-  View dstats;        ///< [B, 2L] [A]
+  ConstView kl_dims;           ///< [1, L], or empty
+  View dstats;                 ///< [B, 2L] [A]
+  Index batch;                 ///< B
+  bool standard_prior = true;  ///< of this layer: see LatentTerms
 };
 
 class EncoderGradient {

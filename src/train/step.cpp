@@ -24,25 +24,39 @@ void Trainer::update(ConstView x) {
 // The gradient of the loss by all parameters, into grads_.
 void Trainer::backward(ConstView x, const Statistics& statistics) {
   const VaeActivations& a = activations_;
-  const Weights w = vae_.weights();
-  const std::uint32_t* step = &state_.as<StepState>()->step;
-  const Noise noise{config_.seed, Stream::latent, step, 0, config_.antithetic};
-  const Index B = x.rows, R = B * config_.samples, L = vae_.config().latent;
-  const View dz = gradients_.dz.view(R, L), dstats = gradients_.dstats.view(B, 2 * L, backend_.activation_type());
+  const VaeGradients& g = gradients_;
+  float* grads = grads_.as<float>();
+  const Noise noise{config_.seed, Stream::latent, &state_.as<StepState>()->step, 0, config_.antithetic};
+  const Index B = x.rows, R = B * config_.samples;
+  const bool through_samples = uses_path(config_.estimator);
   const ElboLoss loss = elbo_loss(B, statistics);
 
-  const View stats = vae_.encode(x, a);                                   // [B, 2L]
-  const View z = vae_.sample_latent(stats, noise, a, loss.step_moments);  // [R, L], kl
-  const View output = vae_.decode(z, a);                                  // [R, D]
+  const View stats = vae_.encode(x, a);                                    // [B, 2L]
+  const View z = vae_.sample_latents(stats, noise, a, loss.step_moments);  // [R, L], kl or log q and log p(z)
+  const View output = vae_.decode(z, a);                                   // [R, D]
 
   weigh(output, x, loss, statistics.running);  // [1], doutput
 
-  const bool through_samples = uses_path(config_.estimator);
-  vae_.decoder().backward(backend_, w, grads_.as<float>(), z, a.decoder, output, gradients_.scratch,
-                          through_samples ? dz : View{});  // [R, L]
-  encoder_gradient_->backward({stats, noise, loss.weight, loss.kl_dims, dstats}, config_.cost, a.log_p.view(R, 1), dz,
-                              [&] { return probes_.log_prob(vae_, stats, x, noise); });                    // [B, 2L]
-  vae_.encoder().backward(backend_, w, grads_.as<float>(), x, a.encoder, dstats, gradients_.scratch, {});  // [P]
+  vae_.decoder_backward(output, grads, a, g, through_samples);                             // dz [R, L]
+  vae_.prior_backward(R, encoder_gradient_->row_weight(B), grads, a, g, through_samples);  // dz [R, L_t]
+  for (std::size_t t = vae_.layers().size(); t-- > 0;) {
+    encoder_gradient_->backward(posterior(t, noise, B, loss), config_.cost, a.log_p.view(R, 1),
+                                g.layers[t].dz.view(R, vae_.layers()[t].latent),
+                                [&] { return probes_.log_prob(vae_, stats, x, noise); });  // dstats [B, 2L]
+    vae_.encoder_backward(t, x, grads, a, g);                                              // [P], dz of layer t - 1
+  }
+}
+
+PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, Index batch, const ElboLoss& loss) const {
+  const Index rows = t == 0 ? batch : batch * config_.samples, width = 2 * vae_.layers()[t].latent;
+  const VaeConfig& model = vae_.config();
+  return {.stats = vae_.stats(t, rows, activations_),
+          .noise = noise_of_layer(noise, t, config_.samples),
+          .weight = loss.weight,
+          .kl_dims = loss.kl_dims,
+          .dstats = gradients_.layers[t].dstats.view(rows, width, backend_.activation_type()),
+          .batch = batch,
+          .standard_prior = t + 1 == vae_.layers().size() && model.prior == Prior::standard};
 }
 
 // The loss, and its gradient in place of the decoder's output.
@@ -52,18 +66,28 @@ void Trainer::weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans
                             column(activations_.score_norm)};
   encoder_gradient_->weigh(densities, config_.cost, x, x.rows, loss, running,
                            [&](const RowFactor& row_weight, const ElboLoss& of_step, bool with_gradient) {
-                             vae_.log_prob(output, x, row_weight, with_gradient ? grads_.as<float>() : nullptr,
-                                           activations_, of_step);
+                             if (with_gradient)
+                               vae_.log_prob_with_gradient(output, x, row_weight, grads_.as<float>(), activations_,
+                                                           of_step);
+                             else
+                               vae_.log_prob(output, x, activations_, of_step);
                            });
 }
 
 ElboLoss Trainer::elbo_loss(Index batch, const Statistics& statistics) {
-  ElboLoss loss{.kl = activations_.kl.view(batch, 1),
-                .kl_dims = activations_.kl_dims.view(1, vae_.config().latent),
-                .weight = kl_weight(config_, steps_per_epoch_),
+  const VaeActivations& a = activations_;
+  ElboLoss loss{.weight = kl_weight(config_, steps_per_epoch_),
                 .step = &state_.as<StepState>()->step,
                 .loss = loss_.as<float>(),
                 .sums = (statistics.metrics ? sums_ : unread_sums_).as<double>()};
+  loss.latent = vae_.config().latent;
+  if (vae_.config().has_closed_form_kl()) {
+    loss.kl = a.kl.view(batch, 1);
+    loss.kl_dims = a.kl_dims.view(1, loss.latent);
+  } else {
+    loss.log_p_z = a.log_p_z.view(batch * config_.samples, 1);
+    loss.log_q = a.log_q.view(batch * config_.samples, 1);
+  }
   if (statistics.metrics) loss.step_moments = step_moments_.as<double>(), loss.moments = moments_.as<double>();
   return loss;
 }

@@ -67,6 +67,16 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
   if (training.standardize && traits(model.likelihood).unit_interval)
     throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
                 " likelihood, which takes 0 to 1");
+  if (model.has_closed_form_kl()) return;
+  const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
+                    layers = std::to_string(model.above.size() + 1) + " latent layers";
+  if (has_closed_form_kl(training.estimator, training.cost))
+    throw Error(chosen + "there is no KL in closed form with " +
+                (model.above.empty() ? "the prior " + std::string(to_string(model.prior)) : layers) +
+                ": use total, stl, iwae or another that estimates it");
+  if (model.above.empty()) return;
+  if (!traits(training.estimator).chains) throw Error(chosen + layers + " need total, stl, iwae or stl-iwae");
+  if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
 }
 
 }  // namespace cuvae

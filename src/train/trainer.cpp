@@ -30,6 +30,9 @@ Index checked_steps(const Backend& backend, const VaeConfig& model, const TrainC
   if (backend.reads_host_memory()) check_memory("training", training_bytes(model, config));
   return steps;
 }
+LatentDensities densities_of(Estimator e) {
+  return {.log_densities = uses_log_densities(e), .score_norm = traits(e).baseline == ScoreBaseline::score_norm};
+}
 }  // namespace
 
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
@@ -38,8 +41,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
       examples_(examples),
       steps_per_epoch_(checked_steps(backend, model, config, examples)),
       vae_(backend, model, config.seed),
-      activations_(uses_log_densities(config.estimator) ? vae_.allocate_with_log_densities(config.batch, config.samples)
-                                                        : vae_.allocate(config.batch, config.samples)),
+      activations_(vae_.allocate(config.batch, config.samples, densities_of(config.estimator))),
       gradients_(vae_.allocate_gradients(config.batch, config.samples)),
       x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
                           size_of(backend.activation_type()))) {
@@ -63,8 +65,6 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   step_moments_ = backend.allocate(moments_.bytes());
   unread_sums_ = backend.allocate(sums_.bytes());
   if (uses_probes(config.estimator)) probes_ = Probes(vae_, config.estimator, config.batch, config.samples);
-  if (traits(config.estimator).baseline == ScoreBaseline::score_norm)
-    activations_.score_norm = backend.allocate(static_cast<std::size_t>(config.batch * config.samples) * sizeof(float));
   encoder_gradient_ = std::make_unique<EncoderGradient>(backend, config.estimator, config.batch, config.samples,
                                                         model.data_dim, config.seed);
 }
@@ -169,7 +169,9 @@ Metrics Trainer::metrics() {
   m.loss = s[metric::loss] / steps + log_volume;
   m.reconstruction = s[metric::reconstruction] / steps - log_volume;
   m.kl = s[metric::kl] / steps;
-  for (std::size_t l = 0; l < latent; ++l) m.kl_dims.push_back(s[metric::kl_dims + l] / steps);
+  for (std::size_t l = 0; vae_.config().has_closed_form_kl() && l < latent; ++l)
+    m.kl_dims.push_back(s[metric::kl_dims + l] / steps);
+  m.latent = vae_.config().latent;
   m.active_units = active_units(backend_, moments_, vae_.config().latent);
   m.clamped_units = clamped_units(backend_, moments_, vae_.config().latent);
   m.gradient_norm = s[metric::gradient_norm] / s[metric::updates];

@@ -47,16 +47,16 @@ TEST_P(Buffers, TheStagesOfAModelRefuseMoreRows) {
   expect_error([&] { vae.encode(rows(4, 12), a); }, "encode: x is [4, 12]");
   expect_error([&] { vae.encode(rows(4, 12), a); }, made + "3 rows");
   const Matrix stats(backend_, 4, 4, std::vector<float>(16)), output = rows(7, 12), x = rows(7, 12);
-  expect_error([&] { vae.sample_latent(stats, noise(), a); }, "sample_latent: stats is [4, 4] " + made + "3 rows");
+  expect_error([&] { vae.sample_latents(stats, noise(), a); }, "sample_latents: stats is [4, 4] " + made + "3 rows");
   expect_error([&] { vae.decode(rows(7, 2), a); }, "decode: z is [7, 2]");
   expect_error([&] { vae.decode(rows(7, 2), a); }, made + "6 rows");
-  expect_error([&] { vae.log_prob(output, x, 1.0f, nullptr, a); }, made + "6 rows");
+  expect_error([&] { vae.log_prob(output, x, a); }, made + "6 rows");
 
   // The same number of rows, and fewer, are accepted.
   for (const Index count : {1, 3}) {
     const View of_encoder = vae.encode(rows(count, 12), a);
-    const View z = vae.sample_latent(of_encoder, noise(), a);
-    EXPECT_EQ(vae.log_prob(vae.decode(z, a), rows(count, 12), 1.0f, nullptr, a).rows, 2 * count);
+    const View z = vae.sample_latents(of_encoder, noise(), a);
+    EXPECT_EQ(vae.log_prob(vae.decode(z, a), rows(count, 12), a).rows, 2 * count);
   }
 }
 
@@ -72,7 +72,7 @@ TEST_P(Buffers, ActivationsOfAnotherModelAreRefused) {
   expect_error([&] { vae.encode(rows(3, 12), narrower); }, "does not hold [3, 8]");
   VaeActivations none;
   none.batch = 3;
-  expect_error([&] { vae.encode(rows(3, 12), none); }, "activations were made for 0");
+  expect_error([&] { vae.encode(rows(3, 12), none); }, "latent layers but the activations were made for 0");
 }
 
 TEST_P(Buffers, ANetworkRefusesMoreRowsForwardAndBackward) {

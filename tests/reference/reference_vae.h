@@ -42,7 +42,7 @@ class Model {
                : cuvae::reference::log_prob(config_.likelihood, out, x, 0, samples, dim, n).log_p;
   }
 
- private:
+ protected:
   Vector slice(const Vector& arena, const std::string& name) const {
     for (const Parameter& p : layout_.parameters())
       if (p.name == name) return {arena.begin() + p.offset, arena.begin() + p.offset + p.size()};
@@ -68,6 +68,87 @@ class Model {
 
   VaeConfig config_;
   ParameterLayout layout_;
+};
+
+/// A model of several latent layers, or with a learned prior. z[t] has the rows [R, L_t] of layer t.
+class Chain : public Model {
+ public:
+  explicit Chain(const VaeConfig& config) : Model(config) {
+    latents_.push_back(config.latent), encoders_.push_back(config.encoder_hidden);
+    decoders_.push_back(config.decoder_hidden);
+    for (const LayerConfig& layer : config.above) {
+      latents_.push_back(layer.latent), encoders_.push_back(layer.encoder_hidden);
+      decoders_.push_back(layer.decoder_hidden);
+    }
+  }
+
+  struct Samples {
+    std::vector<Vector> stats, z;  // stats[0] [B, 2L], above it [R, 2L_t]
+  };
+  Samples sample(const Vector& arena, const Vector& x, Index samples, NoiseKey noise) const {
+    Samples s;
+    for (std::size_t t = 0; t < latents_.size(); ++t) {
+      if (t > 0) noise.stream = static_cast<Stream>(255 + t), noise.first_row *= t == 1 ? samples : 1;
+      s.stats.push_back(encode(arena, t, t == 0 ? x : s.z.back()));
+      s.z.push_back(sample_latent(s.stats.back(), noise, t == 0 ? samples : 1, latents_[t]).z);
+    }
+    return s;
+  }
+
+  /// log p(z_1, ..., z_T) of each sample row.
+  Vector log_p_z(const Vector& arena, const std::vector<Vector>& z) const {
+    const std::size_t top = latents_.size() - 1;
+    Vector sum = log_prior(arena, z[top]);
+    for (std::size_t t = 0; t < top; ++t) {
+      const Vector stats =
+          mlp(arena, "decoder" + std::to_string(t + 2), z[t + 1], latents_[t + 1], decoders_[t + 1], 2 * latents_[t]);
+      add(sum, latent_log_prob(z[t], stats, 0, latents_[t]).log_p);
+    }
+    return sum;
+  }
+
+  /// log q of the samples under these statistics, which may be of another pass.
+  Vector log_q(const std::vector<Vector>& z, const std::vector<Vector>& stats, Index samples) const {
+    Vector sum;
+    for (std::size_t t = 0; t < z.size(); ++t) {
+      Vector of_rows;  // the statistics of each sample row
+      const Index width = 2 * latents_[t], each = t == 0 ? samples : 1;
+      for (Index row = 0; row < static_cast<Index>(stats[t].size()) / width; ++row)
+        for (Index k = 0; k < each; ++k)
+          of_rows.insert(of_rows.end(), stats[t].begin() + row * width, stats[t].begin() + (row + 1) * width);
+      const Vector log_q = latent_log_prob(z[t], of_rows, 0, latents_[t]).log_p;
+      sum.resize(log_q.size());
+      add(sum, log_q);
+    }
+    return sum;
+  }
+
+ private:
+  static void add(Vector& sum, const Vector& terms) {
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += terms[i];
+  }
+  Vector encode(const Vector& arena, std::size_t t, const Vector& x) const {
+    return mlp(arena, t == 0 ? "encoder" : "encoder" + std::to_string(t + 1), x,
+               t == 0 ? config_.data_dim : latents_[t - 1], encoders_[t], 2 * latents_[t]);
+  }
+  Vector log_prior(const Vector& arena, const Vector& z) const {
+    const Index latent = latents_.back();
+    const Vector standard(static_cast<std::size_t>(2 * latent));
+    switch (config_.prior) {
+      case Prior::standard:
+        return mixture_log_prob(z, standard, {}, 0, latent).log_p;
+      case Prior::mixture:
+        return mixture_log_prob(z, slice(arena, "prior.components"), slice(arena, "prior.logits"), 0, latent).log_p;
+      case Prior::vampprior:
+        return mixture_log_prob(z, encode(arena, latents_.size() - 1, slice(arena, "prior.pseudo_inputs")), {}, 0,
+                                latent)
+            .log_p;
+    }
+    return {};
+  }
+
+  std::vector<Index> latents_;
+  std::vector<std::vector<Index>> encoders_, decoders_;
 };
 
 }  // namespace cuvae::reference

@@ -40,6 +40,9 @@ VaeConfig model_of(const json& s) {
   m.activation = choice<Activation>(s, "activation");
   m.likelihood = choice<Likelihood>(s, "likelihood");
   m.initialization = choice<Initialization>(s, "initialization");
+  if (s.contains("above"))
+    for (const json& layer : s.at("above"))
+      m.above.push_back({layer.at("latent"), layer.at("encoder_hidden"), layer.at("decoder_hidden")});
   return m;
 }
 
@@ -64,6 +67,7 @@ TrainConfig training_of(const json& s) {
   t.binarize = choice<Binarize>(s, "binarize");
   t.optimizer = choice<Optimizer>(s, "optimizer");
   t.schedule.kind = choice<LearningRate::Kind>(s, "schedule");
+  if (s.contains("estimator")) t.estimator = choice<Estimator>(s, "estimator");
   t.log_every = 1;
   return t;
 }

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 HERE = Path(__file__).resolve().parent
-INITIALIZATION, SHUFFLE, BINARIZE, LATENT = 0, 1, 2, 3  # stream numbers
+INITIALIZATION, SHUFFLE, BINARIZE, LATENT, LATENT_2 = 0, 1, 2, 3, 256  # stream numbers
 ROWS, STEPS, SNAPSHOTS = 64, 10, (1, 10)
 
 # 64 rows in batches of 16: four steps an epoch, the tenth step is the second of the third epoch.
@@ -44,6 +44,10 @@ CONFIGURATIONS = {
     "gaussian_gelu_he_cosine": dict(
         activation="gelu", likelihood="gaussian", scale=0.5, initialization="he", seed=4, schedule="cosine",
         warmup_epochs=0.75),
+    # The two-layer model of Burda et al. 2015, smaller: the ELBO with the KL from the samples.
+    "two_latent_layers_tanh": dict(
+        latent=10, encoder_hidden=[32, 32], decoder_hidden=[32, 32], activation="tanh", seed=5, samples=2,
+        estimator="total", above=[dict(latent=5, encoder_hidden=[16, 16], decoder_hidden=[16, 16])]),
 }
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "silu": F.silu, "gelu": F.gelu}
@@ -98,10 +102,11 @@ def epoch_order(seed, epoch, rows):
 
 def initial_parameters(c):
     """Name -> (offset in the arena, float32 values). Each parameter starts at a multiple of 16 floats."""
-    layers = []
-    for name, widths in (("encoder", [c["data_dim"], *c["encoder_hidden"], 2 * c["latent"]]),
-                         ("decoder", [c["latent"], *c["decoder_hidden"], c["data_dim"]])):
-        layers += [(f"{name}.{i}", n_in, n_out) for i, (n_in, n_out) in enumerate(zip(widths, widths[1:]))]
+    def networks(number, below, layer, out):
+        for name, widths in (("encoder", [below, *layer["encoder_hidden"], 2 * layer["latent"]]),
+                             ("decoder", [layer["latent"], *layer["decoder_hidden"], out])):
+            yield from ((f"{name}{number}.{i}", *sizes) for i, sizes in enumerate(zip(widths, widths[1:])))
+
     params, offset = {}, 0
 
     def add(name, values):
@@ -109,14 +114,21 @@ def initial_parameters(c):
         params[name] = (offset, values.astype(np.float32))
         offset += -(-values.size // 16) * 16
 
-    for name, n_in, n_out in layers:
-        bound = math.sqrt(6.0 / (n_in if c["initialization"] == "he" else n_in + n_out))
-        u = uniforms(c["seed"], INITIALIZATION, 0, offset, n_in * n_out)
-        add(name + ".weight", ((2.0 * u - 1.0) * bound).reshape(n_out, n_in))
-        add(name + ".bias", np.zeros((1, n_out)))
+    def add_layers(layers):
+        for name, n_in, n_out in layers:
+            bound = math.sqrt(6.0 / (n_in if c["initialization"] == "he" else n_in + n_out))
+            u = uniforms(c["seed"], INITIALIZATION, 0, offset, n_in * n_out)
+            add(name + ".weight", ((2.0 * u - 1.0) * bound).reshape(n_out, n_in))
+            add(name + ".bias", np.zeros((1, n_out)))
+
+    add_layers(networks("", c["data_dim"], c, c["data_dim"]))
     if c["likelihood"].startswith("gaussian_learned"):
         width = c["data_dim"] if c["likelihood"].endswith("per_dim") else 1
         add("log_scale", np.full((1, width), math.log(c["scale"])))
+    below = c["latent"]
+    for number, layer in enumerate(c.get("above", []), start=2):
+        add_layers(networks(number, below, layer, 2 * below))
+        below = layer["latent"]
     return params
 
 
@@ -135,7 +147,7 @@ def batch(c, pixels, step):
 
 
 def mlp(x, params, name, activation):
-    layers = sum(key.startswith(name) and key.endswith("weight") for key in params)
+    layers = sum(key.startswith(name + ".") and key.endswith("weight") for key in params)
     for i in range(layers):
         x = x @ params[f"{name}.{i}.weight"].T + params[f"{name}.{i}.bias"]
         if i + 1 < layers:
@@ -144,7 +156,7 @@ def mlp(x, params, name, activation):
 
 
 def losses(c, params, x, step):
-    """loss, mean log p(x|z), mean KL. Kingma and Welling 2013, eq. 10 and appendix B."""
+    """loss, mean log p(x|z), mean KL. Kingma and Welling 2013, eq. 10 and appendix B; of several layers from samples."""
     B, K, L = x.shape[0], c["samples"], c["latent"]
     activation = ACTIVATIONS[c["activation"]]
     stats = mlp(x, params, "encoder", activation)
@@ -159,12 +171,38 @@ def losses(c, params, x, step):
         fixed = torch.full((1, 1), math.log(c["scale"]), dtype=x.dtype)
         log_scale = params.get("log_scale", fixed).clamp(-7.0, 7.0)
         log_p = torch.distributions.Normal(out, torch.exp(log_scale)).log_prob(target).sum(-1)
+    if "above" in c:
+        kl = kl_from_samples(c, params, z.reshape(B * K, L), mu, logvar, step).mean()
+        return kl - log_p.mean(), log_p.mean(), kl
     kl_dims = 0.5 * (mu**2 + torch.exp(logvar) - logvar - 1.0).mean(0)
     counted = torch.clamp(kl_dims, min=c["free_bits"]).sum() if c["free_bits"] > 0 else kl_dims.sum()
     assert (kl_dims - c["free_bits"]).abs().min() > 1e-5, "a KL too close to the free bits: choose another seed"
     warmup = round(c["kl_warmup_epochs"] * (ROWS // c["batch"]))
     beta = c["beta"] * (min(1.0, step / warmup) if warmup else 1.0)
     return beta * counted - log_p.mean(), log_p.mean(), kl_dims.sum()
+
+
+def kl_from_samples(c, params, z, mu, logvar, step):
+    """log q(z_1, z_2, ...|x) - log p(z_1, z_2, ...) of each sample row."""
+    activation = ACTIVATIONS[c["activation"]]
+
+    def log_normal(value, mean, log_variance):
+        return torch.distributions.Normal(mean, torch.exp(0.5 * log_variance)).log_prob(value).sum(-1)
+
+    def halves(stats):
+        mean, log_variance = stats.chunk(2, dim=1)
+        return mean, log_variance.clamp(-15.0, 15.0)
+
+    log_q = log_normal(z, mu.repeat_interleave(c["samples"], 0), logvar.repeat_interleave(c["samples"], 0))
+    log_p = 0.0
+    for number, layer in enumerate(c["above"], start=2):
+        mean, log_variance = halves(mlp(z, params, f"encoder{number}", activation))
+        eps = normals(c["seed"], LATENT_2 + number - 2, step, mean.numel())
+        above = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(eps).to(z.dtype).reshape(mean.shape)
+        log_q = log_q + log_normal(above, mean, log_variance)
+        log_p = log_p + log_normal(z, *halves(mlp(above, params, f"decoder{number}", activation)))
+        z = above
+    return log_q - log_p - log_normal(z, torch.zeros_like(z), torch.zeros_like(z))
 
 
 def learning_rate(c, step):

@@ -45,13 +45,12 @@ std::vector<std::string> clamp_advice(const Settings& settings, const Vae& vae, 
   std::vector<std::string> lines;
   const std::string remedy = settings.training.standardize ? "" : "; try --standardize";
   if (const Index held = vae.scales_at_clamp(); held > 0)
-    lines.push_back("warning: " + std::to_string(held) + " of " +
-                    std::to_string(vae.layout().parameters().back().size()) + " learned scales are at their limits, " +
-                    number(std::exp(static_cast<double>(kLogScaleMin))) + " and " +
-                    number(std::exp(static_cast<double>(kLogScaleMax))) + remedy);
+    lines.push_back("warning: " + std::to_string(held) + " of " + std::to_string(vae.networks().log_scale->size()) +
+                    " learned scales are at their limits, " + number(std::exp(static_cast<double>(kLogScaleMin))) +
+                    " and " + number(std::exp(static_cast<double>(kLogScaleMax))) + remedy);
   if (metrics.clamped_units > 0)
     lines.push_back("warning: the log variances of " + std::to_string(metrics.clamped_units) + " of " +
-                    std::to_string(metrics.kl_dims.size()) + " latent dimensions are at their limits, " +
+                    std::to_string(metrics.latent) + " latent dimensions are at their limits, " +
                     number(static_cast<double>(kLogVarMin)) + " and " + number(static_cast<double>(kLogVarMax)) +
                     remedy);
   return lines;

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "math/host_noise.h"
-
 namespace cuvae::cli {
 namespace {
 
@@ -18,12 +16,6 @@ double normal_quantile(double p) {
 }
 
 }  // namespace
-
-std::vector<float> prior_points(Index count, Index latent, std::uint64_t seed, float temperature) {
-  std::vector<float> z = standard_normals(seed, Stream::prior_sample, static_cast<std::size_t>(count * latent));
-  for (float& value : z) value *= temperature;
-  return z;
-}
 
 std::vector<float> plane_points(Index size, Index latent, Index across, Index down) {
   std::vector<float> z(static_cast<std::size_t>(size * size * latent));

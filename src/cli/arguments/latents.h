@@ -1,16 +1,12 @@
 // Points of the latent space, [rows, L], to be decoded to pictures.
 #pragma once
-#include <cstdint>
 #include <vector>
 
 #include "cuvae/view.h"
 
 namespace cuvae::cli {
 
-/// Draws from N(0, temperature^2 I).
-std::vector<float> prior_points(Index count, Index latent, std::uint64_t seed, float temperature);
-
-/// A grid over two dimensions, at equally spaced quantiles of the prior; the other dimensions are 0. Dimension
+/// A grid over two dimensions, at equally spaced quantiles of a standard normal prior; the other dimensions are 0. Dimension
 /// `across` grows to the right and `down` grows downwards (Kingma and Welling 2013, figure 4).
 std::vector<float> plane_points(Index size, Index latent, Index across, Index down);
 

@@ -48,7 +48,7 @@ void print_text(const Evaluation& e, const CheckpointInfo& info, Index samples) 
             << "KL              " << result(e.kl, 7) << " nats\n"
             << "bits per dim    " << result(e.bits_per_dim) << " (of a " << bits_are_of(traits(info.model.likelihood))
             << ")\n"
-            << "active units    " << e.active_units << " of " << e.kl_dims.size() << '\n';
+            << "active units    " << e.active_units << " of " << info.model.latent << '\n';
   if (is_importance_weighted(info.training.estimator))
     std::cout << "trained on      " << objective_name(info.training) << ", which is at least the ELBO above\n";
 }

@@ -60,7 +60,7 @@ int sample(const SampleArguments& a) {
     throw CLI::ValidationError("--binary", "the model's likelihood is " +
                                                std::string(to_string(model.config().likelihood)) +
                                                ", whose samples are not 0 or 1");
-  const std::vector<float> z = prior_points(a.count, model.config().latent, a.seed, a.temperature);
+  const std::vector<float> z = model.vae.sample_prior(a.count, a.seed, a.temperature);
   a.write(a.mean ? model.vae.decode(z) : model.vae.sample(z, a.seed), model.config(), square_columns(a.count));
   return 0;
 }
@@ -150,6 +150,10 @@ int manifold(const ManifoldArguments& a) {
   const LoadedModel model = a.load();
   const Index latent = model.config().latent;
   if (latent < 2) throw Error("manifold: the model has 1 latent dimension but needs at least 2: use traverse");
+  if (!model.config().has_closed_form_kl())
+    throw Error("manifold: shows quantiles of one latent layer under a standard normal, but the model has " +
+                (model.config().above.empty() ? "the prior " + std::string(to_string(model.config().prior))
+                                              : "several layers"));
   check_dims(a.dims, latent);
   a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
   return 0;

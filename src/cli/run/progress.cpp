@@ -31,7 +31,8 @@ std::string epoch_line(const Progress& p) {
                             static_cast<long long>(p.epoch), static_cast<long long>(p.epochs));
   line += "  loss " + fixed(p.train.loss, 3) + "  reconstruction " + fixed(p.train.reconstruction, 3) + "  kl " +
           fixed(p.train.kl, 3) +
-          format("  active %lld/%zu", static_cast<long long>(p.train.active_units), p.train.kl_dims.size());
+          format("  active %lld/%lld", static_cast<long long>(p.train.active_units),
+                 static_cast<long long>(p.train.latent));
   if (p.validation) line += "  validation ELBO " + fixed(p.validation->elbo, 3) + (p.best ? " (best)" : "");
   if (p.train.skipped > 0) line += format("  skipped %llu", static_cast<unsigned long long>(p.train.skipped));
   return line + format("  %.0f examples/s", p.examples_per_second);

@@ -44,11 +44,10 @@ std::string write_pictures(const RunFolder& folder, const Vae& vae, const Datase
   const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
               reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
               manifold_side = std::min({Index{20}, most.rows, most.columns});
-  write_examples(folder.samples(), vae.decode(prior_points(samples, model.latent, training.seed, 1.0F)), model,
-                 columns);
+  write_examples(folder.samples(), vae.decode(vae.sample_prior(samples, training.seed)), model, columns);
   const std::vector<float> examples = model_input(images, 0, reconstructed, training.binarize);
   write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
-  if (model.latent == 2)
+  if (model.latent == 2 && model.has_closed_form_kl())
     write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
   return {};
 }
@@ -62,7 +61,7 @@ void print_metrics(const Progress& p, const TrainConfig& training) {
     std::cout << elbo << " nats per example (";
   }
   std::cout << "reconstruction " << fixed(p.train.reconstruction, 2) << ", KL " << fixed(p.train.kl, 2) << "), "
-            << p.train.active_units << " of " << p.train.kl_dims.size() << " latent dimensions active\n";
+            << p.train.active_units << " of " << p.train.latent << " latent dimensions active\n";
   if (p.train.skipped > 0)
     std::cout << p.train.skipped
               << " steps were skipped because their loss or gradient was not finite: try a lower --lr\n";

@@ -13,13 +13,12 @@ class Forward {
  public:
   Forward(Backend& backend, Vae& vae, const Point& point, bool log_densities)
       : vae_(vae),
-        a_(log_densities ? vae.allocate_with_log_densities(point.batch, point.samples)
-                         : vae.allocate(point.batch, point.samples)),
+        a_(vae.allocate(point.batch, point.samples, {.log_densities = log_densities})),
         step_(backend.allocate(4)) {}
   void operator()(ConstView x) {
     const View stats = vae_.encode(x, a_);
-    const View z = vae_.sample_latent(stats, {0, Stream::latent, step_.as<std::uint32_t>()}, a_);
-    vae_.log_prob(vae_.decode(z, a_), x, 0.0f, nullptr, a_);
+    const View z = vae_.sample_latents(stats, {0, Stream::latent, step_.as<std::uint32_t>()}, a_);
+    vae_.log_prob(vae_.decode(z, a_), x, a_);
   }
 
  private:

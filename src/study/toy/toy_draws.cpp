@@ -75,7 +75,7 @@ void ToyDraws::step(const Variant& v, EncoderGradient& estimator, const ToyFunct
   estimator.weigh({log_p_, log_p_z_, log_q_, score_norm_}, v.cost, {}, batch_, {}, RunningMeans::update,
                   log_p_is_there);
   const KlWeight no_kl{.beta = 0.0f};
-  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_}, v.cost, log_p_, dz_,
+  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_, batch_}, v.cost, log_p_, dz_,
                      [&] { return at_probes(traits(v.estimator).probes, noise, f); });
 }
 

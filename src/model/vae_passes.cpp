@@ -1,0 +1,106 @@
+// The stages of a training step between data and z_1, and their buffers. Those of the latent layers are in latents.cpp.
+#include <algorithm>
+
+#include "cuvae/vae.h"
+#include "model/room.h"
+
+namespace cuvae {
+
+VaeActivations Vae::allocate(Index batch, Index samples, LatentDensities densities) const {
+  const auto values = [&](Index n, DType type) {
+    return backend_->allocate(static_cast<std::size_t>(n) * size_of(type));
+  };
+  const Index rows = batch * samples;
+  const DType type = backend_->activation_type();
+  VaeActivations a;
+  a.batch = batch, a.samples = samples, a.densities = densities;
+  a.densities.log_densities |= densities.score_norm || !config_.has_closed_form_kl();
+  for (const LatentLayer& layer : layers()) {
+    const bool first = a.layers.empty();
+    a.layers.push_back({layer.encoder.allocate(*backend_, first ? batch : rows, DType::f32),
+                        layer.decoder.allocate(*backend_, rows, first ? type : DType::f32),
+                        values(rows * layer.latent, type)});
+  }
+  if (config_.has_closed_form_kl()) a.kl = values(batch, DType::f32), a.kl_dims = values(config_.latent, DType::f32);
+  a.log_p = values(rows, DType::f32);
+  if (a.densities.log_densities) a.log_p_z = values(rows, DType::f32), a.log_q = values(rows, DType::f32);
+  if (densities.score_norm) a.score_norm = values(rows, DType::f32);
+  if (config_.prior != Prior::standard) a.responsibilities = values(rows * config_.prior_components, DType::f32);
+  if (config_.prior == Prior::vampprior)
+    a.pseudo_inputs = layers().back().encoder.allocate(*backend_, config_.prior_components, DType::f32);
+  return a;
+}
+
+VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
+  const auto values = [&](Index n, DType type) {
+    return backend_->allocate(static_cast<std::size_t>(n) * size_of(type));
+  };
+  const DType type = backend_->activation_type();
+  const Index rows = batch * samples;
+  VaeGradients g;
+  Index widest =
+      config_.prior == Prior::vampprior ? config_.prior_components * layers().back().encoder.widest_hidden() : 0;
+  for (const LatentLayer& layer : layers()) {
+    const bool first = g.layers.empty(), top = g.layers.size() + 1 == layers().size();
+    const Index encoded = first ? batch : rows;
+    widest = std::max({widest, encoded * layer.encoder.widest_hidden(), rows * layer.decoder.widest_hidden()});
+    g.layers.push_back({values(rows * layer.latent, DType::f32), values(encoded * 2 * layer.latent, type),
+                        top ? Buffer() : values(rows * 2 * layer.latent, type)});
+  }
+  for (Buffer& scratch : g.scratch) scratch = values(widest, type);
+  if (config_.prior == Prior::vampprior)
+    g.dcomponents = values(config_.prior_components * 2 * layers().back().latent, type);
+  return g;
+}
+
+View Vae::encode(ConstView x, const VaeActivations& a) const {
+  check_room("encode", "x", x, a.batch);
+  return encoder().forward(*backend_, weights(), x, layer_of(a, 0).encoder);
+}
+
+View Vae::decode(ConstView z, const VaeActivations& a) const {
+  check_room("decode", "z", z, a.batch * a.samples);
+  return decoder().forward(*backend_, weights(), z, layer_of(a, 0).decoder);
+}
+
+void Vae::run(const LikelihoodPass& p) const {
+  if (!is_scale_shared(config_.likelihood))
+    return backend_->run(LogProb{config_.likelihood, p.output, p.x, p.row_weight, p.log_p, p.doutput, p.loss});
+  backend_->run(GaussianLogProb{p.output, p.x, log_scale(), p.row_weight, p.log_p, p.doutput, p.dlog_scale, p.loss,
+                                networks_.log_scale.has_value()});
+}
+
+View Vae::log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss) const {
+  check_room("log_prob", "output", output, a.batch * a.samples);
+  const View log_p = a.log_p.view(output.rows, 1);
+  run(LikelihoodPass{.output = output, .x = x, .log_p = log_p, .loss = loss});
+  return log_p;
+}
+
+View Vae::log_prob_with_gradient(View output, ConstView x, const RowFactor& row_weight, float* grads,
+                                 const VaeActivations& a, const ElboLoss& loss) const {
+  check_room("log_prob", "output", output, a.batch * a.samples);
+  const View log_p = a.log_p.view(output.rows, 1);
+  const auto& scale = networks_.log_scale;
+  run(LikelihoodPass{.output = output,
+                     .x = x,
+                     .row_weight = row_weight,
+                     .log_p = log_p,
+                     .doutput = output,
+                     .dlog_scale = scale ? slice(grads, *scale) : View{},
+                     .loss = loss});
+  return log_p;
+}
+
+void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
+  run(LikelihoodPass{.output = output, .x = x, .log_p = log_p});
+}
+
+void Vae::decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
+                           bool through_samples) const {
+  const Index rows = doutput.rows;
+  decoder().backward(*backend_, weights(), grads, z_of(0, rows, a), layer_of(a, 0).decoder, doutput, g.scratch,
+                     through_samples ? g.layers.front().dz.view(rows, config_.latent) : View{});
+}
+
+}  // namespace cuvae
