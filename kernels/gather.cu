@@ -38,8 +38,9 @@ __device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
 template <class T, bool bytes, Binarize mode, bool whole_packs>
 __global__ void __launch_bounds__(kThreads) gather(const GatherBatch op) {
   const BatchRows& rows = op.rows;
+  const Index whole = rows.batch > 0 ? rows.batch : op.x.rows;
   const Index first =
-      rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / op.x.rows) * op.x.rows : rows.first_row;
+      rows.first_row + (rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / whole) * whole : 0);
   const std::uint32_t step = mode == Binarize::stochastic ? *op.noise.step : 0;
 
   for (Index b = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; b < op.x.rows;

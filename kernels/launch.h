@@ -53,6 +53,7 @@ cudaError_t launch(const LinearBackward&, cudaStream_t);  // for layers so small
 cudaError_t launch(const Adam&, Scratch, cudaStream_t);
 cudaError_t launch(const RoundToBf16&, cudaStream_t);
 cudaError_t launch(const Moments&, Scratch, cudaStream_t);
+cudaError_t launch(const CountStep&, cudaStream_t);
 
 std::size_t scratch_bytes(const SampleGaussian&);
 std::size_t scratch_bytes(const LogProb&);

@@ -282,6 +282,18 @@ struct Moments {
   void check(const Backend& backend) const;
 };
 
+/// Counts a step of several ranks in the metrics, after all of its parts were averaged. When *loss is finite, `of_step`
+/// (see metric::Slot) is added to `sums`, and `step_moments` are merged into `moments`, as a likelihood does it with
+/// ElboLoss. In either case of_step and step_moments are then emptied.
+struct CountStep {
+  static constexpr const char* name = "count_step";
+  const float* loss = nullptr;                         ///< [1]
+  Index latent = 0;                                    ///< L
+  double *of_step = nullptr, *sums = nullptr;          ///< [kl_dims + L]
+  double *step_moments = nullptr, *moments = nullptr;  ///< [1 + 4L]
+  void check(const Backend& backend) const;
+};
+
 /// A private virtual function for each op of a list.
 template <class Op>
 class Runs {
@@ -296,8 +308,8 @@ class RunsAll : protected Runs<Op>... {
 };
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
-using WithAllOps =
-    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward, LogProb,
-         GaussianLogProb, LatentLogProb, MixtureLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments>;
+using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
+                        ProbeBackward, LogProb, GaussianLogProb, LatentLogProb, MixtureLogProb, ImportanceWeights,
+                        ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

@@ -13,6 +13,7 @@
 
 #include "cuvae/dataset.h"
 #include "cuvae/evaluate.h"
+#include "cuvae/group.h"
 #include "cuvae/probes.h"
 #include "cuvae/vae.h"
 
@@ -123,15 +124,18 @@ Index training_examples(const TrainConfig& config, Index rows);
 class Trainer {
  public:
   /// `examples` is the number in one pass. An epoch has examples / batch steps, rounded down; the shuffle of each epoch
-  /// decides which examples are left out.
-  Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples);
+  /// decides which examples are left out. With a `group`, which must outlive the trainer, config.batch is the batch of
+  /// all ranks together, a multiple of their number, and this rank computes B / size rows of it. All ranks must have
+  /// the same settings and make the same calls.
+  Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples, Group* group = nullptr);
   /// For fit() on this data: the number of examples without those that config.validation holds out.
-  Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Dataset& data)
-      : Trainer(backend, model, config, training_examples(config, data.rows())) {}
+  Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Dataset& data,
+          Group* group = nullptr)
+      : Trainer(backend, model, config, training_examples(config, data.rows()), group) {}
   Trainer(Trainer&&) noexcept;
   ~Trainer();
   /// Continues from a checkpoint, bit for bit.
-  static Trainer resume(Backend& backend, const std::filesystem::path& checkpoint);
+  static Trainer resume(Backend& backend, const std::filesystem::path& checkpoint, Group* group = nullptr);
 
   Vae& vae() { return vae_; }
   const TrainConfig& config() const { return config_; }
@@ -141,13 +145,12 @@ class Trainer {
   /// whether weights are averaged differ from those that the trainer was made with.
   void configure(const TrainConfig& config);
 
-  /// One update on the caller's batch x [B, D] in the backend's memory: u8 or f32, in the model's units, binarized as
-  /// configured. Standardization must already be applied.
-  /// Throws Error if x must be in [0, 1], for the likelihood or binarization, but
-  /// is not, and after max_skipped steps in a row that were not finite. step() does not wait for a backend that queues
-  /// its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step is skipped and counted. After
-  /// max_skipped such steps the device does nothing more, and step() throws once state(), metrics() or save() was
-  /// called.
+  /// One update on the caller's batch x [B, D], or this rank's rows of it, in the backend's memory: u8 or f32, in the
+  /// model's units, binarized as configured. Standardization must already be applied. Throws Error if x must be in [0,
+  /// 1], for the likelihood or binarization, but is not, and after max_skipped steps in a row that were not finite.
+  /// step() does not wait for a backend that queues its work (CUDA). There, values outside [0, 1] make the loss NaN,
+  /// and the step is skipped and counted. After max_skipped such steps the device does nothing more, and step() throws
+  /// once state(), metrics() or save() was called.
   void step(ConstView x);
 
   /// The gradient of the loss by all parameters, [1, P] in the order of vae().layout(), for a batch as in step().
@@ -174,7 +177,8 @@ class Trainer {
   /// fit().
   std::uint32_t check(const Dataset& data) const;
 
-  /// Writes a checkpoint: parameters, optimizer state, counters, configuration and all else that resume() needs.
+  /// Writes a checkpoint: parameters, optimizer state, counters, configuration and all else that resume() needs. In a
+  /// group, all ranks call it and the first one writes.
   void save(const std::filesystem::path& path);
 
  private:
@@ -186,17 +190,22 @@ class Trainer {
     RunningMeans running;
     bool metrics;
   };
-  void train_on(ConstView x);  ///< backward(), then update()
+  void train_on(ConstView x);  ///< backward(), reduce(), then update()
+  void reduce(const Statistics& statistics);
   void update(ConstView x);
   void backward(ConstView x, const Statistics& statistics);
   void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running);
   ElboLoss elbo_loss(Index batch, const Statistics& statistics);
   PosteriorGradient posterior(std::size_t layer, const Noise& noise, Index batch, const ElboLoss& loss) const;
   Arena arena();
+  Index own_rows() const;  ///< of the batch: all, or this rank's
+  Index first_row() const;
+  std::vector<double> all_moments();  ///< of all ranks
   void check_divergence(const char* op);
 
   Backend& backend_;
   TrainConfig config_;
+  Group* group_;  // null: alone
   Index examples_, steps_per_epoch_;
   Vae vae_;
   VaeActivations activations_;
@@ -206,6 +215,7 @@ class Trainer {
   Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
   Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step
   Buffer unread_sums_;             // of gradients that are no step's
+  Buffer step_sums_;               // of the current step, of several ranks only
   StepState seen_;                 // the state that the host read last
   std::unique_ptr<EncoderGradient> encoder_gradient_;
   Probes probes_;  // for estimators that use them

@@ -178,13 +178,15 @@ struct StepState {
   std::uint32_t skipped_in_a_row = 0;  ///< since the last update
 };
 
-/// Which rows of the data make a batch of B: rows first + [0, B), first = (*step % (rows / B)) * B, through `order`
-/// when it is given. With step == nullptr, first is `first_row`.
+/// Which rows of the data make the B rows of a batch, or of a rank's part of it: rows first + [0, B), first =
+/// (*step % (rows / batch)) * batch + first_row, through `order` when it is given. With step == nullptr, first is
+/// `first_row`.
 struct BatchRows {
   const std::uint32_t* order = nullptr;  ///< [rows] row numbers of this epoch, in the backend's memory
   Index rows = 0;                        ///< rows in one epoch
   const std::uint32_t* step = nullptr;
   Index first_row = 0;
+  Index batch = 0;  ///< rows of the whole batch; 0: B
 };
 
 /// beta * min(1, *step / warmup_steps) times the KL, with free bits: a latent dimension whose KL, averaged over the

@@ -37,7 +37,7 @@ struct VaeConfig {
   Index image_height = 1, image_width = 784, image_channels = 1;  ///< 1 channel is gray, 3 are RGB
   bool image_channels_first = false;                              ///< [C, H, W] instead of [H, W, C]
   float image_black = 0.0f, image_white = 1.0f;                   ///< the values shown as black and white
-  std::vector<LayerConfig> above{};                                 ///< z_2 ... z_T
+  std::vector<LayerConfig> above{};                               ///< z_2 ... z_T
   Prior prior = Prior::standard;
   Index prior_components = 0;  ///< C of a mixture or VampPrior; 0 for the standard normal
 

@@ -47,6 +47,7 @@ class CpuBackend final : public Backend {
   void do_run(const Adam& op) override;
   void do_run(const RoundToBf16&) override {}  // its activations are f32
   void do_run(const Moments& op) override;
+  void do_run(const CountStep& op) override;
 
   template <class F>
   void chunks(Index n, Index chunk, F&& f) {

@@ -11,8 +11,9 @@ Index rows_for(Index cols) { return std::max<Index>(1, 16384 / cols); }
 void CpuBackend::do_run(const GatherBatch& op) {
   const BatchRows& rows = op.rows;
   const Index batch = op.x.rows, cols = op.x.cols;
-  const Index first =
-      rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / batch) * batch : rows.first_row;
+  const Index whole = rows.batch > 0 ? rows.batch : batch,
+              first = rows.first_row +
+                      (rows.step != nullptr ? static_cast<Index>(*rows.step) % (rows.rows / whole) * whole : 0);
   const Draw draw = draw_of(op.noise, op.noise.stream);
   const Index row_bytes = cols * static_cast<Index>(size_of(op.pixels.dtype));
   chunks(batch, std::max<Index>(1, rows_for(cols) / 4), [&](Index, Index begin, Index end) {

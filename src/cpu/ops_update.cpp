@@ -57,6 +57,16 @@ void CpuBackend::merge_moments(const double* from, Index cols, double* to) {
   to[0] = total;
 }
 
+void CpuBackend::do_run(const CountStep& op) {
+  const Index sums = metric::kl_dims + op.latent, columns = 2 * op.latent;
+  if (std::isfinite(*op.loss)) {
+    for (Index i = 0; i < sums; ++i) op.sums[i] += op.of_step[i];
+    merge_moments(op.step_moments, columns, op.moments);
+  }
+  std::fill_n(op.of_step, sums, 0.0);
+  std::fill_n(op.step_moments, 1 + 2 * columns, 0.0);
+}
+
 void CpuBackend::do_run(const Moments& op) {
   const ConstView x = op.x;
   double* const acc = op.acc;

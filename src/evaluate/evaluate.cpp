@@ -183,7 +183,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   e.bits_per_dim = -e.elbo / (static_cast<double>(dim) * std::log(2.0));
   for (double& k : kl_dims) k /= n;
   e.kl_dims = std::move(kl_dims);
-  e.active_units = active_units(backend, moments, latent);
+  e.active_units = active_units(read_moments(backend, moments, latent), latent);
   return e;
 }
 

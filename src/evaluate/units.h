@@ -1,14 +1,19 @@
 // Latent dimensions that carry nothing, or whose log variance is out of range.
 #pragma once
+#include <vector>
+
 #include "cuvae/backend.h"
 
 namespace cuvae {
 
-/// The number of latent dimensions whose posterior mean has a variance above 0.01 (Burda et al. 2015, section 5.2),
-/// from the moments [1 + 4L] of stats [B, 2L]. Waits for the device.
-Index active_units(Backend& backend, const Buffer& moments, Index latent);
+/// The moments [1 + 4L] of stats [B, 2L]: the count, the means and the squared deviations of mu | logvar. Waits for the
+/// device.
+std::vector<double> read_moments(Backend& backend, const Buffer& moments, Index latent);
+
+/// The number of latent dimensions whose posterior mean has a variance above 0.01 (Burda et al. 2015, section 5.2).
+Index active_units(const std::vector<double>& moments, Index latent);
 
 /// The number of those whose log variance has a mean at or outside of its clamp.
-Index clamped_units(Backend& backend, const Buffer& moments, Index latent);
+Index clamped_units(const std::vector<double>& moments, Index latent);
 
 }  // namespace cuvae

@@ -12,7 +12,11 @@ void GatherBatch::check(const Backend& backend) const {
   const Index epoch = rows.rows;
   check.true_that(epoch >= 1 && (rows.order != nullptr || epoch <= pixels.rows),
                   "an epoch of " + std::to_string(epoch) + " rows does not fit pixels " + shape(pixels));
-  const Index first = rows.step == nullptr ? rows.first_row : 0;
+  const Index first = rows.first_row, whole = rows.batch > 0 ? rows.batch : x.rows;
+  check.true_that(rows.step == nullptr || (first >= 0 && first <= whole - x.rows && whole <= epoch),
+                  "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) +
+                      " lie outside a batch of " + std::to_string(whole) + " rows of an epoch of " +
+                      std::to_string(epoch));
   check.true_that(first >= 0 && first <= epoch - x.rows,
                   "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) +
                       " lie outside an epoch of " + std::to_string(epoch) + " rows");
@@ -79,6 +83,16 @@ void RoundToBf16::check(const Backend& backend) const {
   check.true_that(backend.activation_type() == DType::bf16, "activations are f32 on " + backend.name());
   check.f32("from", from);
   check.matches("to", to, DType::bf16, from.rows, from.cols, "from", from);
+}
+
+void CountStep::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check.pointer("loss", loss);
+  check.true_that(latent >= 1, "latent is " + std::to_string(latent) + " but must be at least 1");
+  check.pointer("of_step", of_step);
+  check.pointer("sums", sums);
+  check.pointer("step_moments", step_moments);
+  check.pointer("moments", moments);
 }
 
 void Moments::check(const Backend& backend) const {

@@ -95,13 +95,15 @@ void Batches::fill(std::uint64_t chunk, std::uint64_t from) {
 }
 
 void Batches::gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x) const {
+  const auto whole = static_cast<Index>(batch_);
   if (data_.whole()) {
     const auto rows = static_cast<Index>(train_.size());
-    backend_.run(GatherBatch{data_.view(), {order_.as<std::uint32_t>(), rows, device_step}, binarize, noise, x});
+    backend_.run(GatherBatch{
+        data_.view(), {order_.as<std::uint32_t>(), rows, device_step, noise.first_row, whole}, binarize, noise, x});
   } else {
     const auto rows = static_cast<Index>(2 * chunk_steps_ * batch_);
     const ConstView window{window_->device(), rows, data_.view().cols, data_.view().dtype};
-    backend_.run(GatherBatch{window, {nullptr, rows, device_step}, binarize, noise, x});
+    backend_.run(GatherBatch{window, {nullptr, rows, device_step, noise.first_row, whole}, binarize, noise, x});
   }
 }
 

@@ -216,6 +216,10 @@ Vae load_vae(Backend& backend, const std::filesystem::path& path) {
 
 void Trainer::save(const std::filesystem::path& path) {
   backend_.synchronize();
+  const std::vector<double> moments = all_moments();
+  if (group_ != nullptr && group_->rank() != 0) return (void)group_->sum({0.0});  // until the file is written
+  const Buffer all = backend_.allocate(moments_.bytes());
+  backend_.upload(all.data(), moments.data(), all.bytes());
   Gather gather(backend_);
   gather.arena("", vae_.layout(), vae_.params_buffer());
   gather.arena("optimizer.m.", vae_.layout(), m_);
@@ -223,7 +227,7 @@ void Trainer::save(const std::filesystem::path& path) {
   gather.arena("ema.", vae_.layout(), ema_);
   gather.whole("state", "U32", 4, state_);
   gather.whole("metrics.sums", "F64", 8, sums_);
-  gather.whole("metrics.moments", "F64", 8, moments_);
+  gather.whole("metrics.moments", "F64", 8, all);
   if (const Standardization& s = vae_.standardization()) {
     gather.column("standardization.mean", s.mean);
     gather.column("standardization.scale", s.scale);
@@ -246,12 +250,13 @@ void Trainer::save(const std::filesystem::path& path) {
                                                  {"progress", progress.dump()}};
   metadata[kChecksum] = checksum(metadata, gather.tensors);
   write_safetensors(path, metadata, gather.tensors);
+  if (group_ != nullptr) group_->sum({0.0});
 }
 
-Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
+Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path, Group* group) {
   return with_checkpoint(path, [&](const SafetensorsFile& file) {
     const Standing p = read_standing(file);
-    Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples);
+    Trainer t(backend, read_model(file), train_config_from_json(metadata_json(file, "training")), p.examples, group);
     t.vae_.set_standardization(read_standardization(file, t.vae_.config().data_dim));
     read_arena(file, "", t.vae_.layout(), backend, t.vae_.params());
     t.vae_.refresh_weights();
@@ -261,6 +266,7 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path) {
     read_whole(file, "state", "U32", 4, backend, t.state_);
     read_whole(file, "metrics.sums", "F64", 8, backend, t.sums_);
     read_whole(file, "metrics.moments", "F64", 8, backend, t.moments_);
+    if (t.group_ != nullptr && t.group_->rank() != 0) backend.zero(t.moments_.data(), t.moments_.bytes());
     if (const Buffer& mean = t.encoder_gradient_->running_mean)
       read_whole(file, "running_mean", "F64", 8, backend, mean);
     if (InputBaseline* b = t.encoder_gradient_->network.get()) {

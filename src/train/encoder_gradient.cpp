@@ -66,8 +66,14 @@ void EncoderGradient::probe_backward(const PosteriorGradient& p, ConstView log_p
                              .dstats = p.dstats});
 }
 
-void EncoderGradient::learn(ConstView x, const LearningRate& rate, const float* loss) {
-  if (network) network->learn(x, rate, loss);
+void EncoderGradient::learn(ConstView x, const LearningRate& rate, const float* loss, Group* group) {
+  if (network) network->learn(x, rate, loss, group);
+}
+
+void EncoderGradient::reduce(Group& group) {
+  constexpr Index kDoubles = sizeof(RunningMean) / sizeof(double);
+  if (running_mean) group.average(backend_, running_mean.as<double>(), kDoubles);
+  if (network) group.average(backend_, network->running.as<double>(), kDoubles);
 }
 
 }  // namespace cuvae

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cuvae/estimator.h"
+#include "cuvae/group.h"
 #include "train/input_baseline.h"
 
 namespace cuvae {
@@ -42,7 +43,9 @@ class EncoderGradient {
   template <class AtProbes>
   void backward(const PosteriorGradient& posterior, Cost cost, ConstView log_p_x, ConstView dz, AtProbes at_probes);
   /// One step of a baseline's network by the last batch, unless `loss` [1] is not finite.
-  void learn(ConstView x, const LearningRate& rate, const float* loss);
+  void learn(ConstView x, const LearningRate& rate, const float* loss, Group* group);
+  /// The running mean of a batch of several ranks, from those that each rank has with its part.
+  void reduce(Group& group);
 
   // What a checkpoint keeps, empty or null where the estimator has none.
   Buffer running_mean;

@@ -83,9 +83,9 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const Rows held_out(train.begin() + train_count, train.end());
   train.resize(static_cast<std::size_t>(train_count));
 
-  const View x = x_.view(config_.batch, vae_.config().data_dim, backend_.activation_type());
+  const View x = x_.view(own_rows(), vae_.config().data_dim, backend_.activation_type());
   const std::uint32_t* device_step = &state_.as<StepState>()->step;
-  const Noise pixel_noise{config_.seed, Stream::binarize, device_step};
+  const Noise pixel_noise{config_.seed, Stream::binarize, device_step, first_row()};
 
   // A file that was rewritten with the same bytes is accepted.
   const auto require_same_data = [&] {
@@ -96,11 +96,16 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
   const auto save_to = [&](const char* name) {
     if (options.checkpoints.empty()) return;
     require_same_data();
+    const bool first = group_ == nullptr || group_->rank() == 0;
+    if (!first) return save(options.checkpoints / name);
     if (options.before_checkpoint) options.before_checkpoint();
     refuse_link(options.checkpoints / name);
     save(options.checkpoints / name);
   };
-  const auto stop_requested = [&] { return options.stop != nullptr && options.stop->load(std::memory_order_relaxed); };
+  const auto stop_requested = [&] {
+    const bool here = options.stop != nullptr && options.stop->load(std::memory_order_relaxed);
+    return group_ == nullptr ? here : group_->sum({here ? 1.0 : 0.0}).front() > 0;
+  };
   const double start = seconds_now();
   double mark = start;
   std::uint64_t step = state().step, marked_step = step;

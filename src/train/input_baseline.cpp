@@ -39,9 +39,10 @@ void InputBaseline::forward(ConstView x, ScoreWeights& op) {
   op.dnetwork = doutput_.view(x.rows, 1, backend_.activation_type());
 }
 
-void InputBaseline::learn(ConstView x, const LearningRate& rate, const float* loss) {
+void InputBaseline::learn(ConstView x, const LearningRate& rate, const float* loss, Group* group) {
   network_.backward(backend_, weights(), grads_.as<float>(), x, activations_,
                     doutput_.view(x.rows, 1, backend_.activation_type()), scratch_, {});
+  if (group != nullptr) group->average(backend_, grads_.as<float>(), layout_.size());
   OptimizerStep step;
   step.learning_rate = rate;
   const Arena arena{params.as<float>(), grads_.as<float>(), m.as<float>(), v.as<float>(), nullptr,

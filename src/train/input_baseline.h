@@ -1,6 +1,7 @@
 // The baseline of the estimators nvil and nvil_scaled: a network C of the input and running moments of what it leaves
 // of the cost. Mnih and Gregor 2014, sections 2.3 and 3.1.
 #pragma once
+#include "cuvae/group.h"
 #include "cuvae/mlp.h"
 
 namespace cuvae {
@@ -16,7 +17,7 @@ class InputBaseline {
   void forward(ConstView x, ScoreWeights& op);
   /// One step of Adam by the gradient that ScoreWeights left, unless `loss` [1] is not finite. The place in the
   /// schedule is the number of these steps.
-  void learn(ConstView x, const LearningRate& rate, const float* loss);
+  void learn(ConstView x, const LearningRate& rate, const float* loss, Group* group);
 
   const ParameterLayout& layout() const { return layout_; }
   /// To be called when params was written, so that what products read follows.

@@ -7,8 +7,27 @@
 namespace cuvae {
 
 void Trainer::train_on(ConstView x) {
-  backward(x, {.running = RunningMeans::update, .metrics = true});  // [P]
-  update(x);                                                        // [P]
+  constexpr Statistics statistics{.running = RunningMeans::update, .metrics = true};
+  backward(x, statistics);  // [P]
+  reduce(statistics);       // [P]
+  update(x);                // [P]
+}
+
+// The means over the ranks of what each rank has of its part of the batch.
+void Trainer::reduce(const Statistics& statistics) {
+  if (group_ == nullptr) return;
+  group_->average(backend_, grads_.as<float>(), vae_.layout().size());
+  group_->average(backend_, loss_.as<float>(), 1);
+  if (statistics.running == RunningMeans::update) encoder_gradient_->reduce(*group_);
+  if (!statistics.metrics) return;
+  const Index latent = vae_.config().latent;
+  group_->average(backend_, step_sums_.as<double>(), metric::kl_dims + latent);
+  backend_.run(CountStep{.loss = loss_.as<float>(),
+                         .latent = latent,
+                         .of_step = step_sums_.as<double>(),
+                         .sums = sums_.as<double>(),
+                         .step_moments = step_moments_.as<double>(),
+                         .moments = moments_.as<double>()});
 }
 
 void Trainer::update(ConstView x) {
@@ -17,8 +36,8 @@ void Trainer::update(ConstView x) {
                     .step = step,
                     .loss = loss_.as<float>(),
                     .state = state_.as<StepState>(),
-                    .sums = sums_.as<double>()});                      // [P]
-  encoder_gradient_->learn(x, step.learning_rate, loss_.as<float>());  // a baseline's network
+                    .sums = sums_.as<double>()});                              // [P]
+  encoder_gradient_->learn(x, step.learning_rate, loss_.as<float>(), group_);  // a baseline's network
 }
 
 // The gradient of the loss by all parameters, into grads_.
@@ -26,14 +45,16 @@ void Trainer::backward(ConstView x, const Statistics& statistics) {
   const VaeActivations& a = activations_;
   const VaeGradients& g = gradients_;
   float* grads = grads_.as<float>();
-  const Noise noise{config_.seed, Stream::latent, &state_.as<StepState>()->step, 0, config_.antithetic};
+  const Noise noise{config_.seed, Stream::latent, &state_.as<StepState>()->step, first_row(), config_.antithetic};
   const Index B = x.rows, R = B * config_.samples;
   const bool through_samples = uses_path(config_.estimator);
   const ElboLoss loss = elbo_loss(B, statistics);
 
-  const View stats = vae_.encode(x, a);                                    // [B, 2L]
-  const View z = vae_.sample_latents(stats, noise, a, loss.step_moments);  // [R, L], kl or log q and log p(z)
-  const View output = vae_.decode(z, a);                                   // [R, D]
+  const View stats = vae_.encode(x, a);  // [B, 2L]
+  const View z = vae_.sample_latents(
+      stats, noise, a, statistics.metrics ? step_moments_.as<double>() : nullptr);  // [R, L], kl or log q and log p(z)
+  if (group_ != nullptr && loss.kl_dims) group_->average(backend_, a.kl_dims.as<float>(), loss.kl_dims.cols);
+  const View output = vae_.decode(z, a);  // [R, D]
 
   weigh(output, x, loss, statistics.running);  // [1], doutput
 
@@ -79,7 +100,10 @@ ElboLoss Trainer::elbo_loss(Index batch, const Statistics& statistics) {
   ElboLoss loss{.weight = kl_weight(config_, steps_per_epoch_),
                 .step = &state_.as<StepState>()->step,
                 .loss = loss_.as<float>(),
-                .sums = (statistics.metrics ? sums_ : unread_sums_).as<double>()};
+                .sums = (!statistics.metrics ? unread_sums_
+                         : group_ != nullptr ? step_sums_
+                                             : sums_)
+                            .as<double>()};
   loss.latent = vae_.config().latent;
   if (vae_.config().has_closed_form_kl()) {
     loss.kl = a.kl.view(batch, 1);
@@ -88,7 +112,8 @@ ElboLoss Trainer::elbo_loss(Index batch, const Statistics& statistics) {
     loss.log_p_z = a.log_p_z.view(batch * config_.samples, 1);
     loss.log_q = a.log_q.view(batch * config_.samples, 1);
   }
-  if (statistics.metrics) loss.step_moments = step_moments_.as<double>(), loss.moments = moments_.as<double>();
+  if (statistics.metrics && group_ == nullptr)
+    loss.step_moments = step_moments_.as<double>(), loss.moments = moments_.as<double>();
   return loss;
 }
 

@@ -30,21 +30,32 @@ Index checked_steps(const Backend& backend, const VaeConfig& model, const TrainC
   if (backend.reads_host_memory()) check_memory("training", training_bytes(model, config));
   return steps;
 }
+Group* checked(Group* group, const TrainConfig& config) {
+  if (group == nullptr || group->size() == 1) return nullptr;
+  if (config.batch % group->size() != 0)
+    throw Error("training: batch is " + std::to_string(config.batch) + " but must be a multiple of the " +
+                std::to_string(group->size()) + " ranks");
+  if (config.estimator == Estimator::nvil_scaled)
+    throw Error("training: the estimator is nvil-scaled, whose running variance is of one rank, but there are " +
+                std::to_string(group->size()));
+  return group;
+}
+
 LatentDensities densities_of(Estimator e) {
   return {.log_densities = uses_log_densities(e), .score_norm = traits(e).baseline == ScoreBaseline::score_norm};
 }
 }  // namespace
 
-Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples)
+Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples, Group* group)
     : backend_(backend),
       config_(with_schedule_length(config)),
+      group_(checked(group, config)),
       examples_(examples),
       steps_per_epoch_(checked_steps(backend, model, config, examples)),
       vae_(backend, model, config.seed),
-      activations_(vae_.allocate(config.batch, config.samples, densities_of(config.estimator))),
-      gradients_(vae_.allocate_gradients(config.batch, config.samples)),
-      x_(backend.allocate(static_cast<std::size_t>(config.batch * model.data_dim) *
-                          size_of(backend.activation_type()))) {
+      activations_(vae_.allocate(own_rows(), config.samples, densities_of(config.estimator))),
+      gradients_(vae_.allocate_gradients(own_rows(), config.samples)),
+      x_(backend.allocate(static_cast<std::size_t>(own_rows() * model.data_dim) * size_of(backend.activation_type()))) {
   validate(model, config);
   total_steps();
   const std::size_t arena = static_cast<std::size_t>(vae_.layout().size()) * sizeof(float);
@@ -64,8 +75,9 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   moments_ = backend.allocate((1 + 4 * latent) * sizeof(double));
   step_moments_ = backend.allocate(moments_.bytes());
   unread_sums_ = backend.allocate(sums_.bytes());
-  if (uses_probes(config.estimator)) probes_ = Probes(vae_, config.estimator, config.batch, config.samples);
-  encoder_gradient_ = std::make_unique<EncoderGradient>(backend, config.estimator, config.batch, config.samples,
+  if (group_ != nullptr) step_sums_ = backend.allocate(sums_.bytes());
+  if (uses_probes(config.estimator)) probes_ = Probes(vae_, config.estimator, own_rows(), config.samples);
+  encoder_gradient_ = std::make_unique<EncoderGradient>(backend, config.estimator, own_rows(), config.samples,
                                                         model.data_dim, config.seed);
 }
 
@@ -101,6 +113,9 @@ Index Trainer::total_steps() const { return cuvae::total_steps(config_, steps_pe
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
+Index Trainer::own_rows() const { return group_ == nullptr ? config_.batch : config_.batch / group_->size(); }
+Index Trainer::first_row() const { return group_ == nullptr ? 0 : own_rows() * group_->rank(); }
+
 namespace {
 void require_unit_interval(const char* op, ConstView x) {
   if (x.dtype != DType::f32) return;
@@ -114,13 +129,13 @@ void require_unit_interval(const char* op, ConstView x) {
 }  // namespace
 
 ConstView Trainer::checked_batch(const char* op, ConstView x) {
-  if (x.rows != config_.batch || x.cols != vae_.config().data_dim)
+  if (x.rows != own_rows() || x.cols != vae_.config().data_dim)
     throw Error(std::string(op) + ": x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) +
-                "] but the model takes [" + std::to_string(config_.batch) + ", " +
-                std::to_string(vae_.config().data_dim) + "]");
+                "] but the model takes [" + std::to_string(own_rows()) + ", " + std::to_string(vae_.config().data_dim) +
+                "]");
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
-    const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step};
+    const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step, first_row()};
     backend_.run(GatherBatch{x, {nullptr, x.rows, nullptr, 0}, config_.binarize, noise, batch});
     x = batch;
   }
@@ -136,23 +151,29 @@ void Trainer::check_values(const char* op, ConstView x) const {
 void Trainer::step(ConstView x) {
   const ConstView batch = checked_batch("step", x);
   if (static_cast<Index>(seen_.skipped_in_a_row) >= config_.max_skipped) check_divergence("step");
-  backward(batch, {.running = RunningMeans::update, .metrics = true});
+  constexpr Statistics statistics{.running = RunningMeans::update, .metrics = true};
+  backward(batch, statistics);
   check_values("step", x);
+  reduce(statistics);
   update(batch);
   if (!backend_.records()) check_divergence("step");
 }
 
 ConstView Trainer::gradient(ConstView x, RunningMeans running) {
-  backward(checked_batch("gradient", x), {.running = running, .metrics = false});
+  const Statistics statistics{.running = running, .metrics = false};
+  backward(checked_batch("gradient", x), statistics);
   check_values("gradient", x);
+  reduce(statistics);
   return grads_.view(1, vae_.layout().size());
 }
 
 void Trainer::fit_baseline(ConstView x) {
   const ConstView batch = checked_batch("fit_baseline", x);
-  backward(batch, {.running = RunningMeans::update, .metrics = false});
+  constexpr Statistics statistics{.running = RunningMeans::update, .metrics = false};
+  backward(batch, statistics);
   check_values("fit_baseline", x);
-  encoder_gradient_->learn(batch, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>());
+  reduce(statistics);
+  encoder_gradient_->learn(batch, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>(), group_);
 }
 
 void Trainer::set_step(std::uint32_t step) { backend_.upload(&state_.as<StepState>()->step, &step, sizeof step); }
@@ -172,11 +193,29 @@ Metrics Trainer::metrics() {
   for (std::size_t l = 0; vae_.config().has_closed_form_kl() && l < latent; ++l)
     m.kl_dims.push_back(s[metric::kl_dims + l] / steps);
   m.latent = vae_.config().latent;
-  m.active_units = active_units(backend_, moments_, vae_.config().latent);
-  m.clamped_units = clamped_units(backend_, moments_, vae_.config().latent);
+  const std::vector<double> moments = all_moments();
+  m.active_units = active_units(moments, m.latent);
+  m.clamped_units = clamped_units(moments, m.latent);
   m.gradient_norm = s[metric::gradient_norm] / s[metric::updates];
   m.skipped = state().skipped;
   return m;
+}
+
+// Chan, Golub and LeVeque 1983: the common means first, then the deviations from them.
+std::vector<double> Trainer::all_moments() {
+  const auto columns = static_cast<std::size_t>(2 * vae_.config().latent);
+  std::vector<double> own = read_moments(backend_, moments_, vae_.config().latent);
+  if (group_ == nullptr) return own;
+  std::vector<double> sums{own[0]};
+  for (std::size_t c = 1; c <= columns; ++c) sums.push_back(own[0] * own[c]);
+  std::vector<double> all = group_->sum(std::move(sums)), squares;
+  for (std::size_t c = 1; c <= columns; ++c) {
+    if (all[0] > 0) all[c] /= all[0];
+    squares.push_back(own[columns + c] + own[0] * (own[c] - all[c]) * (own[c] - all[c]));
+  }
+  squares = group_->sum(std::move(squares));
+  all.insert(all.end(), squares.begin(), squares.end());
+  return all;
 }
 
 void Trainer::reset_metrics() {

@@ -219,6 +219,17 @@ TEST_P(LossChecks, Moments) {
                           {{"acc is not given", [](Moments& m) { m.acc = nullptr; }}});
 }
 
+TEST_P(LossChecks, CountStep) {
+  using C = CountStep;
+  expect_checked<C>({memory<float>(), 4, memory<double>(), memory<double>(), memory<double>(), memory<double>()}, {},
+                    {{"loss is not given", [](C& c) { c.loss = nullptr; }},
+                     {"latent is 0 but must be at least 1", [](C& c) { c.latent = 0; }},
+                     {"of_step is not given", [](C& c) { c.of_step = nullptr; }},
+                     {"sums is not given", [](C& c) { c.sums = nullptr; }},
+                     {"step_moments is not given", [](C& c) { c.step_moments = nullptr; }},
+                     {"moments is not given", [](C& c) { c.moments = nullptr; }}});
+}
+
 TEST(MakeBackend, NamesTheDeviceThatIsNotThere) {
   for (const char* device : {"", "gpu", "cpu:1"}) try {
       make_backend(device);

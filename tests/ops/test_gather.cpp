@@ -98,6 +98,29 @@ TEST_P(Gather, OrderStepAndFirstRowSelectTheRows) {
   expect_rows({order.data(), kRows, nullptr, 11}, permutation, -1);
 }
 
+// Two ranks with 3 rows each of a batch of 6: together they take the rows of the whole.
+TEST_P(Gather, PartsOfABatchAreTheWhole) {
+  constexpr Index kRows = 23, kBatch = 6, kPart = 3;
+  std::vector<float> numbers(kRows);
+  std::iota(numbers.begin(), numbers.end(), 0.0f);
+  const Matrix pixels(backend_, kRows, 1, numbers), x(backend_, kPart, 1, type_);
+  const std::vector<std::uint32_t> permutation = shuffled(kRows);
+  const Array<std::uint32_t> order(backend_, permutation), step(backend_, 1);
+  for (const std::uint32_t s : {0u, 1u, 2u, 3u, 10u}) {
+    SCOPED_TRACE("step " + std::to_string(s));
+    step.set({s});
+    std::vector<float> joined;
+    for (const Index first : {Index{0}, kPart}) {
+      backend_.run(
+          GatherBatch{pixels, {order.data(), kRows, step.data(), first, kBatch}, Binarize::none, noise(nullptr), x});
+      const std::vector<float> part = x.get();
+      joined.insert(joined.end(), part.begin(), part.end());
+    }
+    const auto want = reference::batch_rows(permutation, kRows, s, 0, kBatch);
+    EXPECT_EQ(joined, std::vector<float>(want.begin(), want.end()));
+  }
+}
+
 TEST_P(Gather, AnEpochMayBePartOfThePixels) {
   const Matrix pixels(backend_, 10, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), x(backend_, 2, 1, type_);
   const Array<std::uint32_t> order(backend_, std::vector<std::uint32_t>{9, 1, 8, 2}),

@@ -159,6 +159,36 @@ TEST_P(Metrics, TheKlMayComeFromTheSamples) {
     }
 }
 
+// As a likelihood counts it: only with a finite loss. Merged moments as above.
+TEST_P(Metrics, AStepOfSeveralRanksIsCountedWhenItsLossIsFinite) {
+  for (const Index latent : {1, 33, 200}) {
+    SCOPED_TRACE("L " + std::to_string(latent));
+    const Index cols = 2 * latent, size = metric::kl_dims + latent;
+    const Array<double> of_step(backend_, size), sums(backend_, std::vector<double>(size, 3.0)),
+        step_moments(backend_, std::vector<double>(1 + 2 * cols)), moments(backend_, step_moments.get());
+    std::vector<double> want(size, 3.0);
+    Vector counted;
+    int number = 0;
+    for (const float loss_of_step : {1.0f, kNaN, -2.0f, kInfinity}) {
+      const Matrix loss(backend_, 1, 1, {loss_of_step}),
+          stats(backend_, 3, cols, random_vector(3 * cols, 80 + ++number));
+      std::vector<double> values;
+      for (const float f : random_vector(size, 90 + number)) values.push_back(double{f});
+      of_step.set(values);
+      backend_.run(Moments{stats, step_moments.data()});
+      backend_.run(CountStep{loss.data(), latent, of_step.data(), sums.data(), step_moments.data(), moments.data()});
+      if (std::isfinite(loss_of_step)) {
+        for (Index i = 0; i < size; ++i) want[i] += values[i];
+        for (const float f : stats.get()) counted.push_back(f);
+      }
+      expect_same_bits(sums.get(), want, "sums");
+      expect_close(moments.get(), reference::moments(counted, cols), 1e-13, 1e-13, "moments");
+      expect_same_bits(of_step.get(), std::vector<double>(size), "what is left of the step");
+      expect_same_bits(step_moments.get(), std::vector<double>(1 + 2 * cols), "what is left of its moments");
+    }
+  }
+}
+
 TEST_P(Metrics, LossGivesTheSameBitsEveryTime) {
   const Shape s{257, 5, 33};
   const auto values = random_vector(s.batch * s.samples, 71, 50, 200);
