@@ -42,6 +42,7 @@ cudaError_t launch(const PlaceProbes&, cudaStream_t);
 cudaError_t launch(const ProbeBackward&, cudaStream_t);
 cudaError_t launch(const LogProb&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianLogProb&, Scratch, cudaStream_t);
+cudaError_t launch(const DrawData&, cudaStream_t);
 cudaError_t launch(const LatentLogProb&, cudaStream_t);
 cudaError_t launch(const MixtureLogProb&, Scratch, cudaStream_t);
 cudaError_t launch(const ImportanceWeights&, Scratch, cudaStream_t);

@@ -177,6 +177,19 @@ struct GaussianLogProb {
   void check(const Backend& backend) const;
 };
 
+/// x ~ p(x | the decoder's outputs), by the formula of the likelihood. Value d of row r draws with random number
+/// (noise.first_row + r) * D + d: a uniform, or for a Gaussian a normal.
+struct DrawData {
+  static constexpr const char* name = "draw_data";
+  Likelihood likelihood = Likelihood::bernoulli;
+  ConstView outputs = {};    ///< [R, n D] [A], as LogProb takes them; the mean of a Gaussian whose scale rows share
+  ConstView log_scale = {};  ///< [1, 1] or [1, D] of a Gaussian whose scale all rows share, else empty
+  bool learned = true;       ///< clamps log_scale to [kLogScaleMin, kLogScaleMax]
+  Noise noise = {};
+  View x = {};  ///< [R, D] [A]
+  void check(const Backend& backend) const;
+};
+
 /// log_p = log N(z; mu, exp(logvar)) = -1/2 sum_l logvar + (z - mu)^2 exp(-logvar) + log(2 pi), whose mu and logvar are
 /// outputs of a network: a layer of a hierarchical prior. In the same pass gradients of the sum of row_weight[r]
 /// log_p[r], a loss that descent makes smaller. At least one output is given.
@@ -309,7 +322,7 @@ class RunsAll : protected Runs<Op>... {
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
 using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
-                        ProbeBackward, LogProb, GaussianLogProb, LatentLogProb, MixtureLogProb, ImportanceWeights,
-                        ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+                        ProbeBackward, LogProb, GaussianLogProb, DrawData, LatentLogProb, MixtureLogProb,
+                        ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

@@ -21,6 +21,8 @@ namespace cuvae {
 
 class EncoderGradient;
 struct PosteriorGradient;
+struct Phase;
+enum class Learners : std::uint8_t;
 
 /// A learning-rate schedule in passes over the data; see LearningRate for the formulas.
 struct Schedule {
@@ -40,6 +42,9 @@ struct TrainConfig {
   Index batch = 128;  ///< B
   Index samples = 1;  ///< K latent samples per example
   Index epochs = 20;
+  /// What is optimized. wake_sleep has no estimator: that must be pathwise, beta 1, warm-up and free bits 0, and the
+  /// prior a standard normal.
+  Objective objective = Objective::variational;
   /// How the encoder's gradient is estimated. From iwae on, the loss is minus the bound over the K samples instead of
   /// minus the ELBO. If the KL is not in closed form (see has_closed_form_kl), beta must be 1, and warm-up and free
   /// bits must be 0.
@@ -194,7 +199,11 @@ class Trainer {
   void reduce(const Statistics& statistics);
   void update(ConstView x);
   void backward(ConstView x, const Statistics& statistics);
-  void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running);
+  void backward(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients);
+  void backward_of_data(Learners learners, ConstView x, const Statistics& statistics, Gradients gradients);
+  void backward_of_draws(Index batch, Gradients gradients);
+  void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running, Gradients gradients);
+  Noise noise_of_step(Stream stream) const;
   ElboLoss elbo_loss(Index batch, const Statistics& statistics);
   PosteriorGradient posterior(std::size_t layer, const Noise& noise, Index batch, const ElboLoss& loss) const;
   Arena arena();
@@ -210,7 +219,7 @@ class Trainer {
   Vae vae_;
   VaeActivations activations_;
   VaeGradients gradients_;
-  Buffer x_;                       // [B, D]
+  Buffer x_, drawn_;               // [B, D]; drawn_ of the sleep phase
   Buffer grads_, m_, v_, ema_;     // arenas with the layout of the model's parameters
   Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
   Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step

@@ -76,6 +76,13 @@ enum class Estimator : std::uint8_t {
   vimco_arithmetic,  ///< with their arithmetic mean, K >= 2: Mnih and Rezende 2016
 };
 
+/// What training optimizes, as a list of phases (src/train/phases.h).
+enum class Objective : std::uint8_t {
+  variational,  ///< the ELBO or the bound that the estimator belongs to
+  wake_sleep,  ///< wake: the generative network, by the ELBO at z ~ q(z|x); sleep: the inference network, by log q(z|x)
+               ///< of z and x that are drawn from the model. Hinton, Dayan, Frey and Neal 1995
+};
+
 /// What the score function of the ELBO weighs a sample by. All are unbiased, their variances differ.
 enum class Cost : std::uint8_t {
   elbo,        ///< log p(x|z) + log p(z) - log q(z|x), log q frozen
@@ -156,7 +163,10 @@ enum class Stream : std::uint32_t {
   data_sample = 5,
   estimator = 6,
   split = 7,
-  latent_2 = 256,  ///< of the second latent layer; 257 of the third, and so on
+  sleep_latent = 8,          ///< z of the top layer, of the model's own draws in the sleep phase
+  sleep_data = 9,            ///< x of these draws
+  sleep_latent_below = 128,  ///< z of the first layer in these draws; 129 of the second, and so on
+  latent_2 = 256,            ///< of the second latent layer; 257 of the third, and so on
 };
 
 /// Names a family of random numbers: number i is philox(seed, stream, *step, i). `step` lies in the backend's memory,
@@ -286,6 +296,7 @@ std::string_view to_string(Likelihood);
 std::string_view to_string(Prior);
 std::string_view to_string(Initialization);
 std::string_view to_string(Estimator);
+std::string_view to_string(Objective);
 std::string_view to_string(Cost);
 std::string_view to_string(Optimizer);
 std::string_view to_string(LearningRate::Kind);

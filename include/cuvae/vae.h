@@ -74,10 +74,11 @@ struct Networks {
 /// for each of the K sample rows below.
 Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples);
 
-/// What sample_latents() computes in addition to the samples.
-struct LatentDensities {
+/// What is needed of passes over these buffers in addition to the samples.
+struct PassNeeds {
   bool log_densities = false;  ///< log p(z) and log q(z|x); always computed where the KL has no closed form
   bool score_norm = false;     ///< |d log q / d stats|^2
+  bool model_draws = false;    ///< room for draw()
 };
 
 /// The buffers of one pass over at most `batch` rows with `samples` latent samples each. backend.h says which of them
@@ -88,12 +89,13 @@ struct VaeActivations {
     Buffer z;  // [R, L_t]
   };
   Index batch = 0, samples = 1;
-  LatentDensities densities;
+  PassNeeds needs;
   std::vector<Layer> layers;
   Buffer kl, kl_dims;                        // [B, 1], [1, L]: only in closed form
-  Buffer log_p, log_p_z, log_q, score_norm;  // [R, 1]; of all layers together; the last three as in `densities`
+  Buffer log_p, log_p_z, log_q, score_norm;  // [R, 1]; of all layers together; the last three as in `needs`
   MlpActivations pseudo_inputs;              // of VampPrior: the encoder's [C, 2L]
   Buffer responsibilities;                   // [R, C] of a mixture or VampPrior
+  Buffer standard_stats;                     // [B, 2L_T] zeros: a standard normal's, for draw()
 };
 
 /// The buffers of the backward pass.
@@ -139,37 +141,47 @@ class Vae {
   /// logit with this mean, clamped to [.01, .99]; for a Gaussian, the mean; for a beta-binomial alpha + beta = 2.
   void set_output_bias(const std::vector<float>& mean);
 
-  VaeActivations allocate(Index batch, Index samples, LatentDensities densities = {}) const;
+  VaeActivations allocate(Index batch, Index samples, PassNeeds needs = {}) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, asynchronous on the backend. They throw Error for more rows than the activations
   // were made for. `grads` is an arena of gradients.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x)
   /// z_1 [R, L] from its stats, then the layers above it. Also kl and kl_dims where they have a closed form, and what
-  /// a.densities says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. Merges stats into `moments`
-  /// [1
-  /// + 4L] if given.
+  /// a.needs says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. The stats are merged into
+  /// `moments`, 1 + 4L doubles, if given.
   View sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< the outputs that LogProb takes [R, n D]
   /// log p(x|z) [R, 1], and the loss if given.
   View log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss = {}) const;
   /// Also the gradient of the sum of row_weight[r] log_p[r], in place of `output` and in `grads`.
   View log_prob_with_gradient(View output, ConstView x, const RowFactor& row_weight, float* grads,
-                              const VaeActivations& a, const ElboLoss& loss = {}) const;
+                              const VaeActivations& a, const ElboLoss& loss = {},
+                              Gradients gradients = Gradients::replace) const;
   /// Only log p(x|z), written to log_p [R, 1].
   void log_prob(ConstView output, ConstView x, View log_p) const;
 
-  /// The first decoder's gradients from doutput [R, n D]; with `through_samples` also dz of the first layer.
+  /// The first decoder's gradients from doutput [R, n D]; with `through_samples` also dz of the first layer. These and
+  /// the following take the place of what `grads` holds, or are added to it.
   void decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
-                        bool through_samples) const;
+                        bool through_samples, Gradients gradients = Gradients::replace) const;
   /// The gradient of the sum of row_weight[r] log p(z_1, ..., z_T)[r] by the decoders above the first and by the
   /// prior's parameters; with `through_samples` also dz of each layer, to which the densities' gradients by z are
   /// added. It is nothing for one layer under a standard normal: see GaussianBackward.
   void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                      const VaeGradients& g, bool through_samples) const;
+                      const VaeGradients& g, bool through_samples, Gradients gradients = Gradients::replace) const;
   /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer the
   /// gradient by z_{t-1} is added to its dz.
-  void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g) const;
+  void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
+                        Gradients gradients = Gradients::replace) const;
+
+  /// x [B, D] and all z of it from the model: z_T from the prior, which must be a standard normal, the others and x
+  /// through the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.
+  void draw(const Noise& noise, View x, const VaeActivations& a) const;
+  /// After draw(): the gradients by all encoders of the sum of row_weight[b] log q(z_1, ..., z_T|x)[b], with z and x
+  /// held fixed.
+  void draws_backward(ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+                      const VaeGradients& g, Gradients gradients = Gradients::replace) const;
 
   // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
@@ -199,6 +211,7 @@ class Vae {
     RowFactor row_weight = 0.0f;
     View log_p = {}, doutput = {}, dlog_scale = {};
     ElboLoss loss = {};
+    Gradients gradients = Gradients::replace;
   };
   void run(const LikelihoodPass& pass) const;
   void log_prior(Index rows, const VaeActivations& a) const;

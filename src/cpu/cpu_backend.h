@@ -40,6 +40,7 @@ class CpuBackend final : public Backend {
   void do_run(const ProbeBackward& op) override;
   void do_run(const LogProb& op) override;
   void do_run(const GaussianLogProb& op) override;
+  void do_run(const DrawData& op) override;
   void do_run(const LatentLogProb& op) override;
   void do_run(const MixtureLogProb& op) override;
   void do_run(const ImportanceWeights& op) override;

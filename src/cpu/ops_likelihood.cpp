@@ -91,4 +91,17 @@ void CpuBackend::do_run(const GaussianLogProb& op) {
   }
 }
 
+void CpuBackend::do_run(const DrawData& op) {
+  const Index cols = op.x.cols, width = op.outputs.cols;
+  std::vector<float> log_scale(op.log_scale.f32(), op.log_scale.f32() + op.log_scale.size());
+  if (op.learned)
+    for (float& s : log_scale) s = math::clamp(s, kLogScaleMin, kLogScaleMax);
+  const Draw draw = draw_of(op.noise, op.noise.stream);
+  chunks(op.x.rows, std::max<Index>(1, 4096 / cols), [&](Index, Index begin, Index end) {
+    for (Index r = begin; r < end; ++r)
+      p_.draw_row(op.likelihood, op.outputs.f32() + r * width, log_scale.data(), op.log_scale.cols, draw,
+                  static_cast<std::uint64_t>((op.noise.first_row + r) * cols), cols, op.x.f32() + r * cols);
+  });
+}
+
 }  // namespace cuvae::cpu

@@ -167,6 +167,40 @@ float log_prob_row(Likelihood likelihood, const float* outputs, const float* x, 
   });
 }
 
+template <class Formula>
+void draw_formula_row(const float* outputs, const Draw& draw, std::uint64_t first, Index cols, float* x) {
+  alignas(64) std::uint32_t words[64];
+  alignas(64) float random[64];
+  for (Index at = 0; at < cols;) {
+    const std::uint64_t index = first + static_cast<std::uint64_t>(at);
+    const Index skip = static_cast<Index>(index % 64), n = cols - at < 64 - skip ? cols - at : 64 - skip;
+    if constexpr (Formula::from_normal) {
+      normals(draw, index, n, random);
+    } else {
+      word_block(draw, index / 64, words);
+      for (Index i = 0; i < n; ++i) random[i] = m::uniform(words[skip + i]);
+    }
+    for (Index i = 0; i < n; ++i) {
+      float o[Formula::outputs];
+      for (int k = 0; k < Formula::outputs; ++k) o[k] = outputs[k * cols + at + i];
+      x[at + i] = Formula::draw(o, random[i]);
+    }
+    at += n;
+  }
+}
+
+void draw_row(Likelihood likelihood, const float* outputs, const float* log_scale, Index scales, const Draw& draw,
+              std::uint64_t first, Index cols, float* x) {
+  m::with_likelihood(likelihood, [&]<class Formula>() {
+    if constexpr (m::takes_values_alone<Formula>) {
+      draw_formula_row<Formula>(outputs, draw, first, cols, x);
+    } else {
+      normals(draw, first, cols, x);
+      for (Index d = 0; d < cols; ++d) x[d] = outputs[d] + m::exp(log_scale[scales == 1 ? 0 : d]) * x[d];
+    }
+  });
+}
+
 float gaussian_row(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
                    float* dlog_scale) {
   float sum = 0.0f;
@@ -226,9 +260,23 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
 }  // namespace
 
 extern const Passes table;
-const Passes table = {
-    CUVAE_STRING(CUVAE_ISA), bias_activation, activation_backward, column_sums,           gather_row,   normals,
-    sample_latent,           log_densities,   latent_backward,     latent_backward_terms, log_prob_row, gaussian_row,
-    latent_log_prob_row,     mixture_row,     mixture_component,   sum_of_squares,        update};
+const Passes table = {CUVAE_STRING(CUVAE_ISA),
+                      bias_activation,
+                      activation_backward,
+                      column_sums,
+                      gather_row,
+                      normals,
+                      sample_latent,
+                      log_densities,
+                      latent_backward,
+                      latent_backward_terms,
+                      log_prob_row,
+                      gaussian_row,
+                      draw_row,
+                      latent_log_prob_row,
+                      mixture_row,
+                      mixture_component,
+                      sum_of_squares,
+                      update};
 
 }  // namespace cuvae::cpu::CUVAE_ISA

@@ -55,6 +55,10 @@ struct Passes {
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.
   float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
                         float* dmean, float* dlog_scale);
+  /// One row of outputs; x [cols] is drawn with the random numbers `first` onwards. log_scale [1] or [cols], `scales`
+  /// of them, of a Gaussian whose scale all rows share, held to its clamp.
+  void (*draw_row)(Likelihood likelihood, const float* outputs, const float* log_scale, Index scales, const Draw& draw,
+                   std::uint64_t first, Index cols, float* x);
   /// One row of z [latent] and of stats [2 latent]; returns log p, adds to dz and writes dstats where given.
   float (*latent_log_prob_row)(const float* z, const float* stats, Index latent, float weight, float* dz,
                                float* dstats);

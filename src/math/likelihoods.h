@@ -155,24 +155,34 @@ struct BetaBinomialFormula {
                    clamp(o[1], kLogConcentrationMin, kLogConcentrationMax));
   }
   /// The smallest k whose cumulative sum reaches u. The masses are relative to that next to the mean, by their ratio
-  /// p(k + 1)/p(k) = (255 - k)(k + alpha) / ((k + 1)(254 - k + beta)), so that none of weight underflows.
+  /// p(k + 1)/p(k) = (255 - k)(k + alpha) / ((k + 1)(254 - k + beta)), so that none of weight underflows. They are
+  /// computed twice, once for their sum, because a kernel has no room for 256 of them.
   CUVAE_FN static float draw(const float* o, float u) {
     const float a = concentration(o[0]), b = concentration(o[1]);
     const float expected = 255.0f * mean(o);
     if (!(expected >= 0.0f)) return kNaN;  // outputs that are NaN
     const int middle = static_cast<int>(expected + 0.5f);
-    float mass[256];
-    mass[middle] = 1.0f;
     const auto ratio = [&](int k) {
       const auto v = static_cast<float>(k);
       return (255.0f - v) * (v + a) / ((v + 1.0f) * (254.0f - v + b));
     };
-    for (int k = middle; k < 255; ++k) mass[k + 1] = mass[k] * ratio(k);
-    for (int k = middle; k > 0; --k) mass[k - 1] = mass[k] / ratio(k - 1);
-    float all = 0.0f;
-    for (const float m : mass) all += m;
-    int k = 0;
-    for (float sum = mass[0]; sum < u * all && k < 255; sum += mass[k]) ++k;
+    float below = 0.0f, above = 0.0f, mass = 1.0f;  // sums of the masses below the middle, and from it on
+    for (int k = middle; k > 0; --k) below += mass /= ratio(k - 1);
+    mass = 1.0f;
+    for (int k = middle; k < 255; ++k) above += mass *= ratio(k);
+    above += 1.0f;
+    float left = u * (below + above) - below;  // of the wanted sum, beyond the masses below the middle
+    int k = middle;
+    mass = 1.0f;
+    if (left > 0.0f) {
+      for (; left > mass && k < 255; ++k) left -= mass, mass *= ratio(k);
+    } else {
+      for (float sum = 0.0f; k > 0; --k) {  // of the masses from k - 1 down to the wanted place
+        mass /= ratio(k - 1);
+        sum -= mass;
+        if (sum < left) return static_cast<float>(k - 1) / 255.0f;
+      }
+    }
     return static_cast<float>(k) / 255.0f;
   }
   /// alpha + beta = 2.

@@ -76,7 +76,7 @@ MixtureLogProb Vae::mixture(Index rows, const VaeActivations& a) const {
 }
 
 void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
-                         const VaeGradients& g, bool through_samples) const {
+                         const VaeGradients& g, bool through_samples, Gradients gradients) const {
   const std::size_t top = layers().size() - 1;
   const auto dz = [&](std::size_t t) {
     return through_samples ? g.layers[t].dz.view(rows, layers()[t].latent) : View{};
@@ -91,11 +91,12 @@ void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, 
                                 .dz = dz(t),
                                 .dstats = dstats});
     above.decoder.backward(*backend_, weights(), grads, z_of(t + 1, rows, a), of_above.decoder, dstats, g.scratch,
-                           dz(t + 1));
+                           dz(t + 1), gradients);
   }
   if (config_.prior == Prior::standard) return;
   MixtureLogProb op = mixture(rows, a);
   op.row_weight = row_weight;
+  if (networks_.components) op.gradients = gradients;
   op.dz = dz(top);
   if (const auto& p = networks_.components) op.dcomponents = slice(grads, *p);
   if (const auto& p = networks_.logits) op.dlogits = slice(grads, *p);
@@ -105,18 +106,55 @@ void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, 
   backend_->run(op);
   if (inputs)
     layers()[top].encoder.backward(*backend_, weights(), grads, weights().slice(*inputs, type), a.pseudo_inputs,
-                                   op.dcomponents, g.scratch, slice(grads, *inputs));
+                                   op.dcomponents, g.scratch, slice(grads, *inputs), gradients, gradients);
 }
 
-void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a,
-                           const VaeGradients& g) const {
+void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
+                           Gradients gradients) const {
   const bool first = t == 0, shared = t + 1 == layers().size() && networks_.pseudo_inputs.has_value();
   const Index rows = first ? x.rows : x.rows * a.samples;
   const View dstats = g.layers[t].dstats.view(rows, 2 * layers()[t].latent, backend_->activation_type());
   const ConstView input = first ? x : ConstView(z_of(t - 1, rows, a));
   const View dx = first ? View{} : g.layers[t - 1].dz.view(rows, layers()[t - 1].latent);
   layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, dx,
-                               shared ? Gradients::add : Gradients::replace, Gradients::add);
+                               shared ? Gradients::add : gradients, Gradients::add);
+}
+
+void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
+  check_room("draw", "x", x, a.batch);
+  const auto own = [&](Stream stream, std::size_t t) {
+    Noise n = noise;
+    n.stream = static_cast<Stream>(static_cast<std::uint32_t>(stream) + t);
+    return n;
+  };
+  const std::size_t top = layers().size() - 1;
+  backend_->run(SampleGaussian{.stats = a.standard_stats.view(x.rows, 2 * layers()[top].latent),
+                               .noise = own(Stream::sleep_latent, 0),
+                               .z = z_of(top, x.rows, a)});
+  for (std::size_t t = top; t > 0; --t) {
+    const View stats = layers()[t].decoder.forward(*backend_, weights(), z_of(t, x.rows, a), layer_of(a, t).decoder);
+    backend_->run(
+        SampleGaussian{.stats = stats, .noise = own(Stream::sleep_latent_below, t - 1), .z = z_of(t - 1, x.rows, a)});
+  }
+  backend_->run(DrawData{.likelihood = config_.likelihood,
+                         .outputs = decode(z_of(0, x.rows, a), a),
+                         .log_scale = is_scale_shared(config_.likelihood) ? log_scale() : ConstView{},
+                         .learned = networks_.log_scale.has_value(),
+                         .noise = own(Stream::sleep_data, 0),
+                         .x = x});
+}
+
+void Vae::draws_backward(ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+                         const VaeGradients& g, Gradients gradients) const {
+  check_room("draws_backward", "x", x, a.batch);
+  for (std::size_t t = 0; t < layers().size(); ++t) {
+    const Mlp& encoder = layers()[t].encoder;
+    const ConstView input = t == 0 ? x : ConstView(z_of(t - 1, x.rows, a));
+    const View stats = encoder.forward(*backend_, weights(), input, layer_of(a, t).encoder),
+               dstats = g.layers[t].dstats.view(x.rows, stats.cols, backend_->activation_type());
+    backend_->run(LatentLogProb{.z = z_of(t, x.rows, a), .stats = stats, .row_weight = row_weight, .dstats = dstats});
+    encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, {}, gradients);
+  }
 }
 
 }  // namespace cuvae

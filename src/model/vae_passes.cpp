@@ -6,15 +6,15 @@
 
 namespace cuvae {
 
-VaeActivations Vae::allocate(Index batch, Index samples, LatentDensities densities) const {
+VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const {
   const auto values = [&](Index n, DType type) {
     return backend_->allocate(static_cast<std::size_t>(n) * size_of(type));
   };
   const Index rows = batch * samples;
   const DType type = backend_->activation_type();
   VaeActivations a;
-  a.batch = batch, a.samples = samples, a.densities = densities;
-  a.densities.log_densities |= densities.score_norm || !config_.has_closed_form_kl();
+  a.batch = batch, a.samples = samples, a.needs = needs;
+  a.needs.log_densities |= needs.score_norm || !config_.has_closed_form_kl();
   for (const LatentLayer& layer : layers()) {
     const bool first = a.layers.empty();
     a.layers.push_back({layer.encoder.allocate(*backend_, first ? batch : rows, DType::f32),
@@ -23,9 +23,13 @@ VaeActivations Vae::allocate(Index batch, Index samples, LatentDensities densiti
   }
   if (config_.has_closed_form_kl()) a.kl = values(batch, DType::f32), a.kl_dims = values(config_.latent, DType::f32);
   a.log_p = values(rows, DType::f32);
-  if (a.densities.log_densities) a.log_p_z = values(rows, DType::f32), a.log_q = values(rows, DType::f32);
-  if (densities.score_norm) a.score_norm = values(rows, DType::f32);
+  if (a.needs.log_densities) a.log_p_z = values(rows, DType::f32), a.log_q = values(rows, DType::f32);
+  if (needs.score_norm) a.score_norm = values(rows, DType::f32);
   if (config_.prior != Prior::standard) a.responsibilities = values(rows * config_.prior_components, DType::f32);
+  if (needs.model_draws) {
+    a.standard_stats = values(batch * 2 * layers().back().latent, DType::f32);
+    backend_->zero(a.standard_stats.data(), a.standard_stats.bytes());
+  }
   if (config_.prior == Prior::vampprior)
     a.pseudo_inputs = layers().back().encoder.allocate(*backend_, config_.prior_components, DType::f32);
   return a;
@@ -67,7 +71,7 @@ void Vae::run(const LikelihoodPass& p) const {
   if (!is_scale_shared(config_.likelihood))
     return backend_->run(LogProb{config_.likelihood, p.output, p.x, p.row_weight, p.log_p, p.doutput, p.loss});
   backend_->run(GaussianLogProb{p.output, p.x, log_scale(), p.row_weight, p.log_p, p.doutput, p.dlog_scale, p.loss,
-                                networks_.log_scale.has_value()});
+                                networks_.log_scale.has_value(), p.gradients});
 }
 
 View Vae::log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss) const {
@@ -78,7 +82,7 @@ View Vae::log_prob(ConstView output, ConstView x, const VaeActivations& a, const
 }
 
 View Vae::log_prob_with_gradient(View output, ConstView x, const RowFactor& row_weight, float* grads,
-                                 const VaeActivations& a, const ElboLoss& loss) const {
+                                 const VaeActivations& a, const ElboLoss& loss, Gradients gradients) const {
   check_room("log_prob", "output", output, a.batch * a.samples);
   const View log_p = a.log_p.view(output.rows, 1);
   const auto& scale = networks_.log_scale;
@@ -88,7 +92,8 @@ View Vae::log_prob_with_gradient(View output, ConstView x, const RowFactor& row_
                      .log_p = log_p,
                      .doutput = output,
                      .dlog_scale = scale ? slice(grads, *scale) : View{},
-                     .loss = loss});
+                     .loss = loss,
+                     .gradients = gradients});
   return log_p;
 }
 
@@ -97,10 +102,10 @@ void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
 }
 
 void Vae::decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
-                           bool through_samples) const {
+                           bool through_samples, Gradients gradients) const {
   const Index rows = doutput.rows;
   decoder().backward(*backend_, weights(), grads, z_of(0, rows, a), layer_of(a, 0).decoder, doutput, g.scratch,
-                     through_samples ? g.layers.front().dz.view(rows, config_.latent) : View{});
+                     through_samples ? g.layers.front().dz.view(rows, config_.latent) : View{}, gradients);
 }
 
 }  // namespace cuvae

@@ -184,6 +184,25 @@ void GaussianLogProb::check(const Backend& backend) const {
   check.true_that(learned || !dlog_scale, "dlog_scale is given but log_scale is not learned");
 }
 
+void DrawData::check(const Backend& backend) const {
+  const Check check(name, backend);
+  const Index n = traits(likelihood).outputs;
+  check.activation("outputs", outputs);
+  check.activation("x", x);
+  check.true_that(outputs.rows == x.rows && outputs.cols == n * x.cols,
+                  "outputs is " + shape(outputs) + " but x is " + shape(x) +
+                      (n == 1 ? "" : ", with " + std::to_string(n) + " outputs a value"));
+  if (is_scale_shared(likelihood)) {
+    check.f32("log_scale", log_scale);
+    check.true_that(log_scale.rows == 1 && (log_scale.cols == 1 || log_scale.cols == x.cols),
+                    "x is " + shape(x) + " but log_scale is " + shape(log_scale) + ", not [1, 1] or [1, " +
+                        std::to_string(x.cols) + "]");
+  } else {
+    check.true_that(!log_scale, "log_scale is given but a " + std::string(to_string(likelihood)) + " has none");
+  }
+  check_probe_noise(check, noise);
+}
+
 void ImportanceWeights::check(const Backend& backend) const {
   const Check check(name, backend);
   check_densities(check, log_p_x, log_p_z, log_q);

@@ -78,6 +78,12 @@ struct Names<Estimator> {
       {Estimator::vimco_arithmetic, "vimco-arithmetic"}};
 };
 template <>
+struct Names<Objective> {
+  static constexpr const char* what = "objective";
+  static constexpr std::pair<Objective, std::string_view> all[] = {{Objective::variational, "variational"},
+                                                                   {Objective::wake_sleep, "wake-sleep"}};
+};
+template <>
 struct Names<Cost> {
   static constexpr const char* what = "cost";
   static constexpr std::pair<Cost, std::string_view> all[] = {
@@ -122,6 +128,7 @@ std::string_view to_string(Likelihood v) { return name_of(v); }
 std::string_view to_string(Prior v) { return name_of(v); }
 std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
+std::string_view to_string(Objective v) { return name_of(v); }
 std::string_view to_string(Cost v) { return name_of(v); }
 std::string_view to_string(Optimizer v) { return name_of(v); }
 std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
@@ -148,6 +155,7 @@ template Likelihood parse<Likelihood>(std::string_view);
 template Prior parse<Prior>(std::string_view);
 template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);
+template Objective parse<Objective>(std::string_view);
 template Cost parse<Cost>(std::string_view);
 template Optimizer parse<Optimizer>(std::string_view);
 template LearningRate::Kind parse<LearningRate::Kind>(std::string_view);

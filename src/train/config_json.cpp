@@ -129,6 +129,7 @@ json to_json(const VaeConfig& config) {
 json to_json(const TrainConfig& config) {
   json j;
   visit_train(Writer{j}, config);
+  if (config.objective != Objective::variational) Writer{j}("objective", config.objective);
   return j;
 }
 
@@ -154,6 +155,7 @@ TrainConfig train_config_from_json(const json& j) {
   require_object(j);
   TrainConfig c;
   visit_train(Reader{j}, c);
+  Reader{j}("objective", c.objective, false);
   c.validate();
   return c;
 }

@@ -2,6 +2,7 @@
 // width, P parameters; see cuvae/ops.h for the ops.
 #include "cuvae/trainer.h"
 #include "train/encoder_gradient.h"
+#include "train/phases.h"
 #include "train/schedule.h"
 
 namespace cuvae {
@@ -40,32 +41,62 @@ void Trainer::update(ConstView x) {
   encoder_gradient_->learn(x, step.learning_rate, loss_.as<float>(), group_);  // a baseline's network
 }
 
-// The gradient of the loss by all parameters, into grads_.
+// The gradient by all parameters, into grads_. With several phases, each adds to it.
 void Trainer::backward(ConstView x, const Statistics& statistics) {
+  const std::span<const Phase> phases = phases_of(config_.objective);
+  const Gradients gradients = phases.size() > 1 ? Gradients::add : Gradients::replace;
+  if (gradients == Gradients::add) backend_.zero(grads_.data(), grads_.bytes());
+  for (const Phase& phase : phases) backward(phase, x, statistics, gradients);
+}
+
+void Trainer::backward(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients) {
+  switch (phase.source) {
+    case Source::data:
+      return backward_of_data(phase.learners, x, statistics, gradients);
+    case Source::model:
+      return backward_of_draws(x.rows, gradients);
+  }
+}
+
+// x of the data, z ~ q(z|x): the gradient of the loss.
+void Trainer::backward_of_data(Learners learners, ConstView x, const Statistics& statistics, Gradients gradients) {
   const VaeActivations& a = activations_;
   const VaeGradients& g = gradients_;
   float* grads = grads_.as<float>();
-  const Noise noise{config_.seed, Stream::latent, &state_.as<StepState>()->step, first_row(), config_.antithetic};
+  const Noise noise = noise_of_step(Stream::latent);
   const Index B = x.rows, R = B * config_.samples;
-  const bool through_samples = uses_path(config_.estimator);
+  const bool inference = learners != Learners::generative, through_samples = inference && uses_path(config_.estimator);
   const ElboLoss loss = elbo_loss(B, statistics);
+  double* moments = statistics.metrics ? step_moments_.as<double>() : nullptr;
 
-  const View stats = vae_.encode(x, a);  // [B, 2L]
-  const View z = vae_.sample_latents(
-      stats, noise, a, statistics.metrics ? step_moments_.as<double>() : nullptr);  // [R, L], kl or log q and log p(z)
+  const View stats = vae_.encode(x, a);                          // [B, 2L]
+  const View z = vae_.sample_latents(stats, noise, a, moments);  // [R, L], kl or log q and log p(z)
   if (group_ != nullptr && loss.kl_dims) group_->average(backend_, a.kl_dims.as<float>(), loss.kl_dims.cols);
   const View output = vae_.decode(z, a);  // [R, D]
 
-  weigh(output, x, loss, statistics.running);  // [1], doutput
+  weigh(output, x, loss, statistics.running, gradients);  // [1], doutput
 
-  vae_.decoder_backward(output, grads, a, g, through_samples);                             // dz [R, L]
-  vae_.prior_backward(R, encoder_gradient_->row_weight(B), grads, a, g, through_samples);  // dz [R, L_t]
-  for (std::size_t t = vae_.layers().size(); t-- > 0;) {
+  vae_.decoder_backward(output, grads, a, g, through_samples, gradients);                             // dz [R, L]
+  vae_.prior_backward(R, encoder_gradient_->row_weight(B), grads, a, g, through_samples, gradients);  // dz [R, L_t]
+  for (std::size_t t = vae_.layers().size(); inference && t-- > 0;) {
     encoder_gradient_->backward(posterior(t, noise, B, loss), config_.cost, a.log_p.view(R, 1),
                                 g.layers[t].dz.view(R, vae_.layers()[t].latent),
                                 [&] { return probes_.log_prob(vae_, stats, x, noise); });  // dstats [B, 2L]
-    vae_.encoder_backward(t, x, grads, a, g);                                              // [P], dz of layer t - 1
+    vae_.encoder_backward(t, x, grads, a, g, gradients);                                   // [P], dz of layer t - 1
   }
+}
+
+// z and x of the model: the gradient of -mean(log q(z|x)) by the inference network.
+void Trainer::backward_of_draws(Index batch, Gradients gradients) {
+  const View x = drawn_.view(batch, vae_.config().data_dim, backend_.activation_type());
+  vae_.draw(noise_of_step(Stream::sleep_latent), x, activations_);  // [B, D], z [B, L_t]
+  vae_.draws_backward(x, -1.0f / static_cast<float>(batch), grads_.as<float>(), activations_, gradients_,
+                      gradients);  // [P]
+}
+
+Noise Trainer::noise_of_step(Stream stream) const {
+  const bool antithetic = stream == Stream::latent && config_.antithetic;
+  return {config_.seed, stream, &state_.as<StepState>()->step, first_row(), antithetic};
 }
 
 PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, Index batch, const ElboLoss& loss) const {
@@ -81,7 +112,7 @@ PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, Index ba
 }
 
 // The loss, and its gradient in place of the decoder's output.
-void Trainer::weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running) {
+void Trainer::weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running, Gradients gradients) {
   const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(output.rows, 1)) : ConstView{}; };
   const Densities densities{column(activations_.log_p), column(activations_.log_p_z), column(activations_.log_q),
                             column(activations_.score_norm)};
@@ -89,7 +120,7 @@ void Trainer::weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans
                            [&](const RowFactor& row_weight, const ElboLoss& of_step, bool with_gradient) {
                              if (with_gradient)
                                vae_.log_prob_with_gradient(output, x, row_weight, grads_.as<float>(), activations_,
-                                                           of_step);
+                                                           of_step, gradients);
                              else
                                vae_.log_prob(output, x, activations_, of_step);
                            });

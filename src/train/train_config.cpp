@@ -52,6 +52,14 @@ void TrainConfig::validate() const {
   check(!antithetic || traits(estimator).antithetic, "antithetic", "true",
         "false" + chosen + ": only pathwise, total, stl, score, score-mean, nvil and nvil-scaled take pairs");
   check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
+  const bool wake_sleep = objective == Objective::wake_sleep;
+  check(!wake_sleep || (estimator == Estimator::pathwise), "estimator", std::string(to_string(estimator)),
+        "pathwise for wake-sleep, which estimates no gradient through the samples");
+  if (wake_sleep) {  // its loss has no weights
+    check(beta == 1, "beta", number(static_cast<double>(beta)), "1 for wake-sleep");
+    check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0 for wake-sleep");
+    check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0 for wake-sleep");
+  }
   if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
@@ -67,15 +75,20 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
   if (training.standardize && traits(model.likelihood).unit_interval)
     throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
                 " likelihood, which takes 0 to 1");
+  if (training.objective == Objective::wake_sleep && model.prior != Prior::standard)
+    throw Error("training: the objective is wake-sleep, which draws from a standard normal, but the prior is " +
+                std::string(to_string(model.prior)));
   if (model.has_closed_form_kl()) return;
   const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
                     layers = std::to_string(model.above.size() + 1) + " latent layers";
-  if (has_closed_form_kl(training.estimator, training.cost))
+  const bool wake_sleep = training.objective == Objective::wake_sleep;
+  if (!wake_sleep && has_closed_form_kl(training.estimator, training.cost))
     throw Error(chosen + "there is no KL in closed form with " +
                 (model.above.empty() ? "the prior " + std::string(to_string(model.prior)) : layers) +
                 ": use total, stl, iwae or another that estimates it");
   if (model.above.empty()) return;
-  if (!traits(training.estimator).chains) throw Error(chosen + layers + " need total, stl, iwae or stl-iwae");
+  if (!wake_sleep && !traits(training.estimator).chains)
+    throw Error(chosen + layers + " need total, stl, iwae or stl-iwae");
   if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
 }
 

@@ -41,8 +41,10 @@ Group* checked(Group* group, const TrainConfig& config) {
   return group;
 }
 
-LatentDensities densities_of(Estimator e) {
-  return {.log_densities = uses_log_densities(e), .score_norm = traits(e).baseline == ScoreBaseline::score_norm};
+PassNeeds needs_of(const TrainConfig& config) {
+  return {.log_densities = uses_log_densities(config.estimator),
+          .score_norm = traits(config.estimator).baseline == ScoreBaseline::score_norm,
+          .model_draws = config.objective == Objective::wake_sleep};
 }
 }  // namespace
 
@@ -53,7 +55,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
       examples_(examples),
       steps_per_epoch_(checked_steps(backend, model, config, examples)),
       vae_(backend, model, config.seed),
-      activations_(vae_.allocate(own_rows(), config.samples, densities_of(config.estimator))),
+      activations_(vae_.allocate(own_rows(), config.samples, needs_of(config))),
       gradients_(vae_.allocate_gradients(own_rows(), config.samples)),
       x_(backend.allocate(static_cast<std::size_t>(own_rows() * model.data_dim) * size_of(backend.activation_type()))) {
   validate(model, config);
@@ -76,6 +78,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   step_moments_ = backend.allocate(moments_.bytes());
   unread_sums_ = backend.allocate(sums_.bytes());
   if (group_ != nullptr) step_sums_ = backend.allocate(sums_.bytes());
+  if (config.objective == Objective::wake_sleep) drawn_ = backend.allocate(x_.bytes());
   if (uses_probes(config.estimator)) probes_ = Probes(vae_, config.estimator, own_rows(), config.samples);
   encoder_gradient_ = std::make_unique<EncoderGradient>(backend, config.estimator, own_rows(), config.samples,
                                                         model.data_dim, config.seed);
@@ -93,6 +96,7 @@ void Trainer::configure(const TrainConfig& config) {
   fixed("seed", whole(now.seed), whole(config_.seed));
   fixed("batch", whole(now.batch), whole(config_.batch));
   fixed("samples", whole(now.samples), whole(config_.samples));
+  fixed("objective", name(now.objective), name(config_.objective));
   fixed("estimator", name(now.estimator), name(config_.estimator));
   fixed("cost", name(now.cost), name(config_.cost));
   fixed("antithetic", yes(now.antithetic), yes(config_.antithetic));

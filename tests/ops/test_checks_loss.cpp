@@ -219,6 +219,24 @@ TEST_P(LossChecks, Moments) {
                           {{"acc is not given", [](Moments& m) { m.acc = nullptr; }}});
 }
 
+TEST_P(LossChecks, DrawData) {
+  using D = DrawData;
+  for (const LikelihoodTraits& t : kLikelihoods) {
+    const bool shared = is_scale_shared(t.likelihood);
+    const D good{t.likelihood,    activation(3, 5 * t.outputs), shared ? view(1, 5) : View{}, true, noise(),
+                 activation(3, 5)};
+    expect_checked<D>(good, {{"outputs", &D::outputs, kShape}, {"x", &D::x, kShape}},
+                      {{"step is not given", [](D& d) { d.noise.step = nullptr; }},
+                       {"the noise is antithetic", [](D& d) { d.noise.antithetic = true; }},
+                       {shared ? "log_scale is [1, 4], not [1, 1] or [1, 5]" : "log_scale is given but a ",
+                        [&](D& d) { d.log_scale = view(1, 4); }}});
+    if (!shared) continue;
+    D without = good;
+    without.log_scale = {};
+    expect_error("log_scale is not given", without);
+  }
+}
+
 TEST_P(LossChecks, CountStep) {
   using C = CountStep;
   expect_checked<C>({memory<float>(), 4, memory<double>(), memory<double>(), memory<double>(), memory<double>()}, {},

@@ -107,6 +107,17 @@ class Chain : public Model {
     return sum;
   }
 
+  /// The outputs of the decoder of layer t, counted from 0.
+  Vector decode(const Vector& arena, std::size_t t, const Vector& z) const {
+    if (t > 0) return mlp(arena, "decoder" + std::to_string(t + 1), z, latents_[t], decoders_[t], 2 * latents_[t - 1]);
+    return mlp(arena, "decoder", z, latents_[0], decoders_[0], traits(config_.likelihood).outputs * config_.data_dim);
+  }
+  /// The statistics of layer t from the layer below.
+  Vector encode(const Vector& arena, std::size_t t, const Vector& x) const {
+    return mlp(arena, t == 0 ? "encoder" : "encoder" + std::to_string(t + 1), x,
+               t == 0 ? config_.data_dim : latents_[t - 1], encoders_[t], 2 * latents_[t]);
+  }
+
   /// log q of the samples under these statistics, which may be of another pass.
   Vector log_q(const std::vector<Vector>& z, const std::vector<Vector>& stats, Index samples) const {
     Vector sum;
@@ -126,10 +137,6 @@ class Chain : public Model {
  private:
   static void add(Vector& sum, const Vector& terms) {
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += terms[i];
-  }
-  Vector encode(const Vector& arena, std::size_t t, const Vector& x) const {
-    return mlp(arena, t == 0 ? "encoder" : "encoder" + std::to_string(t + 1), x,
-               t == 0 ? config_.data_dim : latents_[t - 1], encoders_[t], 2 * latents_[t]);
   }
   Vector log_prior(const Vector& arena, const Vector& z) const {
     const Index latent = latents_.back();

@@ -122,6 +122,12 @@ TEST_P(Groups, LayersAndPriorsAreOfTheWhole) {
   expect_the_whole(model, plain_sgd(2, Estimator::total));
 }
 
+TEST_P(Groups, SleepLikeTheWhole) {
+  TrainConfig training = plain_sgd(2);
+  training.objective = Objective::wake_sleep;
+  expect_the_whole(smooth_model(), training);
+}
+
 TEST_P(Groups, BinarizeLikeTheWhole) {
   TrainConfig training = plain_sgd(1);
   training.binarize = Binarize::stochastic;

@@ -18,6 +18,7 @@ constexpr Range kReal{}, kShare{0, 1};
 
 // The reason why --beta has no effect, or null; then the same for flags that change how the KL is weighted.
 const char* idle_weight(const TrainConfig& t) {
+  if (t.objective == Objective::wake_sleep) return "with --objective wake-sleep, which does not weigh the KL";
   return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, which estimates the KL from samples");
 }
 const char* idle_weighting(const TrainConfig& t) {
@@ -61,10 +62,14 @@ void visit_training(Training& t, Visitor&& visit) {
   const char* const sgd = unless(t.optimizer != Optimizer::sgd, "with --optimizer sgd");
   visit.group("Objective");
   visit("samples", t.samples, "Latent samples per example", kCount);
+  visit("objective", t.objective,
+        "variational (the ELBO, or the bound of the estimator) or wake-sleep (the generative network by the ELBO, the "
+        "inference network by samples from the model)");
   visit("estimator", t.estimator,
         "Estimator of the encoder's gradient. For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
         "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; for the "
-        "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic");
+        "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic",
+        {}, unless(t.objective != Objective::wake_sleep, "with --objective wake-sleep, which has none"));
   visit("cost", t.cost,
         "Cost of a score-function estimator: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)", {},
         unless(takes_cost(t.estimator, Cost::joint), "with this --estimator, which supports elbo only"));

@@ -1,0 +1,146 @@
+// Wake-sleep: the gradient of its two phases against central differences, and what it does not go with. Its fixed point
+// is in test_known_model.cpp.
+#include <atomic>
+#include <cmath>
+
+#include "cuvae/estimator.h"
+#include "error_text.h"
+#include "gradient_test.h"
+#include "temp_dir.h"
+
+namespace cuvae {
+namespace {
+using namespace test;
+using reference::Vector;
+
+TrainConfig wake_sleep(Index samples = 1) {
+  TrainConfig t = plain_sgd(samples);
+  t.objective = Objective::wake_sleep;
+  return t;
+}
+
+class WakeSleep : public OpTest {
+ protected:
+  /// What the sleep phase draws.
+  struct Draws {
+    std::vector<Vector> z;  // of each layer [B, L_t]
+    Vector x;
+  };
+  static Draws draws(const VaeConfig& model, const reference::Chain& chain, const Vector& arena, std::uint64_t seed,
+                     std::uint32_t step) {
+    Draws d;
+    std::vector<Index> latents{model.latent};
+    for (const LayerConfig& layer : model.above) latents.push_back(layer.latent);
+    const auto normals = [&](Stream stream, Index size) {
+      Vector v;
+      for (Index i = 0; i < size; ++i) v.push_back(reference::normal({seed, stream, step}, i));
+      return v;
+    };
+    d.z.resize(latents.size());
+    d.z.back() = normals(Stream::sleep_latent, kBatch * latents.back());
+    for (std::size_t t = latents.size() - 1; t > 0; --t) {
+      const Index L = latents[t - 1];
+      const Vector stats = chain.decode(arena, t, d.z[t]);
+      d.z[t - 1] = normals(static_cast<Stream>(127 + t), kBatch * L);
+      for (Index i = 0; i < kBatch * L; ++i)
+        d.z[t - 1][i] = stats[i / L * 2 * L + i % L] + std::exp(stats[i / L * 2 * L + L + i % L] / 2) * d.z[t - 1][i];
+    }
+    d.x = chain.decode(arena, 0, d.z[0]);
+    for (Index i = 0; i < static_cast<Index>(d.x.size()); ++i) {
+      const reference::NoiseKey key{seed, Stream::sleep_data, step};
+      if (model.likelihood == Likelihood::bernoulli) {
+        d.x[i] = reference::uniform(key, i) <= 1 / (1 + std::exp(-d.x[i])) ? 1 : 0;
+      } else {
+        d.x[i] += double{model.scale} * reference::normal(key, i);
+      }
+    }
+    return d;
+  }
+
+  void expect_gradients(const VaeConfig& model, const TrainConfig& training) {
+    SCOPED_TRACE(std::string(to_string(model.likelihood)) + ", " + std::to_string(model.above.size() + 1) +
+                 " layers, K " + std::to_string(training.samples));
+    Trainer trainer(backend_, model, training, kBatch);
+    set_parameters(trainer, random_parameters(trainer.vae().layout()));
+    for (std::uint32_t step = 0; step < 2; ++step) {
+      const std::vector<float> pixels = random_pixels(step);
+      const Vector x = reference::widen(pixels), before = reference::widen(parameters(trainer.vae()));
+      const reference::Chain chain(model);
+      const Index K = training.samples;
+      const auto fixed = chain.sample(before, x, K, {training.seed, Stream::latent, step});
+      const Draws asleep = draws(model, chain, before, training.seed, step);
+      // Awake, the generative network explains x and z of the data; asleep, the inference network explains z by x.
+      const auto objective = [&](const Vector& at) {
+        double sum = 0;
+        const Vector log_p = chain.log_prob(at, fixed.z[0], x, K), log_p_z = chain.log_p_z(at, fixed.z);
+        for (std::size_t r = 0; r < log_p.size(); ++r)
+          sum -= (log_p[r] + log_p_z[r]) / static_cast<double>(log_p.size());
+        std::vector<Vector> stats;
+        for (std::size_t t = 0; t < asleep.z.size(); ++t)
+          stats.push_back(chain.encode(at, t, t == 0 ? asleep.x : asleep.z[t - 1]));
+        for (const double log_q : chain.log_q(asleep.z, stats, 1)) sum -= log_q / kBatch;
+        return sum;
+      };
+      const Vector want = central_differences(objective, before);
+      trainer.step(Matrix(backend_, kBatch, kDim, pixels));
+      const Vector after = reference::widen(parameters(trainer.vae()));
+      Vector got, bound;
+      for (std::size_t i = 0; i < before.size(); ++i) {  // as in the gradients of the estimators
+        got.push_back((before[i] - after[i]) / kRate);
+        bound.push_back(0x1p-24 * std::fabs(after[i]) / kRate + 80 * 0x1p-24 * (4 + std::fabs(want[i])));
+      }
+      expect_within(got, want, bound, "gradient");
+    }
+  }
+};
+CUVAE_ON_EVERY_BACKEND(WakeSleep);
+
+TEST_P(WakeSleep, HasTheGradientsOfItsPhases) {
+  for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian})
+    for (const Index samples : {1, 3}) {
+      VaeConfig model = smooth_model(likelihood);
+      expect_gradients(model, wake_sleep(samples));
+      model.above = {{2, {4}, {3}}};
+      expect_gradients(model, wake_sleep(samples));
+    }
+}
+
+TEST_P(WakeSleep, AStoppedRunEndsTheSame) {
+  TrainConfig training = small_training();
+  training.objective = Objective::wake_sleep;
+  const Dataset data = small_data();
+  const auto trained = [&](bool stops) {
+    const TempDir folder;
+    std::atomic<bool> stop{false};
+    FitOptions options;
+    options.checkpoints = folder.path();
+    options.stop = &stop;
+    options.on_progress = [&](const Progress& p) { stop = stops && p.step == 11; };
+    Trainer first(backend_, small_model(), training, data);
+    if (first.fit(data, options) == Outcome::interrupted) {
+      stop = stops = false;
+      EXPECT_EQ(Trainer::resume(backend_, folder / "last.safetensors").fit(data, options), Outcome::finished);
+    }
+    return file_bytes(folder / "last.safetensors");
+  };
+  EXPECT_TRUE(trained(false) == trained(true));
+}
+
+TEST_P(WakeSleep, SettingsWithoutEffectAreRefused) {
+  const auto refused = [&](const char* text, const auto& change) {
+    TrainConfig training = wake_sleep(2);
+    VaeConfig model = smooth_model();
+    change(model, training);
+    expect_error([&] { Trainer(backend_, model, training, kBatch); }, std::string("training: ") + text);
+  };
+  refused("estimator is rloo but must be pathwise for wake-sleep",
+          [](VaeConfig&, TrainConfig& t) { t.estimator = Estimator::rloo; });
+  refused("beta is 2 but must be 1", [](VaeConfig&, TrainConfig& t) { t.beta = 2; });
+  refused("kl_warmup_epochs is 1 but must be 0", [](VaeConfig&, TrainConfig& t) { t.kl_warmup_epochs = 1; });
+  refused("free_bits is 0.5 but must be 0", [](VaeConfig&, TrainConfig& t) { t.free_bits = 0.5f; });
+  refused("the objective is wake-sleep, which draws from a standard normal, but the prior is mixture",
+          [](VaeConfig& m, TrainConfig&) { m.prior = Prior::mixture, m.prior_components = 2; });
+}
+
+}  // namespace
+}  // namespace cuvae
