@@ -75,7 +75,7 @@ KernelCase gaussian_backward(Backend& b, Index batch, Index latent) {
           }};
 }
 
-// K = 1 here as above, so that the terms' own cost shows beside the pathwise gradient's.
+// K = 1 here as above, so that the cost of the terms can be compared with the pathwise gradient's.
 KernelCase latent_terms_backward(Backend& b, Estimator estimator, Index batch, Index latent) {
   return {"gaussian_backward, " + std::string(to_string(estimator)), text(batch, latent), 0, [=, &b](Arrays& a) {
             const View stats = a.input(batch, 2 * latent), kl_dims = a.input(1, latent),
@@ -200,7 +200,7 @@ KernelCase adam(Backend& b, Index size) {
           }};
 }
 
-// Kernels that ops use beside products, on their own.
+// Kernels that ops use in addition to products, alone.
 KernelCase bias_activation(cudaStream_t stream, Index rows, Index cols) {
   return {"bias and gelu", text(rows, cols), 0, [=](Arrays& a) {
             const View y = a.updated(rows, cols, a.type()), bias = a.input(1, cols, a.type());

@@ -1,4 +1,4 @@
-// The training step on the CPU beside its own matrix products, measured in turn in one run.
+// The training step on the CPU and its matrix products alone, measured in turn in one run.
 #include <numeric>
 
 #include "cpu/cores.h"

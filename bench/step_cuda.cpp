@@ -1,4 +1,4 @@
-// The training step on a CUDA device, replayed and eager, beside its own matrix products, measured in turn in one run.
+// The training step on a CUDA device, replayed and eager, and its matrix products alone, measured in turn in one run.
 #include "cuda/cuda_backend.h"
 #include "cuda_timing.h"
 #include "step.h"

@@ -1,6 +1,7 @@
-// What a product's epilogue does not do: bias with any activation, derivatives, and column sums. (cuBLASLt's GELU is
-// the tanh approximation; the library's is exact.) Moved per element: bias and activation 4 bytes read, 4 written, 4
-// more with the pre-activation; backward 8 read, 4 written; column sums 4 read; half of each as bf16.
+// Parts of linear layers that no product's epilogue computes: bias with any activation, derivatives of activations, and
+// column sums. (cuBLASLt's GELU is the tanh approximation; this library's is exact.)
+// Moved per element: bias and activation read 4 bytes and write 4, with the pre-activation 8; the backward pass reads 8
+// and writes 4; column sums read 4. As bf16 each number is half.
 #include "common.cuh"
 #include "launch.h"
 #include "math/formulas.h"
@@ -8,7 +9,7 @@
 namespace cuvae::cuda {
 namespace {
 
-// Rows along x, several to a block when they are short.
+// A row lies along x. A block takes several rows when they are short.
 template <class T, Activation A, int N>
 __global__ void __launch_bounds__(kThreads, 4) bias_activation(const BiasActivation op) {
   for (Index r = static_cast<Index>(blockIdx.x) * blockDim.y + threadIdx.y; r < op.y.rows;

@@ -1,7 +1,7 @@
-// adam: one pass for the gradients' norm, whose last block decides whether and how to update and advances the counters,
-// and one over the whole arena that carries the decision out. Every block of the second sees the same decision.
-// Moved per parameter: 4 bytes read for the norm; then 16 read and 12 written (Adam), 12 and 8 (SGD), 8 more with
-// averaged weights, 2 with a bf16 copy.
+// adam: two launches. The first computes the gradients' norm; its last block decides whether and how to update, and
+// advances the counters. The second updates the whole arena by this decision, which is the same for all its blocks.
+// Moved per parameter: 4 bytes read for the norm. Then Adam reads 16 and writes 12, SGD reads 12 and writes 8; averaged
+// weights add 8, a bf16 copy adds 2.
 #include <cmath>
 
 #include "common.cuh"
@@ -15,7 +15,7 @@ struct Decision {
   math::UpdateScalars scalars;
   bool update;
 };
-constexpr std::size_t kDecisionBytes = 64;  // the partial sums begin behind it
+constexpr std::size_t kDecisionBytes = 64;  // the partial sums follow
 static_assert(sizeof(Decision) <= kDecisionBytes);
 
 constexpr Index kLeastChunk = 4096, kMostChunks = 1024;
@@ -39,14 +39,14 @@ __device__ Decision decide(const Adam& op, double squares) {
   math::UpdateScalars s;
   s.rate = math::learning_rate(op.step.learning_rate, now);
   s.gradient_scale = op.step.clip_norm > 0.0f && clip < 1.0 ? static_cast<float>(clip) : 1.0f;
-  // 1 - beta^t without pow(), which is a call with a stack frame.
+  // 1 - beta^t. pow() is not used: it is a call and needs a stack frame.
   const auto one_minus_power = [t](float beta) { return -expm1(t * log(static_cast<double>(beta))); };
   s.correction1 = static_cast<float>(1.0 / one_minus_power(op.step.beta1));
   s.correction2_sqrt = static_cast<float>(1.0 / sqrt(one_minus_power(op.step.beta2)));
   return {s, true};
 }
 
-// Four squares are added in float32, all else in double: cards without fast doubles keep up with their memory.
+// Four squares are added in float32, the rest in double. So GPUs with slow doubles are still limited by memory only.
 template <int N>
 __global__ void __launch_bounds__(kThreads)
     gradient_norm(const Adam op, Index chunk, Decision* decision, double* partials, unsigned* ticket) {

@@ -1,6 +1,5 @@
-// What the kernels share: the one launch helper, 16-byte loads and stores of float32 and bf16, and reductions that are
-// fixed trees. How the terms of a sum are grouped depends on the shape of the op alone, so its bits are the same run
-// after run.
+// Used by all kernels: the launch helper, 16-byte loads and stores of float32 and bf16, and reductions in fixed trees.
+// The order of a sum depends only on the shape of the op, so that its bits are the same in every run.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -16,7 +15,7 @@ namespace {
 constexpr int kWarp = 32, kThreads = 256,
               kWarps = kThreads / kWarp;  // of a block, except where a kernel says otherwise
 constexpr unsigned kFullWarp = 0xffffffffu;
-constexpr Index kMaxBlocks = 65536;  // of a grid; loops take what is beyond
+constexpr Index kMaxBlocks = 65536;  // of a grid; a loop in the kernel does the rest
 
 inline Index ceil_div(Index n, Index d) { return (n + d - 1) / d; }
 inline unsigned grid_for(Index items, Index per_block) {
@@ -59,7 +58,7 @@ cudaError_t with_type(DType type, F f) {
   return type == DType::bf16 ? f.template operator()<Bf16>() : f.template operator()<float>();
 }
 
-/// N values, float32 in registers whatever they are in memory.
+/// N values: float32 in registers, float32 or bf16 in memory.
 template <int N>
 struct alignas(N < 4 ? 4 * N : 16) Pack {
   float v[N];
@@ -197,8 +196,8 @@ __device__ T column_sum(Index begin, Index end, Value value) {
 template <class Ticket>
 __device__ bool is_last_block(Ticket* ticket, unsigned blocks) {
   __shared__ bool last;
-  __threadfence();  // this thread's results first,
-  __syncthreads();  // then all threads' of the block, then the ticket
+  __threadfence();  // the results of this thread,
+  __syncthreads();  // then of the whole block, are visible before the ticket
   if (threadIdx.x == 0 && threadIdx.y == 0)
     last = atomicInc(ticket, blocks - 1) == blocks - 1;  // wraps to zero for the next launch
   __syncthreads();

@@ -1,7 +1,7 @@
-// gather_batch: x [B, D] = rows of the pixels, chosen by a shuffled order, binarized on the way.
-// A thread takes four neighbouring pixels, which share one Philox evaluation: a u8 row is then read in 4-byte and
-// written in 16-byte accesses (8 as bf16), coalesced both. Rows along x, several to a block when they are short. Moved
-// per pixel: 1 byte (u8) or 4 (f32) read, 4 (f32) or 2 (bf16) written.
+// gather_batch: x [B, D] = rows of the pixels, chosen by a shuffled order, and binarized in the same pass.
+// A thread takes four neighbouring pixels, which share one Philox evaluation. A u8 row is read in accesses of 4 bytes
+// and written in accesses of 16 (8 as bf16); both are coalesced. A block takes several rows when they are short.
+// Moved per pixel: 1 byte (u8) or 4 (f32) read, 4 (f32) or 2 (bf16) written.
 #include "launch.h"
 #include "math/formulas.h"
 #include "noise.cuh"
@@ -28,7 +28,7 @@ __device__ Pack<4> read_pixels(const void* pixels, Index at, int from, int to) {
       }
   }
   if constexpr (bytes)
-    for (float& v : p.v) {  // v / 255 to the bit for all 256 values, which a product with the reciprocal alone is not
+    for (float& v : p.v) {  // exactly v / 255 for all 256 values; a product with 1 / 255 alone is not exact
       const float quotient = v * (1.0f / 255.0f);
       v = fmaf(fmaf(-quotient, 255.0f, v), 1.0f / 255.0f, quotient);
     }

@@ -1,5 +1,5 @@
-// gaussian_backward: draws eps again (with an optimal baseline twice), so that no noise is stored, and writes dstats
-// once. Moved per latent of a row: 8 + 4 K bytes read and 8 written, as bf16 4.
+// gaussian_backward: dstats. The kernel draws eps again, with an optimal baseline twice, so that no noise is stored.
+// Moved per latent of a row: 8 + 4 K bytes read and 8 written, as bf16 4.
 #include "launch.h"
 #include "math/formulas.h"
 #include "noise.cuh"
@@ -19,8 +19,8 @@ __device__ __forceinline__ Pack<N> drawn(const Noise& noise, std::uint32_t step,
 
 enum class Terms { pathwise, by_row, optimal };
 
-// A thread takes N neighbouring latents of a row, all K samples of them. Two blocks may share the registers where there
-// are terms: left to itself, the compiler aims at three and spills.
+// A thread takes N neighbouring latents of a row with all K samples. The launch bounds allow enough registers: by
+// default, the compiler aims at more blocks and spills.
 template <class T, int N, Terms which>
 __global__ void __launch_bounds__(kThreads, which == Terms::by_row    ? 2
                                             : which == Terms::optimal ? 1

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kLatents = 4;  // 16 bytes of stats
 
-// The code is the same whatever is asked for, so that each output has the same bits.
+// The code does not depend on which outputs are given, so that each output has the same bits.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads, 4) latent_log_prob(const LatentLogProb op, unsigned lanes) {
   const Index L = op.z.cols, rows = op.z.rows, rows_per_block = kThreads / lanes;

@@ -1,6 +1,7 @@
-// Log-likelihoods with their gradients in the same pass; the last block to finish computes the loss. A row of threads
-// sums a row of the decoder's output; rows share a block when they are short. Moved per data value with n outputs: 4 n
-// bytes of them and 4 / K of x read, 4 n of gradient written (none when not asked for); half of each as bf16.
+// Log-likelihoods and their gradients in one pass. The last block to finish computes the loss. A row of threads sums a
+// row of the decoder's output; a block has several rows of threads when rows are short.
+// Moved per data value with n outputs: 4 n bytes of outputs and 4 / K of x read, 4 n of gradient written if it is asked
+// for. As bf16 each number is half.
 #include "common.cuh"
 #include "launch.h"
 #include "loss.cuh"
@@ -104,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x)) elbo_loss(op.loss, data_of(op.log_p), rows);
 }
 
-// dlog_scale = the column sums of partials [rows, scales], less what would take a scale further out of its clamp.
+// dlog_scale = the column sums of partials [rows, scales], by the rule for values outside of their clamp.
 __global__ void __launch_bounds__(kThreads, 4)
     scale_gradient(const GaussianLogProb op, Index rows, const float* partials) {
   const Index scales = op.log_scale.cols;
@@ -134,7 +135,7 @@ struct GaussianShape {
 
 }  // namespace
 
-std::size_t scratch_bytes(const LogProb&) { return 0; }  // the ticket alone
+std::size_t scratch_bytes(const LogProb&) { return 0; }  // only the ticket
 
 cudaError_t launch(const LogProb& op, Scratch scratch, cudaStream_t stream) {
   return math::with_likelihood(op.likelihood, [&]<class Formula>() {

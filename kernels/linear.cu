@@ -1,10 +1,11 @@
-// linear_backward of a small layer in one launch: every block makes one tile of 16 x 16 of dw or of dx. db is the last
-// column of dw: x is read as if a column of ones followed it. Such a layer's time is latency, so tiles are small, to
-// have many, and deep: 128 terms of the inner dimension are on their way at once, the next 128 while they are summed. A
-// quarter of the threads takes every fourth term, each two by two elements; the quarters are added in order, so that a
-// tile has the same bits whatever the rest of the grid does. Moved: per tile and 128 terms 16 KB, 8 of bf16,
-// from the second-level cache but for the first time; 4 bytes written an element (2 of a bf16 dx), as many of x (or the
-// pre-activation) read an element of dx.
+// linear_backward of a small layer in one launch. A block computes one tile of 16 x 16 elements of dw or of dx. db is
+// the last column of dw: x is read as if a column of ones followed it.
+// The time of such a layer is latency. Therefore tiles are small, so that there are many, and deep: a block loads 128
+// terms of the inner dimension at once, and the next 128 while it sums these. A quarter of the threads takes every
+// fourth term, and each thread two by two elements. The quarters are added in a fixed order, so that the bits of a tile
+// do not depend on the other tiles.
+// Moved per tile and 128 terms: 16 KB, as bf16 8, mostly from the second-level cache. Per element: 4 bytes written (2
+// of a bf16 dx); for dx as many of x, or of the pre-activation, read.
 #include "common.cuh"
 #include "launch.h"
 #include "math/formulas.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr int kTile = 16, kDepth = 128;
 constexpr int kGroups = 4;  // of threads, which share the terms of a sum
 static_assert(kTile * kTile == kThreads && kThreads / kGroups * 4 == kTile * kTile);
-// Rows of 20 floats: 16-byte stores stay aligned, and transposed ones meet no bank twice.
+// Rows of 20 floats keep 16-byte stores aligned, and transposed stores have no bank conflicts.
 using Panel = float[kDepth][kTile + 4];
 
 __host__ __device__ inline unsigned tiles(Index n) { return static_cast<unsigned>((n + kTile - 1) / kTile); }
@@ -73,11 +74,11 @@ __device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) 
   left.read(0, next_a);
   right.read(0, next_b);
   for (Index first = 0; first < right.rows; first += kDepth) {
-    __syncthreads();  // the panels before are used up
+    __syncthreads();  // all threads have used the previous panels
     left.put(next_a, a);
     right.put(next_b, b);
-    __syncthreads();                    // and these are there
-    if (first + kDepth < right.rows) {  // the next are on their way while these are summed
+    __syncthreads();                    // these panels are complete
+    if (first + kDepth < right.rows) {  // load the next panels while these are summed
       left.read(first + kDepth, next_a);
       right.read(first + kDepth, next_b);
     }
@@ -98,8 +99,8 @@ __device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) 
   return sum;
 }
 
-// The first blocks take the tiles of dw and db, those behind them the tiles of dx. `source` is what the derivative
-// needs: the pre-activation of the layer below, or its result x.
+// The first blocks compute the tiles of dw and db, the others the tiles of dx. The derivative reads `source`: the
+// pre-activation of the layer below, or its result x.
 template <Activation A, class T, int N>
 __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const T* source) {
   const Index B = op.x.rows, I = op.x.cols, O = op.w.rows;

@@ -1,6 +1,6 @@
-// mixture_log_prob: first tables of the components with a row for each latent, then log p, responsibilities and dz by
-// groups of lanes, whose lanes take neighbouring components; then the mixture's gradients, by blocks that take some
-// components, 32 latents and a chunk of the rows, and the sums of the chunks.
+// mixture_log_prob in up to four launches. First tables of the components, with a row for each latent. Then log p,
+// responsibilities and dz: a group of lanes takes rows, its lanes neighbouring components. Then the gradients of the
+// components: a block takes some of them, 32 latents and a chunk of the rows. Then the sums over the chunks.
 // Moved per row, L latents, C components: 4 L bytes of z, as bf16 2 L; 4 C of responsibilities written and read; 8 L
 // for dz. From the cache: the tables, 8 C L bytes, for each kManyRows rows, z for each kGroup components.
 #include <cfloat>
@@ -55,8 +55,8 @@ __global__ void __launch_bounds__(kThreads, 4) mixture_tables(const MixtureLogPr
   }
 }
 
-// A group of lanes takes kRows rows, a lane every lanes-th component. The terms of a row are added up as they come,
-// relative to the largest so far; what is asked for does not change their order.
+// A group of lanes takes kRows rows, a lane every lanes-th component. The terms of a row are added in one pass,
+// relative to the largest so far. Their order does not depend on which outputs are given.
 template <class T, int kRows, int N>
 __global__ void __launch_bounds__(kThreads, 2)
     mixture_rows(const MixtureLogProb op, const Tables tables, unsigned lanes) {
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       max[j] = lanes_max(own, lanes);
       sum[j] = lanes_sum(sum[j] * math::exp(own - max[j]), lanes);
       if (op.log_p.data != nullptr && lane == 0 && first + j < rows) {
-        // log() is for numbers: a NaN stays one.
+        // log() takes numbers only: NaN is passed on.
         const bool is_number = sum[j] > 0.0f && max[j] > -FLT_MAX;
         const float log_p = is_number ? max[j] + math::log(sum[j]) : math::kNaN;
         data_of(op.log_p)[first + j] = op.add ? data_of(op.log_p)[first + j] + log_p : log_p;

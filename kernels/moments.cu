@@ -1,6 +1,6 @@
-// moments: block c sums rows [c, c + 1) * rows_per_chunk, the last to finish merges. Moved per element: 4 bytes read.
-// Of few rows, as of one gradient of all parameters, each thread takes a column and merges it, and the last block moves
-// the count on: 4 bytes a row, and 32 a column for the mean and squares read and written.
+// moments: block c sums rows [c, c + 1) * rows_per_chunk; the last block to finish merges the sums. Moved per element:
+// 4 bytes read. If there are few rows, as with one gradient of all parameters, each thread merges a column, and the
+// last block updates the count: 4 bytes a row, and 32 a column for the mean and squares, read and written.
 #include "moments.cuh"
 
 #include "launch.h"

@@ -1,6 +1,7 @@
 // Count, means and sums of squared deviations of a batch's columns, merged into those of earlier batches (Chan, Golub
-// and LeVeque 1983). The batch's own come from sums of x - x0 and its square, x0 the first row: since x0 is one of the
-// values, n squared deviations lose at most log2(n) of a double's bits. For blocks of kThreads in one dimension.
+// and LeVeque 1983). A batch's moments come from sums of x - x0 and its square, where x0 is the first row. Since x0 is
+// one of the values, n squared deviations lose at most log2(n) bits of a double. For blocks of kThreads in one
+// dimension.
 #pragma once
 #include "common.cuh"
 

@@ -1,5 +1,5 @@
 // Random numbers of kernels: word i of a family is word i % 4 of Philox4x32-10 at the counter (i / 4, step, stream), so
-// that one evaluation serves four neighbours and no number depends on the grid.
+// that one evaluation gives four neighbouring numbers. No number depends on the grid.
 #pragma once
 #include <cuda_runtime.h>
 #include <curand_philox4x32_x.h>

@@ -88,8 +88,8 @@ __global__ void __launch_bounds__(kThreads) pairs_backward(const ProbeBackward o
   }
 }
 
-// A warp takes a row, its lanes 32 latents at a time. What the quadratic leaves of a sample is a sum over all latents,
-// made again for each such group: it is nothing beside the decoder, which has evaluated 2 L + 1 rows for it.
+// A warp takes a row, its lanes 32 latents at a time. The rest of a sample's value over the quadratic is a sum over all
+// latents. It is computed again for each group of 32: this costs little compared with the decoder's 2 L + 1 rows.
 template <class T>
 __global__ void __launch_bounds__(kThreads) differences_backward(const ProbeBackward op, Index samples) {
   const std::uint32_t step = *op.noise.step;

@@ -1,5 +1,5 @@
-// sample_gaussian: z = mu + exp(logvar/2) eps with the noise made in the kernel, and the KL of each row and dimension,
-// and the moments of stats; where asked for, log q(z|x), log p(z) and the squared norm of q's score of each sample.
+// sample_gaussian: z = mu + exp(logvar/2) eps; the kernel draws the noise. If asked for, also the KL of each row and
+// dimension, the moments of stats, and log q(z|x), log p(z) and the squared norm of q's score of each sample.
 // Moved per latent of a row: 8 bytes read and 4 K written, as bf16 2 K.
 #include "launch.h"
 #include "math/formulas.h"
@@ -9,11 +9,11 @@
 namespace cuvae::cuda {
 namespace {
 
-// Of the KL's partial sums: more chunks read faster, but the last block adds them up alone.
+// Rows for one partial sum of the KL. More chunks are read faster, but one block adds all of them.
 constexpr Index kLeastRows = 4, kManyRows = 65536;
 Index kl_chunk(Index batch) { return chunk_rows(batch, kLeastRows, batch < kManyRows ? 128 : 512); }
 
-// Row c is chunk c's.
+// Row c belongs to chunk c.
 struct Partials {
   Sums* moments;  // [chunks, 2 * latent]
   float* kl;      // [chunks, latent]
@@ -62,13 +62,14 @@ unsigned lanes_of_row(Index latent) {
   return lanes;
 }
 
-// The same z a row at a time. Where rows do not begin with a group, two rows evaluate the group that they share.
+// The same z, a row at a time. If a row does not begin with a group of four numbers, two rows evaluate the group that
+// they share.
 template <class T>
 __device__ __forceinline__ void sample_rows(const SampleGaussian& op, Index samples, unsigned lanes) {
   const Index L = op.z.cols, rows = op.z.rows, rows_per_block = kThreads / lanes;
   const std::uint32_t step = *op.noise.step;
   const unsigned lane = threadIdx.x % lanes;
-  // All threads take each turn, for the shuffles.
+  // All threads run each iteration, because the shuffles need them.
   for (Index base = blockIdx.x * rows_per_block; base < rows; base += gridDim.x * rows_per_block) {
     const Index r = base + threadIdx.x / lanes;
     float p = 0.0f, q = 0.0f, norm = 0.0f;
@@ -108,7 +109,7 @@ __device__ __forceinline__ void sample_rows(const SampleGaussian& op, Index samp
 }
 
 // Block c < chunks sums the KL of rows [c, c + 1) * rows_per_chunk: over l into kl, over rows into the partial sums,
-// which the last block to finish adds up.
+// which the last block to finish adds.
 template <class T, Sampling sampling>
 __global__ void __launch_bounds__(kThreads, 4)
     sample_latent(const SampleGaussian op, Index samples, unsigned lanes, unsigned chunks, Index rows_per_chunk,

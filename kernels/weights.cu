@@ -1,6 +1,6 @@
-// importance_weights and score_weights: what the K samples of a row count for. A warp takes a row, its lanes the row's
-// samples, which it reads from the cache a few times; the last block computes the loss, or the running means.
-// Moved per sample row: 12 bytes read (16 with the scores' norms), 4 written; per row of the batch up to 8 of each.
+// importance_weights and score_weights: the weights of the K samples of a row. A warp takes a row, its lanes the
+// samples, which are read from the cache a few times. The last block computes the loss, or the running means. Moved per
+// sample row: 12 bytes read (16 with the scores' norms), 4 written; per row of the batch up to 8 of each.
 #include "math/weights.h"
 
 #include "common.cuh"
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads, 2) score_weights(const ScoreWeights 
 
 }  // namespace
 
-std::size_t scratch_bytes(const ImportanceWeights&) { return 0; }  // the ticket alone
+std::size_t scratch_bytes(const ImportanceWeights&) { return 0; }  // only the ticket
 
 cudaError_t launch(const ImportanceWeights& op, Scratch scratch, cudaStream_t stream) {
   return start(importance_weights, grid_for(op.bound.rows, kWarps), kThreads, stream, op,

@@ -140,7 +140,7 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32", help="of matrix products")
     args = parser.parse_args()
     jax.config.update("jax_default_device", find_device(args.device))
-    # Not the default, which on a GPU is tf32 whatever the type says.
+    # Not the default: on a GPU that is tf32 for float32 arrays, too.
     jax.config.update("jax_default_matmul_precision", {"fp32": "float32", "tf32": "tensorfloat32"}.get(args.precision))
     training = Training(args.rows, args.scan, args.precision)
     if args.serve:

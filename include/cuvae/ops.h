@@ -127,8 +127,8 @@ struct PlaceProbes {
 ///   pairs: shift = (f_1 - f_2) / sqrt(2 pi), scale = f_3 - f_4;
 ///   differences: shift = (f - h) eps + a, scale = (f - h) (eps^2 - 1) + c, h = f_0 + sum_l a eps + c eps^2 / 2,
 ///   a = (f_+ - f_-) / 2, c = f_+ - 2 f_0 + f_-.
-/// The quadratic h interpolates values a standard deviation apart: its expectation is known whatever its coefficients
-/// are, so that the estimate is unbiased, and it fits over the width of the posterior.
+/// The quadratic h interpolates values a standard deviation apart: its expectation is known for any coefficients, so
+/// that the estimate is unbiased, and it fits over the width of the posterior.
 struct ProbeBackward {
   static constexpr const char* name = "probe_backward";
   ProbeKind kind = ProbeKind::coupled_pairs;

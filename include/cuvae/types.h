@@ -86,12 +86,12 @@ enum class Objective : std::uint8_t {
 /// What the score function of the ELBO weighs a sample by. All are unbiased, their variances differ.
 enum class Cost : std::uint8_t {
   elbo,        ///< log p(x|z) + log p(z) - log q(z|x), log q frozen
-  joint,       ///< log p(x|z) + log p(z); the entropy of q in closed form besides
-  likelihood,  ///< log p(x|z); the KL in closed form besides
+  joint,       ///< log p(x|z) + log p(z); the entropy of q is added in closed form
+  likelihood,  ///< log p(x|z); the KL is added in closed form
 };
 
 /// The score function's baseline: sum / weight, the mean of all batches' means with weights decaying by kBaselineDecay,
-/// also what nvil takes off besides its network (Mnih and Gregor 2014; the decay is this library's choice). Zero before
+/// also what nvil subtracts in addition to its network (Mnih and Gregor 2014; the decay is our choice). Zero before
 /// the first batch. Lies in the backend's memory.
 struct RunningMean {
   double sum = 0.0, weight = 0.0;
@@ -128,7 +128,7 @@ constexpr bool has_network(ScoreBaseline b) {
 /// The fewest samples K that it is defined for.
 constexpr Index least_samples(ScoreBaseline b) { return b == ScoreBaseline::none || has_running_mean(b) ? 1 : 2; }
 
-/// Points besides the samples where log p(x|z) is evaluated: see PlaceProbes.
+/// Points other than the samples where log p(x|z) is evaluated: see PlaceProbes.
 enum class ProbeKind : std::uint8_t { coupled_pairs, independent_pairs, differences };
 
 /// The points of each example: for differences the posterior's mean and two for each latent, else four for each latent

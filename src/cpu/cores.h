@@ -1,10 +1,10 @@
-// How many threads the CPU backend takes unless told.
+// The default number of threads of the CPU backend.
 #pragma once
 #include <filesystem>
 
 namespace cuvae::cpu {
 
-/// OMP_NUM_THREADS where it is set, else the cores that this process may run on and that its cgroup's quota pays for.
+/// OMP_NUM_THREADS if it is set. Otherwise the cores that this process may run on, limited by its cgroup's quota.
 int default_threads();
 
 /// The CPU quota, in cores, of the control group whose path stands in `self` (as in /proc/self/cgroup), or of a group

@@ -1,4 +1,4 @@
-// Denormal numbers count as zero: one in a product costs a hundred cycles.
+// Denormal numbers are treated as zero: a product with one costs a hundred cycles.
 #pragma once
 #if defined(__SSE__)
 #include <xmmintrin.h>
@@ -6,7 +6,7 @@
 
 namespace cuvae::cpu {
 
-/// Holds for the calling thread while it lives.
+/// In effect for the calling thread while the object exists.
 class FlushDenormals {
  public:
 #if defined(__SSE__)

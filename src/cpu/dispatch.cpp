@@ -19,7 +19,7 @@ extern const Passes table;
 
 const Passes& passes() {
 #if defined(CUVAE_X86_VARIANTS)
-  // x86-64-v4 and -v3, feature by feature: the compilers' own names for the levels came later.
+  // x86-64-v4 and -v3, feature by feature: older compilers do not know the names of the levels.
   // CUVAE_ISA=portable or avx2 makes a newer processor run the older code, for tests.
   static const Passes& best = [&]() -> const Passes& {
     const char* limit = std::getenv("CUVAE_ISA");

@@ -13,11 +13,11 @@
 namespace cuvae::cpu {
 namespace {
 
-constexpr Index kSmall = 1 << 17;             // multiplications that are not worth a second thread
+constexpr Index kSmall = 1 << 17;             // multiplications; up to so many, one thread is faster
 constexpr Index kRowUnit = 8, kColUnit = 16;  // oneDNN's kernels take so many at a time
 
-// No signal is handled on this thread while it lives, but for those of its own faults. oneDNN before 3.11.2 points the
-// stack register into the heap during a product, and the frame of a handler would be written over what lies there
+// While this object exists, its thread handles no signals except those of its own faults. oneDNN before 3.11.2 points
+// the stack register into the heap during a product; a handler's frame would overwrite the heap there
 // (github.com/uxlfoundation/oneDNN/issues/4845).
 class SignalsHeld {
  public:
@@ -35,7 +35,7 @@ class SignalsHeld {
   sigset_t before_;
 };
 
-// OpenMP's number, which oneDNN takes, for this thread.
+// Sets OpenMP's number of threads, which oneDNN uses, for this thread.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -76,7 +76,7 @@ void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* 
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
   const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(team.size(), m, n);
   std::atomic<dnnl_status_t> status{dnnl_success};
-  // Not oneDNN's own threads: their signals would have to be held, too.
+  // oneDNN's own threads are not used: their signals would have to be blocked, too.
   team.chunks(grid.rows * grid.cols, 1, [&](Index part, Index, Index) {
     const Index i = part / grid.cols, j = part % grid.cols;
     const Index top = begin_of(i, grid.rows, m, kRowUnit), left = begin_of(j, grid.cols, n, kColUnit);

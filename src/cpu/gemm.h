@@ -1,4 +1,4 @@
-// Row-major single-precision products: the thin seam to oneDNN.
+// Row-major single-precision products, by oneDNN.
 #pragma once
 #include "cpu/team.h"
 #include "cuvae/view.h"

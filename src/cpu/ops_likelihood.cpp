@@ -1,4 +1,4 @@
-// Log-likelihoods with their gradients, and the loss that they end in.
+// Log-likelihoods with their gradients, the loss, and draws of data.
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
@@ -55,7 +55,7 @@ void CpuBackend::do_run(const LogProb& op) {
 void CpuBackend::do_run(const GaussianLogProb& op) {
   const ConstView mean = op.mean, log_scale = op.log_scale;
   const Index samples = mean.rows / op.x.rows, cols = mean.cols;
-  // The scale of each dimension, and the part of log p that no x changes.
+  // The scale of each dimension, and the part of log p that does not depend on x.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
   double constant = 0.0;
   for (Index d = 0; d < cols; ++d) {

@@ -20,7 +20,7 @@ void CpuBackend::do_run(const LatentLogProb& op) {
 
 namespace {
 
-// What no row changes: the tables of the passes, and the components' weights.
+// The same for all rows: the tables of the passes, and the components' weights.
 struct Mixture {
   std::vector<float> mu, inverse, constant;
   std::vector<double> weights;

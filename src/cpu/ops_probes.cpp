@@ -1,5 +1,5 @@
-// The probes of estimators that evaluate log p(x|z) at further points. What the decoder does with them costs a thousand
-// times as much: no pass is worth vectorising but the normals.
+// The probes of estimators that evaluate log p(x|z) at further points. The decoder's work on them costs a thousand
+// times as much, so that only the normals are vectorized.
 #include "cpu/cpu_backend.h"
 #include "math/probes.h"
 

@@ -1,4 +1,4 @@
-// What the K samples of a row count for. They are few: no pass is worth vectorising.
+// The weights of the K samples of a row. They are few, so that nothing is vectorized.
 #include "cpu/cpu_backend.h"
 #include "math/weights.h"
 

@@ -1,6 +1,6 @@
 // The CPU backend's element-wise passes over a range of rows or elements, on one thread. passes.cpp is compiled once
-// per instruction set; passes() picks the best that the processor has, so that one binary runs on any of them. No pass
-// calls a library function: an inline function of a header compiled for AVX-512 must never replace the portable one.
+// per instruction set; passes() chooses the best one that the processor has. No pass calls a library function: the
+// linker could replace the portable code of an inline function by that for AVX-512.
 #pragma once
 #include <cstdint>
 
@@ -14,7 +14,7 @@ struct Draw {
   std::uint32_t stream, step;
 };
 
-/// The components of a mixture, a row for each latent, and what of their log-densities no z changes.
+/// The components of a mixture, with a row for each latent, and the part of their log-densities that no z changes.
 struct MixtureTables {
   const float *mu, *inverse;  // [latent, components]: means, 1 / sigma
   const float* constant;      // [components]: log weight - sum_l (logvar + log(2 pi)) / 2

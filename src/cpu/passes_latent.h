@@ -84,8 +84,8 @@ void latent_backward(const float* stats, const float* noise, const float* dz, co
   }
 }
 
-// Of the score's part of dstats with an optimal baseline, sixteen latents at a time: noise of a row's samples, `score`
-// of those from number `first` on.
+// Subtracts the score's part of dstats with an optimal baseline, sixteen latents at a time. `noise` is of one row's
+// samples, which have the numbers `first` onwards in `score`.
 void subtract_optimal_score(const RowFactor& score, Index first, const float* logvar, const float* noise, Index samples,
                             Index latent, float* dmu, float* dlogvar) {
   constexpr Index kLanes = 16;

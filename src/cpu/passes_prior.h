@@ -60,7 +60,7 @@ float mixture_row(const MixtureTables& tables, const float* z, float weight, flo
     for (Index c = 0; c < n; ++c) slope += r[c] * ((at - mu[c]) * inverse[c] * inverse[c]);
     dz[l] -= weight * slope;
   }
-  return max + (sum > 0.0f ? m::log(sum) : sum);  // log() is for numbers: a NaN stays one
+  return max + (sum > 0.0f ? m::log(sum) : sum);  // log() takes numbers only: NaN is passed on
 }
 
 void mixture_component(const float* z, const float* responsibilities, Index stride, const RowFactor& weight, Index rows,

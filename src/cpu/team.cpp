@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A step's loops follow each other within this time; a longer wait ends in sleep.
+// The loops of a step follow each other within this time. A thread that waits longer sleeps.
 constexpr SharingBalance::Time kSpin = std::chrono::microseconds(50);
 
 SharingBalance::Time now() { return Clock::now().time_since_epoch(); }
@@ -43,7 +43,7 @@ std::uint32_t wait_until(const std::atomic<std::uint32_t>& place, Done done) {
   }
 }
 
-// New threads take over the mask: the host program's threads handle its signals.
+// New threads inherit the mask: signals are handled by the host program's threads.
 class AllSignalsBlocked {
  public:
   AllSignalsBlocked() {
@@ -87,7 +87,7 @@ void Team::start() {
   const AllSignalsBlocked blocked;
   try {
     for (int member = 1; member < size_; ++member) helpers_.emplace_back(&Team::help, this, member);
-  } catch (const std::system_error&) {  // no more threads to be had: those that are there do the work
+  } catch (const std::system_error&) {  // the system gives no more threads: the existing ones do the work
   }
 }
 
@@ -151,7 +151,7 @@ Index Team::take_part(int member) {
   for (int offset = 0; offset < size_; ++offset) {
     Share& share = shares_[static_cast<std::size_t>((member + offset) % size_)];
     for (Index left = share.left.load(std::memory_order_acquire); left > 0;) {
-      // Whoever takes a chunk keeps the loop open: job_ and end do not change until it is done.
+      // The loop stays open while a thread has a chunk of it: job_ and end do not change until then.
       if (!share.left.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire))
         continue;
       try {

@@ -10,7 +10,7 @@ namespace cuvae::cuda {
 namespace {
 
 constexpr std::size_t kMiB = 1024 * 1024;
-// What of the environment changes how cuBLASLt multiplies, whatever precision is asked for.
+// Environment variables that change how cuBLASLt multiplies, in spite of the chosen precision.
 std::string overrides() {
   std::string text;
   for (const char* name : {"NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION", "CUBLAS_EMULATION_STRATEGY"})
@@ -42,7 +42,7 @@ CudaBackend::CudaBackend(int ordinal, Precision precision, void* stream)
   do_synchronize();
 }
 
-// So that description() knows from the start what cuBLASLt does not do here.
+// description() can then say from the start which epilogues cuBLASLt refuses here.
 void CudaBackend::try_epilogues() {
   constexpr Index kSize = 64;
   const Buffer zeros = allocate(3 * kSize * kSize * sizeof(float));
@@ -70,7 +70,7 @@ void CudaBackend::bind() const { check(cudaSetDevice(device_.ordinal), "cudaSetD
 void CudaBackend::done(const char* op, cudaError_t code) const {
   check(code, op);
 #ifndef NDEBUG
-  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // which allows no waiting
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // a capture allows no waiting
   check(cudaStreamIsCapturing(stream_, &capture), op);
   if (capture == cudaStreamCaptureStatusNone) check(cudaStreamSynchronize(stream_), op);
 #endif
@@ -96,12 +96,12 @@ void* CudaBackend::do_allocate(std::size_t bytes) {
 }
 
 void CudaBackend::do_free(void* p) noexcept {
-  // What fails here has failed before, or the process is ending.
+  // An error here was reported before, or the process is ending.
   (void)cudaSetDevice(device_.ordinal);
   (void)(device_.memory_pools ? cudaFreeAsync(p, stream_) : cudaFree(p));
 }
 
-// Both wait, so that the caller's memory is free for other use whatever kind it is.
+// Both wait: afterwards the caller may reuse its memory, pinned or not.
 void CudaBackend::do_upload(void* device, const void* host, std::size_t bytes) {
   bind();
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "upload");

@@ -27,7 +27,7 @@ std::vector<Device> devices() {
   int count = 0;
   std::vector<Device> all;
   if (cudaGetDeviceCount(&count) != cudaSuccess) {
-    (void)cudaGetLastError();  // no driver or no device is an answer, not a failure
+    (void)cudaGetLastError();  // no driver or no device is a valid answer
     return all;
   }
   for (int i = 0; i < count; ++i) all.push_back(properties(i));

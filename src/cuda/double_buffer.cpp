@@ -1,4 +1,4 @@
-// Halves of device memory filled from pinned host memory on a stream of their own, beside the ops.
+// Halves of device memory filled from pinned host memory on a stream of their own, while the ops run.
 #include "cuda/cuda_backend.h"
 #include "cuda/error.h"
 

@@ -35,7 +35,7 @@ std::string explain(cudaError_t code) {
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorInvalidKernelImage:
       return "this build has no code for the architecture of the device; build it with CMAKE_CUDA_ARCHITECTURES=native";
-    // After these the process can use the device no more.
+    // After these errors the process cannot use the device any more.
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorLaunchTimeout:
@@ -52,7 +52,7 @@ std::string explain(cudaError_t code) {
 }  // namespace
 
 void fail(cudaError_t code, const char* what) {
-  (void)cudaGetLastError();  // reported here, so that it is not met again by the next call
+  (void)cudaGetLastError();  // it is reported here, and must not be reported by the next call
   throw Error(std::string(what) + ": " + explain(code));
 }
 

@@ -125,16 +125,16 @@ struct Gemm::State {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
-    // A sum over k that is split may be put together in the result's type: of a bf16 result only in float32.
+    // A split sum over k may be combined in the result's type. For a bf16 result only float32 is allowed.
     if (p.c_type == DType::bf16)
       set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
           static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-    cublasLtMatmulHeuristicResult_t candidates[8] = {};  // best first; one that does not suit is passed over
+    cublasLtMatmulHeuristicResult_t candidates[8] = {};  // best first; the first that is allowed is taken
     int count = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(handle.get(), desc, plan.first.get(), plan.second.get(), plan.result.get(),
                                        plan.result.get(), raw, 8, candidates, &count);
-    // An epilogue may be refused; a kernel then stands in for it.
+    // An epilogue may be refused; a kernel then does its work.
     if (p.epilogue == Epilogue::none || status != CUBLAS_STATUS_NOT_SUPPORTED)
       check(status, "cublasLtMatmulAlgoGetHeuristic");
     for (const auto& candidate : std::span(candidates, static_cast<std::size_t>(count)))
@@ -156,8 +156,8 @@ struct Gemm::State {
                           stream);
   }
 
-  // Tried once, for what the documents leave open: whether a product does what its heuristic found, and whether a ReLU
-  // that is "max(x, 0)" keeps NaN, which the loss must show.
+  // Tried once, because the documentation does not say it: whether the product that the heuristic found works, and
+  // whether the ReLU epilogue, "max(x, 0)", keeps NaN, which the loss must show.
   bool does_the_epilogue(const Plan& plan, const Product& p) const {
     Product tried = p;
     DeviceMemory nans;
@@ -205,7 +205,7 @@ Gemm::~Gemm() = default;
 
 bool Gemm::supports(const Product& product) {
   if (product.epilogue != Epilogue::none && state_->find(product) == nullptr) {
-    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // which allows no trial
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;  // a capture allows no trial
     check(cudaStreamIsCapturing(state_->stream, &capture), "cudaStreamIsCapturing");
     if (capture != cudaStreamCaptureStatusNone) return false;
   }

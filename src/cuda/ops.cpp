@@ -28,7 +28,7 @@ void CudaBackend::compute(const Linear& op) {
     return enqueue(Linear::name, BiasActivation{y, pre, b, act});
   }
   gemm_->run(product);
-  if (pre) {  // no model asks for it with these activations; y has the same bits with it and without
+  if (pre) {  // no model needs it with these activations; y has the same bits with and without it
     product.epilogue = Epilogue::bias;
     product.c = pre.data;
     gemm_->run(product);
@@ -42,19 +42,19 @@ void CudaBackend::compute(const LinearBackward& op) {
   bind();
   // The gradients by the parameters do not depend on those by the inputs: in a graph they are computed at the same
   // time. Outside of one, a call costs more than that saves.
-  const bool beside = recording_;
-  if (beside) side_->begin(stream_);
-  enqueue(op.name, ColumnSums{dy, op.db, op.gradients}, beside && dx ? side_->stream() : stream_);
+  const bool in_parallel = recording_;
+  if (in_parallel) side_->begin(stream_);
+  enqueue(op.name, ColumnSums{dy, op.db, op.gradients}, in_parallel && dx ? side_->stream() : stream_);
   Product of_weights{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
   of_weights.add = op.gradients == Gradients::add;
-  (beside ? side_->gemm() : *gemm_).run(of_weights);
+  (in_parallel ? side_->gemm() : *gemm_).run(of_weights);
   if (dx) {
     Product of_inputs{Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype};
     of_inputs.add = op.dx_gradients == Gradients::add;
     gemm_->run(of_inputs);
     enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});
   }
-  if (beside) side_->end(stream_);
+  if (in_parallel) side_->end(stream_);
 }
 
 }  // namespace cuvae::cuda

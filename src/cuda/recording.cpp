@@ -1,4 +1,4 @@
-// Work recorded as a CUDA graph: one launch in place of the dozens of a step, or the thousands of an epoch.
+// Work recorded as a CUDA graph: one launch replaces the dozens of a step, or the thousands of an epoch.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -16,7 +16,8 @@ struct DestroyGraph {
 using Graph = std::unique_ptr<CUgraph_st, DestroyGraph>;
 using ReadyGraph = std::unique_ptr<CUgraphExec_st, DestroyGraph>;
 
-// Graphs do the work 1, 2, 4, ... times up to this: any number is a few launches, and each graph is recorded once.
+// Graphs repeat the work 1, 2, 4, ... times, up to this: any number takes a few launches, and each graph is recorded
+// once.
 constexpr Index kLongest = 64;
 
 struct Recorded final : Recording::Content {

@@ -1,4 +1,4 @@
-// The memory for operations' partial sums: a file of its own, which tests of what lies past its end replace.
+// The memory for partial sums of ops. Tests replace this file to find accesses beyond its end.
 #include <algorithm>
 
 #include "cuda/cuda_backend.h"

@@ -9,8 +9,8 @@ inline constexpr float kLog2Pi = 1.83787706f;
 
 CUVAE_FN float clamp(float x, float low, float high) { return x < low ? low : (x > high ? high : x); }
 
-/// The gradient of a loss by x, from that by clamp(x, low, high): what would take x further out is dropped, so that a
-/// parameter which got outside of its clamp comes back.
+/// The gradient of a loss by x, from that by clamp(x, low, high). It is 0 where a step against it would move x further
+/// out, so that a parameter outside of its clamp comes back.
 CUVAE_FN float clamp_gradient(float gradient, float x, float low, float high) {
   return (x < low && gradient > 0.0f) || (x > high && gradient < 0.0f) ? 0.0f : gradient;
 }
@@ -28,8 +28,8 @@ CUVAE_FN float at(const RowFactor& factor, Index r) {
 }
 
 /// The constant b of least variance of (c - b) s from a row's samples but one: sum c s^2 / sum s^2 over the others, or
-/// their mean where all s are 0. The sums are over all samples, in double: the others' are what a sample leaves of
-/// them.
+/// their mean where all s are 0. The sums are over all samples, in double; subtracting a sample gives the sums over the
+/// others.
 struct OthersConstant {
   double sum = 0.0, weighted = 0.0, weight = 0.0;  // of c, c s^2, s^2
   CUVAE_FN void add(double c, double square) { sum += c, weighted += c * square, weight += square; }
@@ -91,7 +91,7 @@ CUVAE_FN float activation_derivative(float y, float x) {
   }
 }
 
-/// f<A>() for the run-time value, which so stays outside of loops and kernels.
+/// f<A>() for the run-time value, so that loops and kernels do not branch on it.
 template <class F>
 auto with_activation(Activation act, F f) {
   switch (act) {

@@ -1,4 +1,4 @@
-// How the scalar formulas are compiled: inlined into whatever loop or kernel uses them.
+// How the scalar formulas are compiled: inlined into the loop or kernel that uses them.
 #pragma once
 #if defined(__CUDACC__)
 #define CUVAE_FN __host__ __device__ __forceinline__

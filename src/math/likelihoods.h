@@ -2,7 +2,7 @@
 // formula has
 //   outputs      of the decoder for each value;
 //   log_prob()   log p and its derivatives by the outputs, those of a clamped output taken at its clamp;
-//   gradient()   that of a loss by output i, from that by its clamped value;
+//   gradient()   of a loss by output i, from the gradient by its clamped value;
 //   mean()       E[x];
 //   draw()       a sample, from a uniform in (0, 1], or from a normal where from_normal;
 //   start()      outputs whose mean is that of the data, for an untrained decoder.
@@ -192,7 +192,7 @@ struct BetaBinomialFormula {
   }
 };
 
-/// A Gaussian whose scale many values share has an op of its own, GaussianLogProb: here its mean alone.
+/// A Gaussian whose scale many values share has an op of its own, GaussianLogProb. This is only its mean.
 struct SharedScaleFormula {
   static constexpr int outputs = 1;
   CUVAE_FN static float mean(const float* o) { return o[0]; }
@@ -203,7 +203,7 @@ inline constexpr bool takes_values_alone = requires {
   Formula::from_normal;
 };
 
-/// f<Formula>() for the run-time value, which so stays outside of loops and kernels.
+/// f<Formula>() for the run-time value, so that loops and kernels do not branch on it.
 template <class F>
 auto with_likelihood(Likelihood likelihood, F f) {
   const auto call = [&]<Likelihood L, class Formula>() {

@@ -1,5 +1,5 @@
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a function of what they are for.
-// Every function here is also compiled inside each CPU instruction-set variant, hence always inlined.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): random numbers as a function of seed, stream, step and index.
+// Every function here is also compiled in each CPU instruction-set variant, and is therefore always inlined.
 #pragma once
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-// Where the measure-valued estimators and the delta method evaluate log p(x|z), and what they make of its values.
+// Where the measure-valued estimators and the delta method evaluate log p(x|z), and the gradients from its values.
 #pragma once
 #include "math/formulas.h"
 #include "math/philox.h"

@@ -17,7 +17,7 @@ struct OneLane {
   CUVAE_TEAM_FN float max(float v) const { return v; }
 };
 
-/// log p(x|z) + log p(z) - log q(z|x) of row r, or as much of it as there are arrays for.
+/// log p(x|z) + log p(z) - log q(z|x) of row r, without the terms whose array is null.
 struct LogWeight {
   const float *log_p_x, *log_p_z, *log_q;
   CUVAE_TEAM_FN float operator()(Index r) const {
@@ -56,7 +56,7 @@ CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w,
   const float sum = team_sum(team, samples, [&](Index k) { return exp(log_w(k) - max); });
   for (Index k = team.first; k < samples; k += team.stride) weights[k] = exp(log_w(k) - max) / sum;
   const float mean = sum / static_cast<float>(samples);
-  return max + (mean > 0.0f ? log(mean) : mean);  // log() is for numbers: a NaN stays one
+  return max + (mean > 0.0f ? log(mean) : mean);  // log() takes numbers only: NaN is passed on
 }
 
 /// The effective sample size 1 / sum_k weights[k]^2 (Kong 1992), each lane's weights by itself.
@@ -98,7 +98,8 @@ CUVAE_TEAM_FN void vimco(const Team& team, Index samples, bool arithmetic, F log
   const auto below = [&](Index k) { return log_w(k) - max; };
   const float sum = team_sum(team, samples, [&](Index k) { return exp(below(k)); });
   const float total = team_sum(team, samples, below);
-  // The others' sum is the whole less the k-th, which cancels where that is the only largest: that sum apart.
+  // The sum of the others is the whole sum less the k-th term. Where the k-th is by far the largest, this would cancel:
+  // then the others are summed.
   const float largest = team_sum(team, samples, [&](Index k) { return below(k) == 0.0f ? 1.0f : 0.0f; });
   const float second = team_max(team, samples, [&](Index k) { return below(k) == 0.0f ? -INFINITY : below(k); });
   const float rest = team_sum(team, samples, [&](Index k) { return below(k) == 0.0f ? 0.0f : exp(below(k) - second); });
@@ -110,8 +111,8 @@ CUVAE_TEAM_FN void vimco(const Team& team, Index samples, bool arithmetic, F log
   }
 }
 
-/// A row's baseline: what its costs are less, what the rest is multiplied by, and the scores' squared norms where the
-/// estimator takes them.
+/// A row's baseline: the value that is subtracted from its costs, the factor of the rest, and the scores' squared norms
+/// if the estimator uses them.
 struct RowBaseline {
   float less = 0.0f, scale = 1.0f;
   const float* score_norm = nullptr;

@@ -35,7 +35,7 @@ std::unique_ptr<Backend> make_backend(const std::string& device, int threads, Pr
 #if defined(CUVAE_HAVE_CUDA)
   if (device == "auto" && !cuda::devices().empty()) try {
       return std::make_unique<cuda::CudaBackend>(0, precision);
-    } catch (const Error&) {  // a device that this build cannot use: as if there were none
+    } catch (const Error&) {  // this build cannot use the device: the CPU is taken
     }
   if (const int ordinal = cuda_ordinal(device); ordinal >= 0)
     return std::make_unique<cuda::CudaBackend>(ordinal, precision);

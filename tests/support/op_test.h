@@ -74,7 +74,7 @@ inline std::unique_ptr<Backend> make_test_backend(const std::string& name) {
     return name;                                                                                     \
   })
 
-/// An array in a backend's memory between two guard bands. All bytes that nobody wrote are 0xFF: NaN in every float
+/// An array in a backend's memory between two guard bands. Bytes that were not written are 0xFF: NaN in every float
 /// type, so an unwritten output, or an input read past its end, shows in the result.
 template <class T>
 class Array {
