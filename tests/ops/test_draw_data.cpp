@@ -35,7 +35,10 @@ class DrawDataOp : public OpTest {
         EXPECT_GE(below + mass(k, std::exp(o[0]), std::exp(o[1])), u - kError);
         return;
       }
-      default:
+      case Likelihood::gaussian:
+      case Likelihood::gaussian_learned:
+      case Likelihood::gaussian_learned_per_dim:
+      case Likelihood::gaussian_scale:
         FAIL() << "drawn from a normal";
     }
   }
