@@ -26,10 +26,7 @@ VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const 
   if (a.needs.log_densities) a.log_p_z = values(rows, DType::f32), a.log_q = values(rows, DType::f32);
   if (needs.score_norm) a.score_norm = values(rows, DType::f32);
   if (config_.prior != Prior::standard) a.responsibilities = values(rows * config_.prior_components, DType::f32);
-  if (needs.model_draws) {
-    a.standard_stats = values(batch * 2 * layers().back().latent, DType::f32);
-    backend_->zero(a.standard_stats.data(), a.standard_stats.bytes());
-  }
+  if (needs.model_draws) a.standard_stats = values(batch * 2 * layers().back().latent, DType::f32);  // zeroed
   if (config_.prior == Prior::vampprior)
     a.pseudo_inputs = layers().back().encoder.allocate(*backend_, config_.prior_components, DType::f32);
   return a;

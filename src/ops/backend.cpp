@@ -30,8 +30,13 @@ Buffer Backend::allocate(std::size_t bytes) {
   b.bytes_ = bytes;
   return b;
 }
-void Backend::upload(void* device, const void* host, std::size_t bytes) { do_upload(device, host, bytes); }
-void Backend::download(void* host, const void* device, std::size_t bytes) { do_download(host, device, bytes); }
+// Without bytes the pointers may be null, which memcpy does not allow.
+void Backend::upload(void* device, const void* host, std::size_t bytes) {
+  if (bytes > 0) do_upload(device, host, bytes);
+}
+void Backend::download(void* host, const void* device, std::size_t bytes) {
+  if (bytes > 0) do_download(host, device, bytes);
+}
 void Backend::zero(void* device, std::size_t bytes) { do_zero(device, bytes); }
 void Backend::synchronize() { do_synchronize(); }
 std::unique_ptr<DoubleBuffer> Backend::make_double_buffer(std::size_t bytes_of_a_half) {
