@@ -150,7 +150,8 @@ TEST_P(Metrics, TheKlMayComeFromTheSamples) {
       op.log_q = log_q, op.log_p_z = log_p_z;
       const auto log_p = log_prob(likelihood, s, random_vector(rows, 71, 10, 20), op);
       Vector kl = reference::widen(log_q.get());
-      for (Index r = 0; r < rows; ++r) kl[r] -= double{log_p_z.get()[r]};
+      const Vector of_prior = reference::widen(log_p_z.get());
+      for (Index r = 0; r < rows; ++r) kl[r] -= of_prior[r];
       const auto want = reference::elbo_loss(reference::widen(log_p), kl, {}, op.weight, kStep);
       expect_close(loss.get(), {want.loss}, 0, 0x1p-24, "loss");
       expect_close(sums.get(), {1, want.loss, want.reconstruction, want.kl, 0, 0}, 0, 1e-12, "sums");
