@@ -1,4 +1,4 @@
-// round_to_bf16: the parameters as products read them. Moved per element: 4 bytes read, 2 written.
+// round_to_bf16: a bf16 copy of the parameters, which matrix products read. Moved per element: 4 bytes read, 2 written.
 #include "common.cuh"
 #include "launch.h"
 

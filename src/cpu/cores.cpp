@@ -21,7 +21,7 @@ double quota(double microseconds, double period) {
   return microseconds > 0 && period > 0 ? microseconds / period : kNoLimit;
 }
 
-// Version 2: "max 100000", or "150000 100000".
+// Control groups of version 2: one file with quota and period, "150000 100000". The quota "max" means no limit.
 double quota_v2(const fs::path& group) {
   std::ifstream file(group / "cpu.max");
   std::string microseconds;
@@ -30,14 +30,14 @@ double quota_v2(const fs::path& group) {
   return quota(std::strtod(microseconds.c_str(), nullptr), period);
 }
 
-// Version 1: two files; -1 is no limit.
+// Control groups of version 1: one file with the quota, one with the period. The quota -1 means no limit.
 double quota_v1(const fs::path& group) {
   std::ifstream quota_file(group / "cpu.cfs_quota_us"), period_file(group / "cpu.cfs_period_us");
   double microseconds = 0, period = 0;
   return quota_file >> microseconds && period_file >> period ? quota(microseconds, period) : kNoLimit;
 }
 
-// The least of the group's quota and those of the groups around it. A container may see its own group as the root.
+// The smallest quota of the group and of the groups that contain it. A container may see its own group as the root.
 template <class Quota>
 double least_quota(const fs::path& root, const std::string& group, Quota quota_of) {
   double least = quota_of(root);
@@ -55,7 +55,7 @@ double least_quota(const fs::path& root, const std::string& group, Quota quota_o
 double cgroup_cores(const fs::path& self, const fs::path& root) {
   double least = kNoLimit;
   std::ifstream file(self);
-  for (std::string line; std::getline(file, line);) {  // "0::/a/b", or "4:cpu,cpuacct:/a/b"
+  for (std::string line; std::getline(file, line);) {  // version 2: "0::/a/b"; version 1: "4:cpu,cpuacct:/a/b"
     std::istringstream fields(line);
     std::string number, controllers, group;
     std::getline(fields, number, ':');

@@ -10,7 +10,7 @@
 namespace cuvae::cpu {
 namespace {
 
-// Ops are done when they return and read what the host writes: nothing needs sending.
+// An op has ended when it returns, and ops read the host's memory. So there is nothing to send and nothing to wait for.
 class CpuDoubleBuffer final : public DoubleBuffer {
  public:
   CpuDoubleBuffer(Buffer both, std::size_t half) : both_(std::move(both)), half_(half) {}

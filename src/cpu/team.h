@@ -1,5 +1,5 @@
-// Loops over fixed chunks, shared by a team of threads. Chunk limits depend on the shape alone, so that partial results
-// combined in chunk order have the same bits whichever thread computes them, and however many there are.
+// Loops over fixed chunks, shared by a team of threads. The limits of the chunks depend on the shape alone. If partial
+// results are combined in the order of the chunks, they have the same bits for every number of threads.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -16,15 +16,15 @@ namespace cuvae::cpu {
 
 inline Index chunk_count(Index n, Index chunk) { return (n + chunk - 1) / chunk; }
 
-/// Decides whether sharing loops pays. It does not for small loops, nor where other programs keep the cores busy: then
-/// a helper that loses its core in the middle of a chunk makes the others wait for milliseconds.
+/// Decides whether sharing loops saves time. It does not for small loops. It does not while other programs keep the
+/// cores busy either: a helper that loses its core in the middle of a chunk makes the others wait for milliseconds.
 class SharingBalance {
  public:
   using Time = std::chrono::nanoseconds;
 
   bool share(Time now) const { return now >= resume_; }
-  /// After a shared loop: the time that the helpers' chunks would have taken, and the time lost in starting and
-  /// waiting.
+  /// To be called after a shared loop. `saved`: the time that the caller would have needed for the helpers' chunks.
+  /// `lost`: the time that it spent on starting and waiting.
   void record(Time now, Time saved, Time lost);
 
  private:
@@ -33,8 +33,8 @@ class SharingBalance {
   static constexpr Time kMostCredit = std::chrono::milliseconds(1);
 };
 
-/// The calling thread and size() - 1 helpers, which start with the first loop that is shared. The caller never depends
-/// on a helper that has not begun: it computes what is left itself. Waiting threads spin briefly, then sleep.
+/// The calling thread and size() - 1 helpers, which start with the first loop that is shared. The caller never waits
+/// for a helper that has not begun: it computes these chunks itself. Waiting threads spin briefly, then sleep.
 class Team {
  public:
   explicit Team(int size);
@@ -44,8 +44,8 @@ class Team {
 
   int size() const { return size_; }
 
-  /// f(chunk number, begin, end) for each chunk of [0, n). Throws what one of the calls has thrown, after all ended.
-  /// A call from a second thread while the team is at work runs on that thread alone.
+  /// Calls f(chunk number, begin, end) for each chunk of [0, n). If calls throw, one of the exceptions is thrown again
+  /// after all calls have ended. If a second thread calls this while the team is at work, it computes alone.
   template <class F>
   void chunks(Index n, Index chunk, F&& f) {
     const auto one = [&](Index c) { f(c, c * chunk, std::min(n, (c + 1) * chunk)); };
@@ -58,7 +58,7 @@ class Team {
     const void* context = nullptr;
     void (*call)(const void*, Index) = nullptr;
   };
-  /// The chunks that one thread begins with, and that the others help with when theirs are done.
+  /// The chunks that one thread begins with. The others help with them when they have finished their own.
   struct alignas(64) Share {
     std::atomic<Index> left{0};
     Index end = 0;
@@ -80,7 +80,7 @@ class Team {
   Job job_;
   std::atomic_flag failed_;
   std::exception_ptr failure_;
-  alignas(64) std::atomic<std::uint32_t> loop_{0};  // counts shared loops; helpers wait for its change
+  alignas(64) std::atomic<std::uint32_t> loop_{0};  // counts shared loops; helpers wait until it changes
   alignas(64) std::atomic<std::uint32_t> open_{0};  // chunks of this loop that are not done
   std::atomic<bool> stop_{false};
 };

@@ -1,4 +1,5 @@
-// The CUDA backend: the kernels of kernels/, cuBLASLt's products, and CUDA graphs, all on one stream.
+// The CUDA backend: the kernels of kernels/, cuBLASLt's products, and CUDA graphs. Ops run on one stream; in graphs, a
+// second stream takes part of them. Double buffers copy on their own stream.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -15,7 +16,7 @@ namespace cuvae::cuda {
 
 class CudaBackend;
 
-/// A Backend whose class CudaBackend has compute() for every op.
+/// A Backend that passes every op to compute() of the class CudaBackend.
 template <class Base, class... Op>
 class ComputesAll : public Base {};
 template <class Base, class Op, class... Rest>
@@ -29,7 +30,7 @@ using ComputingBackend = ComputesAll<Backend, Op...>;
 
 class CudaBackend final : public WithAllOps<ComputingBackend> {
  public:
-  /// `stream` is a cudaStream_t of the caller's, on this device and outliving the backend; null makes one.
+  /// `stream` is the caller's cudaStream_t on this device; it must outlive the backend. If null, the backend makes one.
   explicit CudaBackend(int ordinal, Precision precision = Precision::fp32, void* stream = nullptr);
   ~CudaBackend() override;
   std::string name() const override { return "cuda:" + std::to_string(device_.ordinal); }
@@ -49,28 +50,28 @@ class CudaBackend final : public WithAllOps<ComputingBackend> {
   std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) override;
   void do_replay(std::unique_ptr<Recording::Content>& content, const std::function<void()>& work, Index times) override;
   void try_epilogues();
-  /// Makes the device current: another backend's may be.
+  /// Makes this backend's device the current one, because another backend may have chosen its own.
   void bind() const;
   Scratch scratch(std::size_t bytes);
-  /// The graph of `times` times the work, null where the stream cannot be captured.
+  /// The graph that does the work `times` times, or null if the stream cannot be captured.
   CUgraphExec_st* record(const std::function<void()>& work, Index times);
   template <class Base, class... Op>
   friend class ComputesAll;
-  /// An op is one kernel's launch, or by hand a product and what its epilogue does not do.
+  /// Most ops are one launch(). The linear ops are products, and kernels for what the epilogues do not compute.
   template <class Op>
   void compute(const Op& op) {
     enqueue(Op::name, op);
   }
   void compute(const Linear& op);
   void compute(const LinearBackward& op);
-  /// Launches what kernels/launch.h has, on stream_ or another one that runs at the same time.
+  /// Calls launch() of kernels/launch.h, on stream_ or on another stream that runs at the same time.
   template <class Operation>
   void enqueue(const char* op, const Operation& operation, cudaStream_t stream);
   template <class Operation>
   void enqueue(const char* op, const Operation& operation) {
     enqueue(op, operation, stream_);
   }
-  /// Checks what an op returned; a debug build also waits for it, so that the error names the op.
+  /// Checks the result of a launch. A debug build also waits for its end, so that the error names the op.
   void done(const char* op, cudaError_t code) const;
 
   struct DestroyStream {
@@ -82,7 +83,7 @@ class CudaBackend final : public WithAllOps<ComputingBackend> {
   std::unique_ptr<CUstream_st, DestroyStream> own_stream_;
   cudaStream_t stream_ = nullptr;
   bool recording_ = false;
-  // Blocks that were outgrown stay: a recording may still use them.
+  // Blocks that have become too small are kept, because a recording may still use them.
   std::vector<Buffer> scratch_;
   Buffer ticket_, workspace_;
   std::unique_ptr<Gemm> gemm_;

@@ -14,10 +14,10 @@ struct Device {
   bool memory_pools = false;  // cudaMallocAsync works
 };
 
-/// All of them; none, without an error, where there is no GPU or no driver.
+/// All devices. Empty, without an error, if there is no GPU or no driver.
 std::vector<Device> devices();
 
-/// Throws Error saying why, when there is no such device.
+/// Throws Error with the reason if there is no such device.
 Device device(int ordinal);
 
 /// "NVIDIA H200, 139 GiB, compute capability 9.0, driver for CUDA 13.0".

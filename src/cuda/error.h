@@ -1,4 +1,4 @@
-// CUDA's errors as cuvae::Error: one line that names the op or the call and, for what a user can mend, the remedy.
+// CUDA's errors as cuvae::Error: one line that names the op or the call. If the user can do something, it says what.
 #pragma once
 #include <cuda_runtime_api.h>
 

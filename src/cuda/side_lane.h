@@ -1,4 +1,4 @@
-// A second stream with products of its own, for work that does not depend on what the first stream does meanwhile.
+// A second stream with its own products, for work that does not depend on what the first stream does at that time.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -16,9 +16,9 @@ class SideLane {
 
   cudaStream_t stream() const { return stream_.get(); }
   Gemm& gemm() { return *gemm_; }
-  /// What comes next on this stream waits for what `main` has been given so far.
+  /// Later work of this stream waits for all work that `main` has received so far.
   void begin(cudaStream_t main);
-  /// What comes next on `main` waits for this stream.
+  /// Later work of `main` waits for all work that this stream has received so far.
   void end(cudaStream_t main);
 
  private:

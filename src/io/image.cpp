@@ -48,7 +48,7 @@ namespace {
 constexpr Index max_side = kLongestImageSide;
 static_assert(max_side == STBI_MAX_DIMENSIONS);
 constexpr std::size_t max_png_bytes = std::size_t{1} << 30;
-constexpr std::uint8_t background = 64;  // differs from black and white pictures
+constexpr std::uint8_t background = 64;  // dark gray: differs from black and from white pictures
 
 Index checked_side(const char* name, Index value, Index smallest) {
   if (value >= smallest && value <= max_side) return value;

@@ -21,8 +21,8 @@ struct Tensor {
   std::size_t bytes = 0;
 };
 
-/// Writes the tensors atomically: the widest types first, so that each is aligned, otherwise in the given order.
-/// Throws Error if a name is used twice, a dtype is unknown, or the bytes do not match the shape.
+/// Writes the tensors atomically. The widest types come first, so that each tensor is aligned; otherwise the order
+/// stays. Throws Error if a name is used twice, a dtype is unknown, or the bytes do not match the shape.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<Tensor>& tensors);
 

@@ -12,8 +12,8 @@ constexpr std::string_view kUri = "file://", kDigits = "0123456789abcdef";
 
 unsigned byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
 
-// The number of bytes of the character at `i`; 0 if it is not UTF-8. Overlong forms, surrogates and characters beyond
-// U+10FFFF are not.
+// The number of bytes of the character at `i`, or 0 if it is not UTF-8. Overlong forms, surrogates and characters
+// beyond U+10FFFF are not UTF-8.
 std::size_t utf8_bytes(std::string_view text, std::size_t i) {
   const unsigned first = byte_at(text, i);
   if (first < 0x80) return 1;
@@ -33,7 +33,7 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-// Whether it is one of C0, delete and C1, which terminals interpret as commands.
+// Whether the character is a control character (C0, delete or C1). Terminals interpret these as commands.
 bool is_control(std::string_view character) {
   const unsigned first = byte_at(character, 0);
   return first < 0x20 || first == 0x7f || (first == 0xc2 && byte_at(character, 1) < 0xa0);

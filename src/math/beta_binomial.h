@@ -1,27 +1,29 @@
 // log p of a beta-binomial over 0 .. 255 and its derivatives, in float32 and without a library function.
 //
 // With n = k + j, K = k + a, J = j + b, S = a + b and N = n + S, log p = log n!/(k! j!) + log B(K, J) - log B(a, b) is
-// a sum of nine log Gammas. Stirling's series, log Gamma(z) = (z - 1/2) log z - z + log(2 pi)/2 + rest(z), leaves of
-// them
+// a sum of nine log Gammas. With Stirling's series, log Gamma(z) = (z - 1/2) log z - z + log(2 pi)/2 + rest(z), this
+// sum becomes
 //   log p = k log(K n/(k N)) + j log(J n/(j N)) + a log(K S/(a N)) + b log(J S/(b N))
 //           + 1/2 log(n a b N/(k j K J S)) - log(2 pi)/2 + rests.
 // The four ratios are 1 -+ D/k, 1 +- D/j, ..., D = (k b - j a)/N (D with the signs -, +, +, -), and the logs' linear
-// terms cancel. So the first line is minus four terms z (y - log(1 + y)), y = +-D/z, that are not negative: no two
-// large numbers are subtracted (Loader 2000, "Fast and accurate computation of binomial probabilities", does so for
-// binomials).
+// terms cancel. So the first line is minus the sum of four terms z (y - log(1 + y)), y = +-D/z. None of them is
+// negative, so no large numbers are subtracted from each other. (Loader 2000, "Fast and accurate computation of
+// binomial probabilities", does the same for binomials.)
 //
-// Arguments below 4 are moved up by 4: Gamma(z) = Gamma(z + 4) / (z (z + 1) (z + 2) (z + 3)). As p is symmetric, k <= j
-// is arranged first, so that j, J and N are never moved.
+// Arguments below 4 are moved up by 4: Gamma(z) = Gamma(z + 4) / (z (z + 1) (z + 2) (z + 3)). p is symmetric. So k and
+// j are first swapped if k > j; then j, J and N never need a move.
 //
-// Errors. The series end with errors below 1/(1188 4^9) = 3.2e-9 (rest) and 1/(132 4^10) = 7.2e-9 (digamma). What is
-// summed with both signs is at most 12 in size (the 4s of moved arguments), 1e-6 after rounding. A term z (y - log(1 +
-// y)) is good to 2^-20 of itself. The roundings of a and b, 2.5 ulp of exp each, enter times d log p / d log a.
+// Errors. The series end with errors below 1/(1188 4^9) = 3.2e-9 (rest) and 1/(132 4^10) = 7.2e-9 (digamma). The terms
+// that have both signs are at most 12 in size (the 4s of moved arguments); their sum has an error of 1e-6. A term
+// z (y - log(1 + y)) has a relative error of 2^-20. a and b have errors of 2.5 ulp each, from exp; these are multiplied
+// by d log p / d log a and d log p / d log b.
 #pragma once
 #include "math/formulas.h"
 
 namespace cuvae::math {
 
-/// condition ? a : b, without the branches that g++ makes of many ternaries of one condition, and does not vectorize.
+/// condition ? a : b without a branch. If many ternaries have one condition, g++ makes branches, which it does not
+/// vectorize.
 #if defined(__CUDACC__)
 CUVAE_FN float blend(bool condition, float a, float b) { return condition ? a : b; }
 #else
@@ -36,13 +38,13 @@ CUVAE_FN float stirling_rest(float r) {
   const float r2 = r * r;
   return r * (8.33333333e-2f - r2 * (2.77777778e-3f - r2 * (7.93650794e-4f - r2 * 5.95238095e-4f)));
 }
-/// digamma(z) - log z likewise.
+/// digamma(z) - log z from 1/z, for z >= 4.
 CUVAE_FN float digamma_rest(float r) {
   const float r2 = r * r;
   return -0.5f * r - r2 * (8.33333333e-2f - r2 * (8.33333333e-3f - r2 * (3.96825397e-3f - r2 * 4.16666667e-3f)));
 }
 
-/// An argument of log Gamma, moved up by 4 where it is below.
+/// An argument of log Gamma, moved up by 4 if it is below 4.
 struct GammaArgument {
   float at, inverse;  // the argument after the move, and 1 / at
   bool moved;
@@ -62,9 +64,9 @@ CUVAE_FN GammaArgument gamma_argument(float z) {
   return g;
 }
 
-/// z log(ratio) where ratio = 1 + y and linear = z y: without its linear term where |y| is small and z was not moved,
-/// with v = y / (2 + y) as log(1 + y) = 2 (v + v^3/3 + ...) and y - log(1 + y) = y v - 2 (v^3/3 + ...). The error of
-/// the six terms at |v| = 1/3 is 3e-8 of y - log(1 + y).
+/// z log(ratio), where ratio = 1 + y and linear = z y. If |y| is small and z was not moved, the linear term is left
+/// out. With v = y / (2 + y): log(1 + y) = 2 (v + v^3/3 + ...) and y - log(1 + y) = y v - 2 (v^3/3 + ...). The relative
+/// error of the six terms at |v| = 1/3 is 3e-8 of y - log(1 + y).
 struct LogRatio {
   float log, weighted, linear;
 };

@@ -1,6 +1,6 @@
-// exp, log, log1p, sin and cos of 2 pi u, tanh and erf without branches or tables, so that loops over them vectorise.
-// Errors are below 2.5 ulp on the stated ranges; the polynomials are Chebyshev fits. Device code uses CUDA's own
-// functions.
+// exp, log, log1p, sin and cos of 2 pi u, tanh and erf. They have no branches and no tables, so that loops with them
+// vectorise. Errors are below 2.5 ulp in the stated ranges; the polynomials are Chebyshev fits. Device code uses CUDA's
+// own functions.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -38,7 +38,7 @@ CUVAE_FN std::int32_t to_bits(float f) {
 CUVAE_FN float select(bool c, float a, float b) { return c ? a : b; }
 CUVAE_FN float sqrt(float x) { return __builtin_sqrtf(x); }
 
-/// e^x with x held in [-87, 88]; NaN stays NaN.
+/// e^x, with x clamped to [-87, 88]. NaN stays NaN.
 CUVAE_FN float exp(float x) {
   x = select(x < -87.0f, -87.0f, x);
   x = select(x > 88.0f, 88.0f, x);
@@ -72,7 +72,7 @@ CUVAE_FN float log(float x) {
   return (p * f * f2 - n * 2.12194440e-4f - 0.5f * f2) + f + n * 0.693359375f;
 }
 
-/// ln(1 + t) for t in [0, 1], to a few ulp of the result however small t is.
+/// ln(1 + t) for t in [0, 1], with an error of a few ulp also for very small t.
 CUVAE_FN float log1p_unit(float t) {
   float p = 2.0376905e-3f;
   p = p * t - 1.3444831e-2f;
@@ -137,7 +137,7 @@ CUVAE_FN float erf(float x) {
 
 #endif
 
-/// Box-Muller as cuRAND does it, from two uniforms in (0, 1].
+/// Two normals from two uniforms in (0, 1], by the method of Box and Muller as cuRAND has it.
 CUVAE_FN void normal_pair(float u0, float u1, float& n0, float& n1) {
   const float r = sqrt(-2.0f * log(u0));
   float s, c;

@@ -8,7 +8,7 @@
 
 namespace cuvae {
 
-/// Normals 0 .. count - 1 of a stream of `seed` at step 0, the same on every backend.
+/// The normals with numbers 0 to count - 1 of a stream, at step 0, with this seed. Every backend has the same.
 std::vector<float> standard_normals(std::uint64_t seed, Stream stream, std::size_t count);
 
 }  // namespace cuvae

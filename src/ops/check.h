@@ -1,4 +1,4 @@
-// What the checks of every op share.
+// Functions that the checks of all ops use.
 #pragma once
 #include <string>
 
@@ -15,7 +15,7 @@ inline std::string shape(ConstView v) {
   return text;
 }
 
-// One op's checks; every failure names the op and both shapes, or what type is allowed.
+// The checks of one op. Every error names the op and both shapes, or the allowed type.
 class Check {
  public:
   Check(const char* op, const Backend& backend) : op_(op), activation_type_(backend.activation_type()) {}
@@ -36,7 +36,7 @@ class Check {
       fail(std::string(name) + " is " + shape(v) + " but must be f32" +
            (activation_type_ == DType::bf16 ? " or bf16" : ""));
   }
-  /// `v` must be `type` [rows, cols], because `other` has the shape it has.
+  /// `v` must be `type` [rows, cols]. This follows from the shape of `other`, which the error also names.
   void matches(const char* name, ConstView v, DType type, Index rows, Index cols, const char* other_name,
                ConstView other) const {
     has_type(name, v, type);

@@ -34,7 +34,7 @@ int report(const char* text) noexcept {
   }
 }
 
-// Called for an exception that nothing catches, as in a library's threads. Almost always an allocation failed.
+// Called for an exception that is not caught, such as in a library's threads. Almost always an allocation has failed.
 [[noreturn]] void on_terminate() {
   tell("not enough memory, or a bug in the program\n");
   ::_exit(kFailure);

@@ -14,7 +14,7 @@ std::atomic<bool> stop{false};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
               "signal handlers need it");
 
-// timeout(1) sends its signal twice, to the program and to the program's group.
+// timeout(1) sends its signal twice: to the program and to the program's group. Both count as one request to stop.
 constexpr std::int64_t kOneWish = 300;
 
 std::int64_t milliseconds() {

@@ -45,7 +45,7 @@ class Models {
   std::filesystem::path path_of(const Point& point) const;
   Context& context_;
   std::filesystem::path path_;
-  Model model_;  // the last one asked for
+  Model model_;  // the last one that was requested
   Buffer x_;
   Index x_rows_ = 0;
 };

@@ -71,8 +71,8 @@ void add(Json& r, const std::string& name, const Figure& f) {
   r[name + "_low"] = f.value * std::exp(-f.spread), r[name + "_high"] = f.value * std::exp(f.spread);
 }
 
-// The variance of a gradient scaled to the length of the reference. Only nvil-scaled changes the scale; a shorter
-// gradient has a smaller variance but not less noise. NaN for rws-dreg, which has another objective.
+// The variance of a gradient after it is scaled to the length of the reference. Only nvil-scaled changes the scale: its
+// gradient is shorter and has a smaller variance, but not less noise. NaN for rws-dreg, which has another objective.
 Figure comparable(const Json& r) {
   if (r["estimator"] == "rws-dreg") return {std::nan("")};
   const Figure variance{get(r, "variance"), (get(r, "variance_high") - get(r, "variance")) / get(r, "variance")};

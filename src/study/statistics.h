@@ -44,12 +44,13 @@ Interval log_log_slope(const std::vector<LogPoint>& points);
 /// only they contain the noise of estimating the mean. The standard error is a jackknife over groups.
 Interval squared_norm(const std::vector<std::vector<double>>& gram);
 
-/// Likewise |mean_a - mean_b|^2 of two independent sets of groups; `cross` [a, b] has their products.
+/// |mean_a - mean_b|^2 of two independent sets of groups, by the same method. `cross` [a, b] has their inner products.
 Interval squared_distance(const std::vector<std::vector<double>>& gram_a,
                           const std::vector<std::vector<double>>& gram_b,
                           const std::vector<std::vector<double>>& cross);
 
-/// Likewise <mean_a, mean_b> / |mean_b|^2: how much of b is in a, 1 for an unbiased estimate of the same.
+/// <mean_a, mean_b> / |mean_b|^2, by the same method: the scale of a relative to b. It is 1 if both estimate the same
+/// vector without bias.
 Interval projection(const std::vector<std::vector<double>>& gram_b, const std::vector<std::vector<double>>& cross);
 
 }  // namespace cuvae::bench

@@ -1,4 +1,4 @@
-// Conversion of schedules from passes over the data, as in configurations, to steps, as the device counts.
+// Configurations give schedules in passes over the data; the device counts steps. This converts one to the other.
 #pragma once
 #include "cuvae/trainer.h"
 

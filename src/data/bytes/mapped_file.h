@@ -12,12 +12,12 @@
 
 namespace cuvae {
 
-/// Larger files are mapped, others are read. At first a quarter of the memory that the process may use.
+/// Larger files are mapped, others are read. The initial value is a quarter of the memory that the process may use.
 std::size_t& largest_read();
 
 /// Throws Error for a path that is missing, empty, unreadable or not a regular file, and for a file that changes while
-/// it is read. A copy in memory never changes. A mapping changes with the file: changed() tells. If the file is cut
-/// short, reading the mapping raises SIGBUS, which ends the program unless it handles the signal (see mapped_at).
+/// it is read. A copy in memory never changes. A mapping changes with the file; changed() reports it. If the file is
+/// cut short, reading the mapping raises SIGBUS, which ends the program unless it handles the signal (see mapped_at).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

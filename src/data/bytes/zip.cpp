@@ -63,7 +63,7 @@ ZipArchive::ZipArchive(FileContent& content)
   read_directory(find_directory());
 }
 
-// The record at the end of the archive, before its comment.
+// Finds the record at the end of the archive, before its comment.
 ZipArchive::Directory ZipArchive::find_directory() const {
   require(0, kEndBytes, "the directory's end");
   const std::uint64_t last = bytes_.size() - kEndBytes, first = last - std::min(last, kLongestComment);

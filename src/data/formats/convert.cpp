@@ -113,7 +113,7 @@ Values hold_as(DType dtype, std::vector<Value> values) {
   return {dtype, owner, owner->data()};
 }
 
-// `index` counts in the order of the file.
+// `index` is the place of the value in the file.
 [[noreturn]] void fail_range(const FileContent& content, const ArrayHeader& header, std::size_t index, double value) {
   const auto rows = static_cast<std::size_t>(header.dims[0]);
   const std::size_t cols = header.data_bytes / header.element.bytes / rows;

@@ -9,7 +9,7 @@ namespace cuvae::bench {
 Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
                     double seconds);
 
-/// The expected time of that.
+/// The expected time of time_gradients().
 double time_seconds(const Context& context, const Point& point, const std::vector<Variant>& variants, double seconds);
 
 }  // namespace cuvae::bench

@@ -16,7 +16,7 @@ struct Bench {
   Models models;
   std::string reference_point;
   std::map<std::string, GradientDraws> references;  // of the current point, by estimator
-  std::string base;                                 // the point that others are compared with
+  std::string base;                                 // the point that the other points are compared with
 
   explicit Bench(Context& c) : context(c), models(c), base(base_point(c).name()) {}
 

@@ -9,7 +9,7 @@ namespace cuvae::bench {
 struct GradientDraws {
   Index draws = 0;
   Interval trace;                                        ///< sum of the variances of the slice's parameters
-  std::vector<std::pair<std::string, Interval>> layers;  ///< the same of each array in it
+  std::vector<std::pair<std::string, Interval>> layers;  ///< the same for each array in the slice
   std::vector<std::vector<float>> means;                 ///< the mean of each group, [slice]
   std::vector<std::vector<double>> gram;                 ///< inner products of the means
 

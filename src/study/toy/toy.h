@@ -31,9 +31,8 @@ std::optional<ToyMoments> exact_function(const Variant&, const ToyFunction&, Ind
 /// For measure-valued estimators: pairs of points, coupled or not.
 ToyMoments exact_measure_valued(const ToyFunction&, bool coupled, bool by_sigma);
 
-/// The variance of the gradient of E f by one coordinate of the mean. q = N(delta, I) in d dimensions with delta in the
-/// first, p = N(0, I), f = log p(z) (Cost::joint) or log p(z) - log q(z) (Cost::elbo). Nothing if no closed form is
-/// known.
+/// The variance of the gradient of E f by one coordinate of the mean. q = N((delta, 0, ..., 0), I) in d dimensions, p =
+/// N(0, I), f = log p(z) (Cost::joint) or log p(z) - log q(z) (Cost::elbo). Nothing if no closed form is known.
 std::optional<double> exact_normal(const Variant&, double delta, Index d, Index samples);
 
 /// Many draws of the gradient by the statistics of one posterior, by the library's ops. Each row of a batch is a draw.
@@ -46,7 +45,7 @@ class ToyDraws {
   /// With `f` null, log p(x|z) is 0 and the cost is made of the library's own log p(z) and log q(z); for estimators
   /// that evaluate it at probes, log p(x|z) is log N(z; 0, I).
   Result draw(const Variant&, const std::vector<double>& mu, const ToyFunction* f, double seconds, double most_draws);
-  /// The decoder's gradient: that of log N(z; theta, 1) by theta, z from N(theta, 1), by the library's likelihood.
+  /// The decoder's gradient: of log N(z; theta, 1) by theta, with z from N(theta, 1), by the library's likelihood.
   PowerSums decoder(double seconds, double most_draws);
 
  private:
