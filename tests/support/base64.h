@@ -1,4 +1,4 @@
-// Files that other programs made, as text.
+// Decodes base64 and hexadecimal text. Tests hold files of other programs in these forms.
 #pragma once
 #include <string>
 

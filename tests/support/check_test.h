@@ -1,4 +1,4 @@
-// How an op's checks are tested: one table of its arrays, each broken in every way, and a list of single mistakes.
+// Tests of an op's checks. A table lists the op's arrays; each is made wrong in every way. A list has further mistakes.
 #pragma once
 #include <functional>
 
@@ -6,10 +6,10 @@
 
 namespace cuvae::test {
 
-/// Which sizes of an array are fixed by the other arguments, and whether it must be given.
+/// Which sizes of an array follow from the other arguments, and whether the array may be left out.
 enum Rule : unsigned { kFree = 0, kRows = 1, kCols = 2, kShape = 3, kOptional = 4 };
 
-/// An array of an op: its member, or what gives it from an op.
+/// An array of an op. `field` is a member of the op, or a function that returns the array of an op.
 template <class Op>
 struct Slot {
   template <class Field>
@@ -35,12 +35,12 @@ struct Mistake {
 
 class CheckTest : public OpTest {
  protected:
-  /// Disjoint zeroed memory for one array of a call.
+  /// Zeroed memory for one array, which overlaps no other array.
   View view(Index rows, Index cols, DType type = DType::f32) {
     arrays_.push_back(backend_.allocate(4096));
     return arrays_.back().view(rows, cols, type);
   }
-  /// The same in the backend's activation type.
+  /// The same with the backend's activation type.
   View activation(Index rows, Index cols) { return view(rows, cols, type_); }
   template <class T>
   T* memory() {
@@ -62,7 +62,8 @@ class CheckTest : public OpTest {
     }
   }
 
-  /// Every array of the op in turn with a row or column too many, of another type, empty, or missing.
+  /// Expects an error for each array of the op if it has a row or column too many, another type, no rows or no columns,
+  /// or is missing; and for each of the further mistakes.
   template <class Op>
   void expect_checked(const Op& good, const std::vector<Slot<Op>>& slots,
                       const std::vector<Mistake<Op>>& mistakes = {}) {
@@ -79,7 +80,7 @@ class CheckTest : public OpTest {
       const auto expect_shape_error = [&](const Op& op) {
         const ConstView v = slot.get(op);
         expect_error(name + " is [" + std::to_string(v.rows) + ", " + std::to_string(v.cols) + "]", op);
-        expect_error("but", op);  // and the shape that it disagrees with
+        expect_error("but", op);  // then comes the shape that it contradicts
       };
       if (slot.rule & kRows) expect_shape_error(broken([](ConstView& v) { ++v.rows; }));
       if (slot.rule & kCols) expect_shape_error(broken([](ConstView& v) { ++v.cols; }));

@@ -1,4 +1,4 @@
-// A saved checkpoint, and the same with something changed.
+// Tests with a saved checkpoint, and with changed copies of it.
 #pragma once
 #include <functional>
 #include <map>
@@ -30,7 +30,7 @@ class CheckpointTest : public OpTest {
     return trainer;
   }
 
-  /// The example with its parts changed, without a checksum, as files of older versions are.
+  /// Saves the example after `change`. It has no checksum, like files of older versions.
   void save_changed(const std::function<void(Metadata&, Tensors&)>& change) {
     save_example();
     const SafetensorsFile file = SafetensorsFile::open(path_);
@@ -40,7 +40,7 @@ class CheckpointTest : public OpTest {
     change(metadata, tensors);
     write_safetensors(path_, metadata, tensors);
   }
-  /// The same for one value of one JSON text of the metadata.
+  /// Saves the example with another value for `key` in one JSON text of the metadata.
   void save_changed(const char* text, const char* key, const nlohmann::json& value) {
     save_changed([&](Metadata& metadata, Tensors&) {
       nlohmann::json j = nlohmann::json::parse(metadata.at(text));

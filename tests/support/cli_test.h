@@ -1,4 +1,4 @@
-// What the tests of the command line share: a small data set, small models, and runs of the program in a fresh folder.
+// Common to all tests of the command line: a small data set, small models, and runs of the program in a new folder.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -46,16 +46,16 @@ inline std::vector<Json> json_lines(const std::filesystem::path& path) {
   return objects;
 }
 
-/// Expects a picture of this size that shows something.
+/// Expects a picture of this size that is not of one color.
 inline void expect_picture(const std::filesystem::path& path, int width, int height) {
   const Image image = read_png(path);
   EXPECT_EQ(image.width, width) << path;
   EXPECT_EQ(image.height, height) << path;
   const auto [least, most] = std::minmax_element(image.pixels.begin(), image.pixels.end());
-  EXPECT_GT(*most - *least, 50) << path << " is all but constant";
+  EXPECT_GT(*most - *least, 50) << path << " is almost constant";
 }
 
-/// One line on stderr, which says `part`, and the exit code.
+/// Expects this exit code, one line on stderr that contains `part`, and no output.
 inline void expect_failure(const ProgramResult& result, int code, const std::string& part) {
   EXPECT_EQ(result.code, code) << result.err;
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
@@ -79,7 +79,7 @@ class CliTest : public ::testing::Test {
   static ProgramResult run(const Arguments& arguments, const ProgramOptions& options = {}) {
     return run_program(cuvae(arguments), options);
   }
-  /// Expects success, with nothing on stderr, and returns what was printed.
+  /// Expects exit code 0 and an empty stderr. Returns the output.
   static std::string succeed(const Arguments& arguments, const ProgramOptions& options = {}) {
     const ProgramResult result = run(arguments, options);
     EXPECT_EQ(result.code, 0);
@@ -87,7 +87,7 @@ class CliTest : public ::testing::Test {
     return result.out;
   }
 
-  /// Eight steps of a small model; what `more` says instead wins.
+  /// Arguments for eight steps of a small model. Flags in `more` replace the default ones.
   Arguments train_arguments(const std::string& out, const Arguments& more = {}) const {
     Arguments arguments = {"train", "--quiet", "--out", path(out)};
     const std::pair<std::string, std::string> defaults[] = {{"--data", data()}, {"--epochs", "2"},  {"--batch", "50"},

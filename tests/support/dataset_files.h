@@ -1,4 +1,4 @@
-// Bytes of IDX, NPY and gzip files for the data set tests, written without the library's help.
+// Bytes of IDX, NPY and gzip files for the tests of data sets, written without the library.
 #pragma once
 #include <zlib.h>
 

@@ -8,7 +8,8 @@
 
 namespace cuvae::test {
 
-/// Runs the call and returns the text of its Error; fails the test when it throws none, or one of several lines.
+/// Runs the call and returns the text of its Error. The test fails if there is no Error, or if its text has more than
+/// one line.
 template <typename Call>
 std::string error_text(Call&& call) {
   try {

@@ -1,4 +1,4 @@
-// The objective whose gradient an estimator is: what its table holds fixed, in double precision.
+// The objective whose gradient an estimator computes, in double precision. The weights in it are held fixed.
 #pragma once
 #include <functional>
 
@@ -8,9 +8,10 @@
 namespace cuvae::test {
 using reference::Vector;
 
-/// What each sample row counts for in the objective, all held fixed: on the decoder's log p(x|z), on log w along the
-/// sample's path, and on log q of the sample where it stands; on the entropies and the KLs of the batch's rows; and on
-/// the statistics themselves, where each has a score of its own.
+/// The weights of the objective's terms. No gradient flows through them. For each sample row, `decoder` is the weight
+/// of the decoder's log p(x|z), `path` that of log w along the sample's path, `score` that of log q at the fixed
+/// sample. For all rows of the batch, `entropy` is the weight of the entropy of q and `kl` that of the KL. `stats` has
+/// a weight for each statistic, if each statistic has its own score.
 struct Parts {
   Vector decoder, path, score;
   double entropy = 0;
@@ -19,7 +20,7 @@ struct Parts {
   Vector stats = {};
 };
 
-/// What the score functions of the ELBO weigh each sample by.
+/// The cost of each sample: the weight of its score function for the ELBO.
 inline Vector costs(const TrainConfig& t, const reference::Elbo& e) {
   Vector cost = e.log_p;
   for (std::size_t r = 0; r < cost.size() && t.cost != Cost::likelihood; ++r)
@@ -27,7 +28,7 @@ inline Vector costs(const TrainConfig& t, const reference::Elbo& e) {
   return cost;
 }
 
-/// What a trainer's baselines were before a step: running means of the cost, less the network where there is one.
+/// A trainer's baselines before a step: running means of the cost, after the network's baseline, if any, is subtracted.
 struct Baselines {
   Vector network = Vector(kBatch);
   double mean = 0, variance = 0, weight = 0;
@@ -44,7 +45,7 @@ struct Baselines {
   }
 };
 
-/// Each statistic's sum of scores, with the optimal baseline of that statistic.
+/// The sum of weighted scores of each statistic, with the optimal baseline of that statistic.
 inline Vector optimal_scores(const Vector& f, const Vector& stats, const reference::NoiseKey& noise, Index K) {
   Vector sum(stats.size());
   for (Index b = 0; b < kBatch; ++b)

@@ -1,5 +1,5 @@
-// Preloaded into a program, lets one allocation of its main() fail: the one of the number CUVAE_FAIL_ALLOCATION, from 1.
-// At exit it writes how many there were to the file descriptor CUVAE_COUNT_ALLOCATIONS.
+// Preloaded into a program, this lets one allocation of its main() fail. CUVAE_FAIL_ALLOCATION is the number of that
+// allocation, counted from 1. At exit, the number of allocations is written to the file CUVAE_COUNT_ALLOCATIONS.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ extern void* __libc_calloc(size_t, size_t);
 extern void* __libc_realloc(void*, size_t);
 extern void* __libc_memalign(size_t, size_t);
 
-// oneDNN 2.6 does not survive a failure of its own while it makes its code: that is no fault of the program's.
+// Allocations of oneDNN do not fail here: oneDNN 2.6 crashes if one fails while it compiles its kernels.
 static int within_onednn(void) {
   void* frames[32];
   const int depth = backtrace(frames, 32);
@@ -55,7 +55,7 @@ static int counting_main(int argc, char** argv, char** environment) {
   const char* number = getenv("CUVAE_FAIL_ALLOCATION");
   failing = number != NULL ? atol(number) : 0;
   unsetenv("LD_PRELOAD");
-  within_onednn();  // loads what backtrace() needs
+  within_onednn();  // loads the library that backtrace() needs
   in_main = 1;
   const int code = real_main(argc, argv, environment);
   in_main = 0;

@@ -1,4 +1,4 @@
-// What tests of a whole gradient share: a small model, plain SGD whose step shows the gradient, random parameters.
+// Common to tests of a whole gradient: a small model, plain SGD, whose step shows the gradient, and random parameters.
 #pragma once
 #include "op_test.h"
 #include "reference_vae.h"
@@ -7,7 +7,7 @@
 namespace cuvae::test {
 
 constexpr Index kBatch = 4, kDim = 7, kLatent = 3;
-constexpr double kRate = 0x1p-4;  // a power of two: the step's product with it is exact
+constexpr double kRate = 0x1p-4;  // a power of two, so that the product of rate and gradient is exact
 
 inline VaeConfig smooth_model(Likelihood likelihood = Likelihood::bernoulli, std::vector<Index> hidden = {5}) {
   VaeConfig m;
@@ -34,7 +34,7 @@ inline TrainConfig plain_sgd(Index samples, Estimator estimator = Estimator::pat
   return t;
 }
 
-/// On [-0.7, 0.7]; the gaps of the arena stay zero.
+/// Random parameters in [-0.7, 0.7]. The gaps of the arena stay zero.
 inline std::vector<float> random_parameters(const ParameterLayout& layout) {
   std::vector<float> arena(static_cast<std::size_t>(layout.size()));
   const std::vector<float> values = random_vector(layout.size(), 21, -0.7f, 0.7f);

@@ -1,4 +1,4 @@
-# The program is position-independent, its relocations are read-only, and the checks of stack and buffers are in it.
+# Checks that PROGRAM is position-independent, has read-only relocations, and contains the checks of stack and buffers.
 execute_process(COMMAND readelf --wide --file-header --program-headers --dynamic --dyn-syms ${PROGRAM}
                 OUTPUT_VARIABLE text RESULT_VARIABLE failed)
 if(failed)

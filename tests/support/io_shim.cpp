@@ -1,7 +1,7 @@
-// Loaded before the C library, it records the calls that write files below a folder, and lets one of them fail:
-//   CUVAE_IO_ROOT    the folder; calls on other files pass unseen
+// Loaded before the C library, this records the calls that write files in a folder, and can let one of them fail:
+//   CUVAE_IO_ROOT    the folder; calls for other files are not recorded
 //   CUVAE_IO_LOG     a file to which each call adds a line: "fsync /the/file", "rename /from /to"
-//   CUVAE_IO_FAULT   "fsync 3 28": the third fsync fails with errno 28; a line "fault" says that it did
+//   CUVAE_IO_FAULT   "fsync 3 28": the third fsync fails with errno 28, and the log has a line "fault"
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -42,7 +42,7 @@ void log(const std::string& line) {
   real_close(fd);
 }
 
-// Records a call; true where it is to fail, with errno set.
+// Records a call. Returns true, with errno set, if the call must fail.
 bool fails(const char* call, const std::string& path, const std::string& more = "") {
   if (!path.starts_with(setting("CUVAE_IO_ROOT"))) return false;
   log(std::string(call) + " " + path + more);
@@ -102,7 +102,7 @@ int ftruncate(int fd, off_t size) noexcept {
 }
 
 int close(int fd) {
-  // Closed all the same, as Linux does where it reports a lost write.
+  // The file is closed also if the call fails, as in Linux when it reports a lost write.
   const bool lost = fails("close", path_of(fd));
   const int error = errno, result = next<int(int)>("close")(fd);
   if (lost) errno = error;

@@ -1,4 +1,4 @@
-// What the tests of sample_latent and latent_backward share.
+// Common to the tests of sample_gaussian and gaussian_backward.
 #pragma once
 #include "op_test.h"
 
@@ -12,7 +12,7 @@ constexpr Shape kShapes[] = {{1, 1, 1},  {2, 1, 2},  {3, 2, 3},    {7, 5, 31},  
 constexpr std::uint32_t kStep = 6;
 constexpr std::uint64_t kSeed = 0x123456789abcdefull;
 
-/// mu on [-2, 2], logvar on [-4, 3].
+/// Random stats with mu in [-2, 2] and logvar in [-4, 3].
 inline std::vector<float> random_stats(Index batch, Index latent) {
   std::vector<float> stats, mu = random_vector(batch * latent, 11, -2, 2),
                             logvar = random_vector(batch * latent, 12, -4, 3);
@@ -28,7 +28,7 @@ class LatentTest : public OpTest {
   Noise noise(Index first_row = 0) const { return {kSeed, Stream::latent, step_.data(), first_row}; }
   reference::NoiseKey key(Index first_row = 0) const { return {kSeed, Stream::latent, kStep, first_row}; }
 
-  /// dstats, by the op; kl_dims by the op before it.
+  /// dstats by gaussian_backward, with kl_dims from sample_gaussian.
   std::vector<float> gradient(Shape s, const std::vector<float>& stats, const std::vector<float>& dz,
                               const KlWeight& weight, float kl_scale, Index first_row = 0) {
     const Matrix in(backend_, s.batch, 2 * s.latent, stats), dout(backend_, s.batch * s.samples, s.latent, dz);
@@ -43,7 +43,7 @@ class LatentTest : public OpTest {
   Array<std::uint32_t> step_{backend_, std::vector<std::uint32_t>{kStep}};
 };
 
-/// One row of eight latents whose log variances lie outside of their clamp, or are held at its bounds.
+/// One row of eight latents. Their log variances lie outside of the clamp or, if `held`, at its bounds.
 constexpr Shape kOutside{1, 2, 8};
 inline std::vector<float> outside_stats(bool held) {
   std::vector<float> stats(kOutside.latent, 1.0f);
@@ -52,8 +52,9 @@ inline std::vector<float> outside_stats(bool held) {
   return stats;
 }
 
-/// dstats(stats) is a gradient by stats of a loss that weighs the KL so little that both of its signs occur: outside it
-/// is what it is at the bound, but for what leads the log variance further out.
+/// Checks the gradient dstats(stats) for log variances outside of the clamp. It must be the gradient at the bound, or 0
+/// if a step against that gradient leads further out. The loss must have a small weight of the KL: then both cases
+/// occur.
 template <class F>
 void expect_to_come_back(F dstats) {
   const std::vector<float> got = dstats(outside_stats(false)), held = dstats(outside_stats(true));

@@ -1,4 +1,5 @@
-// What tests of likelihoods share: values that a likelihood takes, and what log p and its derivatives may be off by.
+// Common to tests of likelihoods: values that a likelihood accepts, and bounds of the errors of log p and its
+// derivatives.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -9,13 +10,13 @@
 
 namespace cuvae::test {
 
-/// What a value's log p may be off by, in one term of a row's sum, and its derivatives.
+/// The largest errors of one value's log p, which is one term of a row's sum, and of its derivatives.
 struct Bounds {
   double log_p = 0, derivatives[2] = {0, 0};
 };
 
-// The constants are derived at the formulas, src/math/likelihoods.h and src/math/beta_binomial.h; u = 2^-24, exp and
-// log are good to 2.5 ulp, at most 5 u of themselves.
+// src/math/likelihoods.h and src/math/beta_binomial.h derive the constants. u = 2^-24. exp and log have errors of 2.5
+// ulp, a relative error of at most 5 u.
 inline Bounds bounds_of(Likelihood likelihood, const reference::Vector& o, double x) {
   constexpr double u = 0x1p-24;
   const auto value = reference::value_log_prob(likelihood, o, x);
@@ -23,22 +24,22 @@ inline Bounds bounds_of(Likelihood likelihood, const reference::Vector& o, doubl
     case Likelihood::bernoulli:  // terms of one sign, a few roundings each; 1e-37 where an exponential underflows
       return {8 * u * std::fabs(value.log_p) + 1e-37, {4 * u}};
     case Likelihood::continuous_bernoulli: {
-      // Up to |l| = 2 the terms are at most 1 and 0.17. From there on a/(1 - t) has the 5 u t of exp and three
-      // roundings, log 5 u of itself and the product 3 u; 1/a, t/(1 - t) and c are at most 1.
+      // Up to |l| = 2 the terms are at most 1 and 0.17. Beyond, a/(1 - t) has the error 5 u t of exp and three
+      // roundings, log has 5 u of its value, the product 3 u; 1/a, t/(1 - t) and c are at most 1.
       const double a = std::fabs(o[0]), c = o[0] >= 0 ? 1 - x : x;
       if (a < 2) return {6 * u, {4 * u}};
       return {u * (5 + 6 * std::fabs(std::log(a / -std::expm1(-a))) + 4 * a * c), {6 * u}};
     }
     case Likelihood::gaussian_scale: {
-      // u^2 / 2: twice the 5 u of exp, and 6 roundings; r and the sum: 4.
+      // The term ((x - m) / s)^2 / 2 has twice the 5 u of exp, and 6 roundings. r and the sum have 4.
       const double r = std::clamp<double>(o[1], kLogScaleMin, kLogScaleMax),
                    square = std::pow((x - o[0]) / std::exp(r), 2);
       return {u * (16 * square / 2 + 4 * (std::fabs(r) + 1)),
               {16 * u * std::fabs(value.derivatives[0]), u * (16 * square + 1)}};
     }
     case Likelihood::beta_binomial: {
-      // 16 u of sums up to 12 and of log p itself, then 5 u of alpha and beta. In the derivatives these enter through
-      // D = (k beta - j alpha) / N, whose two products and rounded factors are off by 14 u together.
+      // 16 u of sums up to 12 and of log p itself, and 5 u of alpha and beta. The derivatives depend on these by
+      // D = (k beta - j alpha) / N; its two products and rounded factors together have an error of 14 u.
       const double k = std::round(255 * x), g = std::fabs(value.derivatives[0]) + std::fabs(value.derivatives[1]);
       const auto held = [](double v) {
         return std::exp(std::clamp<double>(v, kLogConcentrationMin, kLogConcentrationMax));
@@ -55,7 +56,7 @@ inline Bounds bounds_of(Likelihood likelihood, const reference::Vector& o, doubl
   throw Error("no bounds: the scale of this likelihood is not the value's own");
 }
 
-/// The likelihoods that LogProb takes.
+/// The likelihoods that LogProb accepts.
 inline std::vector<Likelihood> formulas() {
   std::vector<Likelihood> all;
   for (const LikelihoodTraits& t : kLikelihoods)
@@ -63,7 +64,7 @@ inline std::vector<Likelihood> formulas() {
   return all;
 }
 
-/// Values that it takes: exact zeros and ones too, multiples of 1/255 for a beta-binomial.
+/// Values that the likelihood accepts, also exact zeros and ones; for a beta-binomial, multiples of 1/255.
 inline std::vector<float> random_values(Likelihood likelihood, Index size) {
   std::vector<float> v = random_vector(size, 21, -0.5f, 1.5f);
   if (!traits(likelihood).unit_interval) return v;

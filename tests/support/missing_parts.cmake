@@ -1,5 +1,5 @@
-# A likelihood or activation that lacks a part does not compile, and the compiler names the part. COMPILER compiles with
-# copies of the headers in FOLDER, in which enumerators are added, and a part after the other.
+# A likelihood or activation without one of its parts must not compile, and the compiler must name the part. This adds
+# enumerators, and then one part after another, to copies of the headers in FOLDER, and compiles these with COMPILER.
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER})
 
@@ -8,7 +8,7 @@ function(copy_headers)
   file(COPY ${SOURCE}/src/math DESTINATION ${FOLDER}/src)
 endfunction()
 
-# Inserts `after` behind `before` in a copy; both are text of the sources, which must have it.
+# Inserts the text `after` behind the text `before` in the copy of a file. The file must contain `before`.
 function(insert file before after)
   file(READ ${FOLDER}/${file} text)
   string(FIND "${text}" "${before}" at)
@@ -29,7 +29,7 @@ float activated(cuvae::Activation activation, float x) {
 }
 ]])
 
-# Compiles; its errors must match `pattern`, or there must be none where that is empty.
+# Compiles. The errors must match `pattern`; if it is empty, there must be no error.
 function(expect_error pattern)
   execute_process(COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -I ${FOLDER}/include -I ${FOLDER}/src
                           ${FOLDER}/use.cpp RESULT_VARIABLE failed ERROR_VARIABLE text)
@@ -55,7 +55,7 @@ copy_headers()
 insert(include/cuvae/types.h "Townsend, Bird and Barber 2019" "\n unheard_of,")
 expect_error("unheard_of.* not handled in switch")
 insert(src/math/likelihoods.h "switch (likelihood) {" "case unheard_of: return call.template operator()<unheard_of, BernoulliFormula>();")
-expect_error("kLikelihoods|traits\\(L\\)")  # an index beyond its end
+expect_error("kLikelihoods|traits\\(L\\)")  # the enumerator has no row: an index beyond the end of the table
 insert(include/cuvae/likelihood.h "kLikelihoods[] = {" "{.likelihood = Likelihood::unheard_of, .name = \"unheard-of\"},")
 expect_error("a row of kLikelihoods is not at the place of its enumerator")
 

@@ -1,4 +1,4 @@
-// Mean and variance of draws, and how far to trust them.
+// Mean and variance of draws, and their standard errors.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -11,7 +11,7 @@ struct MomentsOf {
     for (const double x : draws) mean += x / count;
     for (const double x : draws) variance += std::pow(x - mean, 2) / count, fourth += std::pow(x - mean, 4) / count;
   }
-  /// Standard errors of the mean, and of the variance by the estimated fourth moment.
+  /// The standard errors of the mean and of the variance. The latter uses the estimated fourth moment.
   double mean_error() const { return std::sqrt(variance / count); }
   double variance_error() const { return std::sqrt((fourth - variance * variance) / count); }
 };

@@ -1,4 +1,4 @@
-// Reading one file of given bytes: the data set, or the error after the file's name.
+// Reads a file with given bytes. Returns the data set, or the text of the error after the file's name.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ inline std::string read_error(const std::string& bytes) {
   return rest.starts_with(": ") ? rest.substr(2) : rest;
 }
 
-/// All values as they are: uint8 is not divided.
+/// All values, unchanged: uint8 is not divided by 255.
 inline std::vector<float> values_of(const Dataset& set) {
   const auto count = static_cast<std::size_t>(set.rows() * set.cols());
   if (set.dtype() == DType::u8) {

@@ -1,4 +1,4 @@
-// Programs as a user runs them: their exit code and what they print.
+// Runs programs as a user does. Gives their exit codes and their output.
 #pragma once
 #include <fcntl.h>
 #include <signal.h>
@@ -18,19 +18,19 @@
 namespace cuvae::test {
 
 struct ProgramResult {
-  int code = 0;  ///< the exit code, or 128 + the signal that ended it, as shells count
+  int code = 0;  ///< the exit code, or 128 + the number of the signal that ended it, as in a shell
   std::string out, err;
 };
 
 struct ProgramOptions {
   std::vector<std::pair<std::string, std::string>> environment;
-  std::optional<rlim_t> largest_file;        ///< writes beyond it fail, as on a full disk
-  std::string standard_output;               ///< a path instead of capturing
-  std::string standard_input = {};           ///< a path instead of what the test has
-  std::optional<rlim_t> address_space = {};  ///< its limit in bytes, as `ulimit -v` sets it
+  std::optional<rlim_t> largest_file;        ///< in bytes; writes beyond it fail, as on a full disk
+  std::string standard_output;               ///< a path; if empty, the output is captured
+  std::string standard_input = {};           ///< a path; if empty, the test's own standard input
+  std::optional<rlim_t> address_space = {};  ///< the limit in bytes, as set by `ulimit -v`
 };
 
-/// A running program; killed, if it still runs, at the end of its life.
+/// A running program. The destructor kills it if it still runs.
 class Program {
  public:
   explicit Program(const std::vector<std::string>& arguments, const ProgramOptions& options = {})
@@ -55,7 +55,7 @@ class Program {
 
   void send(int signal) const { ::kill(pid_, signal); }
 
-  /// Kills it after `timeout`: its code is then 128 + SIGKILL.
+  /// Waits for its end. Kills it after `timeout`; its code is then 128 + SIGKILL.
   ProgramResult wait(std::chrono::milliseconds timeout = std::chrono::seconds(120)) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     int status = 0;
@@ -80,15 +80,15 @@ class Program {
     return text;
   }
 
-  // In the child, which shares nothing with the test but its files.
+  // Runs in the child process, which shares only open files with the test.
   [[noreturn]] void become(char** argv, const ProgramOptions& options) const {
-    ::signal(SIGINT, SIG_DFL);  // ignored where the tests run in the background of a script
+    ::signal(SIGINT, SIG_DFL);  // a script that runs the tests in the background ignores it
     ::signal(SIGTERM, SIG_DFL);
     ::unsetenv("CUVAE_DATA");
     for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
     if (options.largest_file) {
       const rlimit limit = {*options.largest_file, *options.largest_file};
-      ::signal(SIGXFSZ, SIG_DFL);  // which ends a program that does not provide for it
+      ::signal(SIGXFSZ, SIG_DFL);  // then the signal ends a program that does not handle it
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
     if (options.address_space) {

@@ -1,4 +1,4 @@
-// A model and data small enough to train in a test, and what tests ask of a trainer. Needs no test framework.
+// A model and data that are small enough to train in a test, and what tests need of a trainer. Needs no test framework.
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -11,7 +11,7 @@
 
 namespace cuvae::test {
 
-/// Pictures of 3 x 4 pixels.
+/// A model of pictures of 3 x 4 pixels.
 inline VaeConfig small_model() {
   VaeConfig m;
   m.data_dim = 12;
@@ -43,7 +43,7 @@ void configure(Trainer& trainer, F change) {
   trainer.configure(config);
 }
 
-/// The same with every part of the trainer at work.
+/// small_training() with every part of the trainer in use.
 inline TrainConfig thorough_training() {
   TrainConfig t = small_training();
   t.samples = 2;
@@ -62,7 +62,7 @@ inline TrainConfig thorough_training() {
   return t;
 }
 
-/// Rows with something to learn: each of three kinds lights its own third of the pixels.
+/// Rows that a model can learn: there are three kinds, and each has its own third of bright pixels.
 inline std::vector<std::uint8_t> small_pixels(Index rows = kSmallRows, Index cols = 12) {
   std::mt19937 random(7);
   std::vector<std::uint8_t> pixels;
@@ -74,14 +74,14 @@ inline std::vector<std::uint8_t> small_pixels(Index rows = kSmallRows, Index col
 }
 inline Dataset small_data(Index rows = kSmallRows) { return Dataset::from_memory(small_pixels(rows), rows, 12); }
 
-/// The pixels as the library scales them.
+/// The pixels divided by 255, as in the library.
 inline std::vector<float> fractions(const std::vector<std::uint8_t>& bytes) {
   std::vector<float> values;
   for (const std::uint8_t byte : bytes) values.push_back(static_cast<float>(byte) / 255.0f);
   return values;
 }
 
-/// The arena of parameters.
+/// A copy of the arena of parameters.
 inline std::vector<float> parameters(const Vae& vae) {
   std::vector<float> values(static_cast<std::size_t>(vae.layout().size()));
   vae.backend().synchronize();

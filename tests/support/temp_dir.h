@@ -1,4 +1,4 @@
-// A fresh folder for one test.
+// A new folder for one test.
 #pragma once
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 
 namespace cuvae::test {
 
-/// Removed with everything in it at the end of its life.
+/// The destructor removes the folder with everything in it.
 class TempDir {
  public:
   TempDir() {

@@ -1,5 +1,4 @@
-// Trains in the folder that is named, with a checkpoint each epoch, and resumes what is there: to be killed at any
-// time.
+// Trains in the given folder, with a checkpoint in each epoch, and resumes if there is one. Tests kill it at any time.
 #include <iostream>
 
 #include "small_training.h"

@@ -1,5 +1,5 @@
-// Prints the CRC-32 of a checkpoint after 30 steps for each estimator, likelihood and number of samples: what two
-// builds print is compared line by line where no bit may change. Usage: training_bits [DEVICE [PRECISION]].
+// Prints the CRC-32 of a checkpoint after 30 steps for each estimator, likelihood and number of samples. If no bit may
+// change, compare the output of two builds line by line. Usage: training_bits [DEVICE [PRECISION]].
 #include <unistd.h>
 #include <zlib.h>
 
