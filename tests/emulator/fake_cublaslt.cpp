@@ -1,5 +1,5 @@
-// A model of cuBLASLt in plain loops on the CPU. It requires everything that the documentation requires. Where the
-// documentation leaves a choice, it does the worst. Column-major: D [m, n] = epilogue(op(A) [m, k] op(B) [k, n]).
+// A model of cuBLASLt in plain loops on the CPU. It requires everything that the documentation requires. If the
+// documentation leaves a choice, it makes the worst one. Column-major: D [m, n] = epilogue(op(A) [m, k] op(B) [k, n]).
 #include "fake_cublaslt.h"
 
 #include <cuda_bf16.h>

@@ -137,7 +137,7 @@ __global__ void add_one_kernel(float* p, bool atomic) {
     *p += 1;
 }
 
-// So many threads and barriers that ThreadSanitizer would lose track without the emulator's help.
+// So many threads and barriers that ThreadSanitizer, without the help of the emulator, would lose track of their order.
 template <bool kMistake>
 __global__ void wide_race_kernel(float* p) {
   __shared__ float s[512];
@@ -217,7 +217,7 @@ float zero(int) { return 0; }
 int seven(int) { return 7; }
 bool is_mistake(Variant v) { return v == Variant::mistaken; }
 
-// Each run has different numbers, because with GCC shared memory still holds those of the last run.
+// Each run has different numbers, because with GCC shared memory still holds the numbers of the last run.
 float new_base() {
   static int runs = 0;
   return static_cast<float>(1000 * ++runs);

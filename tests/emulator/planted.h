@@ -19,13 +19,13 @@ Outcome early_exit();                     // threads that have ended need not re
 Outcome uninitialised(Variant);           // reads shared memory that was never written
 Outcome uninitialised_template(Variant);  // the same in a template
 Outcome static_overflow(Variant);         // writes past static shared memory
-Outcome dynamic_overflow(Variant);        // past dynamic shared memory
-Outcome global_overflow(Variant);         // past an allocation
+Outcome dynamic_overflow(Variant);        // writes past dynamic shared memory
+Outcome global_overflow(Variant);         // writes past an allocation
 Outcome dynamic_too_large(Variant);       // 50 KiB, with and without opting in
 Outcome misaligned(Variant);              // a float4 at 4 bytes
 Outcome lost_update(Variant);             // counter + 1 by every thread of a block
 Outcome wide_race(Variant);               // a race late in a large block
-Outcome block_race(Variant);              // the same by every block
+Outcome block_race(Variant);              // counter + 1 by every block
 Outcome last_block(Variant);              // reads other blocks' results, without a fence
 
 /// *p += amount, on a stream: for tests of streams and graphs.

@@ -1,4 +1,4 @@
-// The library's own calls of cuBLASLt on the fake one, for every choice that the documentation leaves.
+// The library's calls of cuBLASLt, made to the fake cuBLASLt, for every choice that the documentation leaves open.
 #include <cuda_runtime_api.h>
 
 #include <cstdlib>
@@ -22,7 +22,7 @@ class CublasLt : public OpTest {
     for (int i = 0; i < rows * cols; ++i) values.push_back(static_cast<float>(i * factor % 5 - 2));
     return Matrix(backend_, rows, cols, values, type);
   }
-  // A layer forward and, too large for one kernel, backward.
+  // The forward and the backward pass of a layer. It has too many rows for the one-kernel backward pass.
   std::vector<std::vector<float>> layer(Backend& backend) const {
     constexpr Index kRows = 1030, kInputs = 6, kOutputs = 4;
     const Matrix x = whole(kRows, kInputs, 3, type_), w = whole(kOutputs, kInputs, 7, type_),

@@ -72,7 +72,7 @@ TEST_F(Replay, AnyNumberOfTimes) {
     }
 }
 
-// Scratch memory of other work may grow in between. The recording keeps its own.
+// Other work may make scratch memory grow between two replays. The recording keeps its own.
 TEST_F(Replay, OutlivesLargerWork) {
   for (int i = 0; i < 2; ++i) backend_->replay(recording_, std::ref(work_));
   const auto want = work_.dx.get();
@@ -110,7 +110,7 @@ TEST(CallersStream, ThatCannotBeRecordedRunsTheWork) {
   EXPECT_EQ(work.runs(), 6);
 }
 
-// The caller's memory and order: the step sees work that was enqueued before it, and later work sees the step.
+// The step uses the caller's memory and keeps its order: it sees earlier work of the stream, and later work sees it.
 TEST(CallersStream, TakesTheCallersPointersInItsOrder) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
@@ -173,7 +173,7 @@ TEST(CallersStream, RecordsAStepOfEighteenLaunches) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-// Both use the same scalar formulas; the order of sums differs, by a few ulp per step.
+// Both use the same scalar formulas. The order of sums differs, which changes results by a few ulp per step.
 TEST(Parity, TrainingFollowsTheCpu) {
   for (const auto& config : {small_training(), thorough_training()}) {
     std::vector<std::vector<float>> results;

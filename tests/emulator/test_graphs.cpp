@@ -106,7 +106,8 @@ TEST_F(Graphs, ACallThatMustNotBeCapturedBreaksTheCapture) {
   EXPECT_EQ(cudaStreamEndCapture(stream_, &graph_), cudaErrorIllegalState);
 }
 
-// A second stream takes part in a capture between an event of the first and one that the first waits for.
+// A second stream takes part in a capture. It begins by waiting for an event of the first stream, and ends when the
+// first stream waits for an event of the second.
 class Forks : public Graphs {
  protected:
   void SetUp() override {
@@ -123,7 +124,7 @@ class Forks : public Graphs {
     EXPECT_EQ(cudaEventRecord(event_, for_stream), cudaSuccess);
     EXPECT_EQ(cudaStreamWaitEvent(waiting, event_, 0), cudaSuccess);
   }
-  // 1 = 0 + 1 on the stream; on the side set to 0 and 4 added; 1 added after the join.
+  // The stream adds 1. The side stream sets the value to 0 and adds 4. After the join, the stream adds 1.
   float replayed(unsigned seed, bool fork_after_add) {
     cuemu::set_seed(seed);
     EXPECT_EQ(begin(), cudaSuccess);

@@ -62,7 +62,7 @@ void expect_report(F kernel, const std::string& text) {
 
 TEST_F(Planted, MissingBarrier) {
   expect_right_under_every_seed(missing_barrier);
-#if !defined(CUEMU_TSAN)  // there the race is reported: see the tests below
+#if !defined(CUEMU_TSAN)  // under ThreadSanitizer the race is reported: see the tests below
   expect_right_in_order_only(missing_barrier);
 #endif
 }

@@ -42,7 +42,7 @@ struct Pair {
   cudaError_t up() const { return cudaMemcpyAsync(device, host, sizeof(float), cudaMemcpyHostToDevice, stream); }
   cudaError_t down() const { return cudaMemcpyAsync(host, device, sizeof(float), cudaMemcpyDeviceToHost, stream); }
   cudaError_t wait() const { return cudaStreamSynchronize(stream); }
-  float value() const {  // after all work of the stream
+  float value() const {  // the value after all work of the stream
     float v = 0;
     EXPECT_EQ(cudaMemcpyAsync(&v, device, sizeof v, cudaMemcpyDeviceToHost, stream), cudaSuccess);
     return v;
@@ -117,7 +117,7 @@ TEST_F(Runtime, ShowsAReadBeforeTheStreamCameToIt) {
   const int seen = count_seeds([] {
     const Pair p(3);
     EXPECT_EQ(p.up(), cudaSuccess);
-    *p.host = 3;  // the copy up may be late, too
+    *p.host = 3;  // the copy to the device may also be late
     EXPECT_EQ(p.wait(), cudaSuccess);
     *p.host = 0;
     EXPECT_EQ(p.down(), cudaSuccess);

@@ -1,4 +1,4 @@
-// Every mistake that the interpreter knows is reported, in order and under other schedules; the correct version is not.
+// The interpreter reports every mistake that it knows, in order and under other schedules, and no correct kernel.
 #include <gtest/gtest.h>
 
 #include <utility>

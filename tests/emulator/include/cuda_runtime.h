@@ -23,8 +23,8 @@
 #endif
 
 // Shared memory is a plain static (not thread_local: AddressSanitizer puts redzones around ordinary statics only).
-// Without ASan clang gathers the variables in one section, which is refilled with NaNs before every block. (GCC ignores
-// the section in templates, PR 41091, and refuses it in inline functions: no refill there.)
+// Without ASan, clang puts these variables into one section, which is filled with NaNs before every block. GCC does
+// not: it ignores the section in templates (PR 41091) and refuses it in inline functions.
 #undef __shared__
 #if defined(CUEMU_ASAN) || !defined(__clang__)
 #define __shared__ static

@@ -27,14 +27,14 @@ struct Thread {
   uint3 index{};
   Fiber* fiber = nullptr;
   tsan::Fiber tsan{};
-  // What it waits for:
+  // What the thread waits for:
   const char* what = nullptr;
   const char* file = nullptr;
   int line = 0;
   unsigned mask = 0;
   void* record = nullptr;
   Combine combine = nullptr;
-  unsigned barriers = 0, syncs = 0;  // the numbers that it has passed
+  unsigned barriers = 0, syncs = 0;  // how many it has passed
 };
 
 inline constexpr unsigned kSyncs = 2 + 2 * 1024;  // two for the block, two for each thread that leads a collective
@@ -66,8 +66,8 @@ struct Machine {
   bool across_blocks = false;
   unsigned block = 0;  // the number of blocks before this one in the grid
   tsan::Fiber tsan_scheduler{};
-  char block_start = 0, block_end = 0, fence = 0;  // their addresses carry the order
-  char* sync = nullptr;                            // what barriers release and acquire: kSyncs a block
+  char block_start = 0, block_end = 0, fence = 0;  // ThreadSanitizer knows the order by these addresses
+  char* sync = nullptr;                            // addresses that barriers release and acquire, kSyncs for each block
 };
 extern Machine m;
 
@@ -75,7 +75,7 @@ extern Machine m;
 Fiber* take_fiber();
 void to_fiber(Fiber& fiber);
 void to_scheduler();
-void leave_thread();    // from here on it is the scheduler's work, in ThreadSanitizer's eyes
+void leave_thread();    // ThreadSanitizer counts what follows as the scheduler's work
 void recycle_fibers();  // at the end of a block
 void abandon_fibers();  // of a block that failed
 tsan::Fiber tsan_fiber(unsigned number);

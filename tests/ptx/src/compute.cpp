@@ -40,7 +40,7 @@ void compute(const Kernel& kernel, const Instruction& in, const Lanes& lanes) {
   u64* const d = lanes[in.to[0]];
   const u64 *const a = lanes[in.of[0]], *const b = in.of[1] >= 0 ? lanes[in.of[1]] : a,
                    *const c = in.of[2] >= 0 ? lanes[in.of[2]] : a;
-  // f of the operands as T; the result has the width of R, with zeros above.
+  // Stores f of the operands as type T. The result has the width of R; the bits above are zero.
   const auto of = [&]<class T, class R>(T, R, auto f) {
     lanes.each([&](int i) { d[i] = static_cast<u64>(static_cast<R>(f(static_cast<T>(a[i]), static_cast<T>(b[i])))); });
   };

@@ -25,7 +25,7 @@ T to_integral(Round round, T v) {
   }
 }
 
-// To an integer: NaN becomes 0, a value out of range the nearest integer.
+// To an integer. NaN becomes 0. A value out of range becomes the nearest integer of the type.
 template <class To, class From>
 To saturated(From v) {
   using Limits = std::numeric_limits<To>;

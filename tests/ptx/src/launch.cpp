@@ -96,7 +96,7 @@ void __cudaRegisterFunction(void**, const char* host, char*, const char* name, i
 void __cudaRegisterVar(void**, char*, char*, const char* name, int, size_t, int, int) { ptx::unknown(name); }
 char __cudaInitModule(void**) { return 1; }
 
-// For <<<>>>, which the kernels' rules forbid; nvcc's stubs contain these names anyway.
+// Needed for <<<>>>, which the rules for kernels forbid. nvcc's stubs contain these names anyway.
 unsigned __cudaPushCallConfiguration(dim3, dim3, size_t, void*) { ptx::unknown("<<<>>>"); }
 cudaError_t __cudaPopCallConfiguration(dim3*, dim3*, size_t*, void*) { ptx::unknown("<<<>>>"); }
 cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, size_t, cudaStream_t) { ptx::unknown("<<<>>>"); }

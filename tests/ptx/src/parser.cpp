@@ -113,7 +113,7 @@ class Parser {
     if (s.front() == '%') return register_of(s);
     return constant(is_number(s, value) ? value : address_of(s));
   }
-  // One operand, or several in braces; how many.
+  // Reads one operand, or several in braces. Returns how many.
   u8 operands(const std::string& s, int* out) {
     if (s.front() != '{') {
       *out = operand(s);

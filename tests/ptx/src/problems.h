@@ -10,7 +10,7 @@ void problem(const std::string& text);
 /// The reports since the last call.
 std::vector<std::string> take_problems();
 
-/// Ends the program: the interpreter does not know this PTX.
+/// Ends the program, because the interpreter does not know this PTX.
 [[noreturn]] void unknown(const std::string& what);
 
 }  // namespace ptx

@@ -73,7 +73,7 @@ struct Kernel {
   std::vector<Instruction> code;  // ends with ret
   int registers = 0;
   std::vector<std::pair<int, u64>> constants;  // registers with the values that they always have
-  std::map<std::string, int> specials;         // registers of %tid.x and its like
+  std::map<std::string, int> specials;         // registers of %tid.x and similar names
   std::vector<SharedVariable> shared;
   u32 shared_bytes = 0;
 };

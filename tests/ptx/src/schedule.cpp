@@ -1,4 +1,4 @@
-// The order of warps and groups: in order, the lowest instruction first, or at random.
+// The order of warps and groups: with seed 0 in order, the lowest instruction first; otherwise at random.
 #include <algorithm>
 #include <limits>
 

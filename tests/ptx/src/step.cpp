@@ -8,8 +8,8 @@
 
 namespace ptx {
 
-// The nearest other group at or after pc, where this group must stop to join it. In order, a group that is ahead in
-// time waits for the others.
+// The instruction of the nearest other group at or after pc. This group must stop there to join it. With seed 0, a
+// group that is ahead in time waits for the others.
 int Block::next_meeting(const Warp& warp, std::size_t group, int pc) const {
   int meeting = std::numeric_limits<int>::max();
   for (std::size_t g = 0; g < warp.groups.size(); ++g) {
@@ -95,7 +95,8 @@ bool Block::branch(Warp& warp, std::size_t index, const Instruction& in, u32 tak
   return false;
 }
 
-// shfl.sync.bfly: to[0] | to[1] = of[0], of[1] the lane's partner by xor, of[2] clamp and segment, of[3] members.
+// shfl.sync.bfly: to[0] gets the partner's value of of[0], and to[1] whether there is a partner. The partner is the
+// lane number xor of[1]; of[2] has the clamp and the segment, of[3] the members.
 bool Block::shuffle(Warp& warp, const Instruction& in, u32 mask) {
   const Lanes lanes{warp.registers.data(), mask};
   const u32 members = static_cast<u32>(lanes[in.of[3]][std::countr_zero(mask)]);
