@@ -1,4 +1,4 @@
-// The benchmark program's commands; each adds itself to the command line.
+// The commands of the benchmark program. Each function adds one command to the command line.
 #pragma once
 #include <CLI/CLI.hpp>
 
@@ -9,14 +9,14 @@
 
 namespace cuvae::bench {
 
-/// Of --seconds.
+/// The range of --seconds.
 inline constexpr cli::Range kSeconds{1e-3, 1e6};
 
 void add_step(CLI::App& app);
 void add_memory(CLI::App& app);
 void add_kernels(CLI::App& app);
 
-/// Pixels of MNIST's size and sparsity; what is learned does not matter to the time.
+/// Random pixels with the size and sparsity of MNIST. The time does not depend on what a model learns from them.
 Dataset digits_like(Index rows);
 
 /// The standard model, 784-400-20-400-784.

@@ -3,8 +3,8 @@
     python bench/compare_learning.py --data MNIST_FOLDER --cuvae PATH/TO/cuvae --out bench/results/learning
 
 Both train 784-400-20-400-784 (ReLU, Bernoulli, dynamic binarization, batch 128, Adam 1e-3), each with its own random
-numbers, so the two agree within the spread over seeds, not digit for digit. Writes OUT.json and OUT.md. Needs only the
-standard library (PyTorch runs in --python).
+numbers. So their results agree within the spread over seeds, but not in every digit. Writes OUT.json and OUT.md. Needs
+only the standard library (PyTorch runs in --python).
 """
 import argparse
 import json

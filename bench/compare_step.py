@@ -3,11 +3,11 @@
     python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --out bench/results/step
     python bench/compare_step.py --cuvae PATH/TO/cuvae-bench --device cuda --precision tf32 --out bench/results/step_gpu
 
-All programs are started once and wait on stdin; requests "batch seconds" go to one after another, round after round, so
-that a change of the machine's speed meets all of them. The table gives medians over the rounds, and medians of the
-ratios within a round. A peer that does not run is left out and named, and the exit code is then 1. Writes OUT.json
-(every answer, the machine, versions, commit, command) and OUT.md. Needs only the standard library (the peers run in
---python and --jax-python).
+All programs start once and wait for requests "batch seconds" on stdin. In each round, one program after another gets a
+request, so that a change of the machine's speed affects all of them. The table gives medians over the rounds, and
+medians of the ratios within a round. A peer that does not run is left out and named; the exit code is then 1. Writes
+OUT.json (every answer, the machine, versions, commit, command) and OUT.md. Needs only the standard library (the peers
+run in --python and --jax-python).
 """
 import argparse
 import datetime
@@ -32,7 +32,7 @@ def run_text(*command):
 
 
 def gpu(device):
-    """Name and driver of "cuda:N", as nvidia-smi has them."""
+    """Name and driver of "cuda:N" from nvidia-smi."""
     ordinal = device.partition(":")[2] or "0"
     return run_text("nvidia-smi", f"--id={ordinal}", "--query-gpu=name,driver_version", "--format=csv,noheader")
 
@@ -46,7 +46,7 @@ def machine(device="cpu"):
 
 
 def provenance(device="cpu"):
-    """What a reader needs to run the same again."""
+    """What a reader needs to repeat the run."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return {"machine": machine(device), "date": now.isoformat(timespec="seconds"),
             "commit": os.environ.get("CUVAE_COMMIT") or run_text("git", "rev-parse", "HEAD"), "modified": bool(run_text("git", "status", "--porcelain")),
@@ -55,14 +55,14 @@ def provenance(device="cpu"):
 
 def child_environment(threads):
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
-    # A waiting program must sleep: an active wait policy would burn the cores of the one being measured.
+    # Waiting programs must sleep. With an active wait policy they would use the cores of the program that is measured.
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_CORETYPE"):
         environment.pop(name, None)
     return environment
 
 
 class Ended(Exception):
-    """A program ended where it should have answered."""
+    """A program ended instead of giving an answer."""
 
 
 class Server:
@@ -75,7 +75,7 @@ class Server:
         try:
             print(batch, seconds, file=self.process.stdin, flush=True)
         except BrokenPipeError:
-            pass  # receive() finds it ended
+            pass  # receive() reports that it has ended
 
     def receive(self):
         answer = self.process.stdout.readline()
@@ -84,12 +84,12 @@ class Server:
         return json.loads(answer)
 
     def close(self):
-        self.process.communicate()  # closes its stdin and waits; does not mind if it has ended
+        self.process.communicate()  # closes its stdin and waits; works also if the program has ended
 
 
 def measure(servers, batches, rounds, seconds, left_out):
-    """Yields, after each batch, batch -> name -> answers, one for each round. Peers that end are removed from `servers`
-    and named in left_out."""
+    """Yields, after each batch, batch -> name -> list of answers, one for each round. Removes peers that end from
+    `servers` and adds their names to left_out."""
     answers = {}
 
     def receive(server):
@@ -104,7 +104,7 @@ def measure(servers, batches, rounds, seconds, left_out):
 
     for batch in batches:
         for server in servers:
-            server.send(batch, 0.0)  # compiles, allocates, warms the caches: all at once, since compilers take long
+            server.send(batch, 0.0)  # compiles, allocates, fills the caches; at the same time, as compilers are slow
         for server in list(servers):
             receive(server)
         answers[batch] = {server.name: [] for server in servers}
@@ -136,7 +136,7 @@ def table(answers):
 
 
 def commands(args):
-    """name -> command; the first is cuvae's."""
+    """name -> command. The first one is cuvae."""
     where = ["--device", args.device, "--precision", args.precision]
     threads = ["--threads", str(args.threads)]
     result = {"cuvae": [args.cuvae, "step", "--serve", *where, *threads]}
@@ -193,7 +193,7 @@ def main():
     servers, left_out = list(started_servers), []
     try:
         for answers in measure(servers, args.batch, args.rounds, args.seconds, left_out):
-            text = write(args, started, answers, left_out)  # what is cut short keeps what it has
+            text = write(args, started, answers, left_out)  # so that an interrupted run keeps its results
     except Ended as error:
         sys.exit(f"compare_step.py: {error}")
     finally:

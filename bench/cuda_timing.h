@@ -27,7 +27,7 @@ class CudaTimer {
  public:
   explicit CudaTimer(int ordinal);
   cudaStream_t stream() const { return stream_.get(); }
-  /// Milliseconds on the device from before the work to its end; waits for it.
+  /// The milliseconds that the work takes on the device. Waits for its end.
   double time(const std::function<void()>& work) const;
 
  private:
@@ -35,12 +35,12 @@ class CudaTimer {
   CudaHandle<CUevent_st> begin_, end_;
 };
 
-/// Work that has run before, so that it allocates nothing, as one launch.
+/// Work as a graph, which is one launch. The work must have run before, so that it allocates nothing.
 class CudaGraph {
  public:
   CudaGraph(cudaStream_t stream, const std::function<void()>& work);
   void launch() const { cuda::check(cudaGraphLaunch(ready_.get(), stream_), "cudaGraphLaunch"); }
-  /// Kernels and copies in it.
+  /// The number of kernels and copies in the graph.
   std::size_t launches() const { return launches_; }
 
  private:

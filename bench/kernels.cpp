@@ -16,7 +16,7 @@
 
 namespace cuvae::bench {
 
-// Random values, repeated in what is larger: 4 MiB, an odd number so that rows differ.
+// The number of random values, 4 MiB. Larger arrays repeat them. The number is odd, so that rows differ.
 constexpr std::size_t kPool = (std::size_t{1} << 20) - 3;
 
 Randoms::Randoms(Backend& backend, cudaStream_t stream) : backend_(backend), stream_(stream) {
@@ -35,7 +35,7 @@ Randoms::Randoms(Backend& backend, cudaStream_t stream) : backend_(backend), str
     backend.upload(pools_[kind].data(), floats.data(), kPool * sizeof(float));
     rounded_[kind] = backend.allocate(kPool * size_of(DType::bf16));
     std::vector<std::uint16_t> rounded(kPool);
-    for (std::size_t i = 0; i < kPool; ++i)  // cut off, which is as random
+    for (std::size_t i = 0; i < kPool; ++i)  // truncated instead of rounded, which is just as random
       rounded[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(floats[i]) >> 16);
     backend.upload(rounded_[kind].data(), rounded.data(), rounded_[kind].bytes());
   }
@@ -124,7 +124,7 @@ class KernelBench {
   }
 
  private:
-  // Samples until the time is spent; each is the mean over what `launch` does at once.
+  // Takes samples until the time is over. A sample is the time of one `launch`, divided by its `at_once` operations.
   nlohmann::json sample(const std::string& operation, const std::string& shape, double bytes, double flops, bool cold,
                         Index at_once, const std::function<void()>& launch) {
     timer_.time(launch);
@@ -175,7 +175,7 @@ class KernelBench {
       for (const auto& run : runs) run();
     };
     all();
-    // So many that the launch of the graph takes much longer than its start.
+    // So many rounds that a launch of the graph takes about 1 ms or more, much longer than its start.
     const double ms = std::max(timer_.time(all), 1e-3);
     const Index rounds = std::max<Index>(1, static_cast<Index>(1.0 / ms));
     const CudaGraph graph(timer_.stream(), [&] {

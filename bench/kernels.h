@@ -1,4 +1,4 @@
-// What cuvae-bench kernels measures: operations with the arrays of one run each.
+// What cuvae-bench kernels measures: operations, each with its own arrays.
 #pragma once
 #include <functional>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace cuvae::bench {
 
-/// Random values in a device's memory, from which arrays are filled by copies on the device.
+/// Random values in a device's memory. Copies on the device fill arrays with them.
 class Randoms {
  public:
   enum Kind { between_ones, bits, bytes };  // floats in [-1, 1), floats 0 or 1, bytes
@@ -22,30 +22,30 @@ class Randoms {
   Buffer pools_[3], rounded_[3];  // as float32, as bf16
 };
 
-/// The arrays of one run of an operation, and the bytes it must move: each array once, twice where it is updated.
+/// The arrays of one run of an operation, and the bytes that it must move: each array once, or twice if it is updated.
 class Arrays {
  public:
   Arrays(Backend& backend, const Randoms& randoms, Index number)
       : backend_(backend), randoms_(randoms), number_(number) {}
-  /// Counts the sets of one operation.
+  /// The number of this set of arrays; the sets of one operation are counted from 0.
   Index number() const { return number_; }
   double bytes() const { return bytes_; }
 
-  /// Of activations.
+  /// The type of activations.
   DType type() const { return backend_.activation_type(); }
   View input(Index rows, Index cols, DType type = DType::f32, Randoms::Kind kind = Randoms::between_ones);
-  View output(Index rows, Index cols, DType type = DType::f32);  ///< is to be finite
+  View output(Index rows, Index cols, DType type = DType::f32);  ///< check() requires finite values
   View updated(Index rows, Index cols, DType type = DType::f32,
-               Randoms::Kind kind = Randoms::between_ones);  ///< likewise
-  /// Zeros; small, so not counted.
+               Randoms::Kind kind = Randoms::between_ones);  ///< the same
+  /// n zeros. They are few, and bytes() does not count them.
   template <class T>
   T* state(Index n) {
     return memory_.emplace_back(backend_.allocate(static_cast<std::size_t>(n) * sizeof(T))).as<T>();
   }
-  /// Part of an array that all sets share.
+  /// Adds bytes of an array that all sets share.
   void count(double bytes) { bytes_ += bytes; }
 
-  /// Throws Error naming the operation when a result is not finite.
+  /// Throws Error, naming the operation, if a result is not finite.
   void check(const std::string& operation) const;
 
  private:
@@ -59,15 +59,15 @@ class Arrays {
 
 struct KernelCase {
   std::string operation, shape;
-  double flops;  // of products
+  double flops;  // of the matrix products in it
   std::function<std::function<void()>(Arrays&)> prepare;
 };
 
-/// What one step of the standard model does at this batch size.
+/// The kernels of one step of the standard model at this batch size.
 std::vector<KernelCase> step_cases(Backend& backend, const Randoms& randoms, Index batch);
-/// The kernels that memory bounds, on `elements` = rows x 1024 elements.
+/// The kernels whose time the memory limits, on `elements` = rows x 1024 elements.
 std::vector<KernelCase> large_cases(Backend& backend, const Randoms& randoms, cudaStream_t stream, Index elements);
-/// A step's products by the library.
+/// The matrix products of a step, by cuBLASLt.
 std::vector<KernelCase> product_cases(cuda::Gemm& gemm, Index batch);
 
 }  // namespace cuvae::bench

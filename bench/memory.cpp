@@ -28,7 +28,7 @@ void run(const std::string& path, Index batch, Index epochs) {
   Trainer trainer(*backend, model, config, data);
   trainer.fit(data);
 
-  // Each activation once, and each gradient once: x, both hidden layers, stats, z, logits.
+  // x, both hidden layers, stats, z and logits: each activation once, and each gradient once.
   const double floats = static_cast<double>(batch) * (784 + 2 * 400 + 2 * (2 * 20) + 2 * 20 + 2 * 400 + 784 + 2);
   const double mib = 1 << 20, data_mib = static_cast<double>(data.rows() * data.cols()) *
                                          static_cast<double>(size_of(data.dtype())) / mib;

@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import matplotlib.ticker
 
-# Okabe and Ito's colours, told apart by colour-blind readers, black in place of yellow; markers tell them apart again.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, with black instead of yellow. Markers differ too.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d"]
 LINES = ["-", "--", ":", "-."]
@@ -26,7 +26,7 @@ plt.rcParams.update({"font.size": 10, "axes.labelsize": 11, "legend.fontsize": 9
 
 
 def styles(names):
-    """The same look for a name in every picture that is given the same list."""
+    """The color, marker and line of each name. The same list gives the same styles in every picture."""
     return {n: dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
                     linestyle=LINES[i // len(COLOURS) % len(LINES)]) for i, n in enumerate(names)}
 
@@ -50,7 +50,7 @@ FAMILIES = {
 
 
 def panels(names):
-    """A row of axes, one for each family that has names, with its names; one scale."""
+    """A row of axes with one scale: one for each family that has some of the names, together with these names."""
     present = {f: [n for n in names if n.split("+")[0] in members] for f, members in FAMILIES.items()}
     present = {f: here for f, here in present.items() if here}
     figure, grid = plt.subplots(1, len(present), figsize=(3.9 * len(present), 3.8), sharey=True, squeeze=False,
@@ -77,14 +77,14 @@ def legend_below(figure, axes, columns=4):
 
 
 def bars(rows, factor=1, of="variance"):
-    """Half widths of intervals for a logarithmic axis, which has no place for what is below zero."""
+    """Half widths of intervals for a logarithmic axis. The lower ones are cut, as the axis shows no values below 0."""
     low = [factor * min(r[of] - r[f"{of}_low"], 0.95 * r[of]) for r in rows]
     return [low, [factor * (r[f"{of}_high"] - r[of]) for r in rows]]
 
 
 def per_sample(ax, here, x, style, label=None):
-    """Points measured and a line of what is exact, times K: estimators with more samples are not better for that.
-    What is exactly zero has no place on a logarithmic axis."""
+    """Measured variances as points and exact ones as a line. Both are multiplied by K, so that more samples alone give
+    no advantage. A logarithmic axis cannot show variances that are exactly zero; they are left out."""
     K = here[0]["samples"]
     points = [r for r in here if r["variance"] > 1e-9]
     if not points:
@@ -140,7 +140,7 @@ def toy_dimension(rows, out):
     save(figure, out, "toy_dimension")
 
 
-# Made as long as the reference; rws-dreg, whose objective is another, has none.
+# The variance of the gradient scaled to the length of the reference. rws-dreg has none, because its objective differs.
 NOISE = "comparable_variance"
 
 
@@ -153,14 +153,14 @@ def named(name):
 
 
 def at_base(rows, *varied):
-    """Rows at the first point that was measured, but for what is varied."""
+    """The rows that differ from the first measured point only in the fields `varied`."""
     base = rows[0]
     fixed = [f for f in ("stage", "layers", "latent", "samples", "batch") if f not in varied]
     return [r for r in rows if all(r[f] == base[f] for f in fixed)]
 
 
 def variance_over(field, label, title):
-    """A picture of the noise where that field is varied from the first point that was measured."""
+    """A picture of the variance against `field`. The other fields are those of the first measured point."""
     def picture(rows, out):
         rows = noisy(rows)
         if not rows:
@@ -217,7 +217,7 @@ def efficiency_at(rows, out, picture):
     plain_ticks(ax.xaxis, [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3] if close else [0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 30, 50, 100])
     place_numbers(figure, ax, rows, look)
     limits = ax.get_xlim(), ax.get_ylim()
-    for name, line in (("pathwise", ":"), ("iwae", "--")):  # of the ELBO and of the bound
+    for name, line in (("pathwise", ":"), ("iwae", "--")):  # the bases for the ELBO and for the bound
         for base in (r for r in rows if r["estimator"] == name):
             cost = base[NOISE] * base["time_ratio"]
             ax.plot(limits[0], [cost / t for t in limits[0]], color="grey", linewidth=1, linestyle=line,
@@ -231,7 +231,7 @@ def efficiency_at(rows, out, picture):
 
 
 def place_numbers(figure, ax, rows, look):
-    """Numbers next to the points, placed so that they hide neither a point nor each other."""
+    """Writes numbers next to the points, so that they hide no point and no other number."""
     figure.canvas.draw()
     points = [ax.transData.transform((r["time_ratio"], r[NOISE])) for r in rows]
     taken, unit = list(points), figure.dpi / 72

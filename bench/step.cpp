@@ -10,7 +10,7 @@ namespace cuvae::bench {
 TrainConfig step_training(Index batch) {
   TrainConfig c;
   c.batch = batch;
-  c.binarize = Binarize::none;  // the gathering before the step binarizes, as fit() has it
+  c.binarize = Binarize::none;  // gather_batch binarizes before the step, as in fit()
   return c;
 }
 

@@ -13,13 +13,13 @@ class StepBench {
   virtual nlohmann::json measure(double seconds) = 0;
 };
 
-/// backend and data outlive it.
+/// `backend` and `data` must outlive the result.
 std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, Index batch);
 std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data, Index batch);
 
-/// How the steps train.
+/// The training settings of the steps.
 TrainConfig step_training(Index batch);
-/// Row numbers in an order that jumps about.
+/// All row numbers in shuffled order, the same in every run.
 std::vector<std::uint32_t> shuffled(Index rows);
 
 }  // namespace cuvae::bench

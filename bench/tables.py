@@ -3,7 +3,7 @@
     python bench/tables.py kernels FILE.jsonl    # of cuvae-bench kernels --json
     python bench/tables.py step FILE.jsonl       # of cuvae-bench step --device cuda --json
     python bench/tables.py tests FILE.json ...   # of test programs with --gtest_output=json:FILE.json
-    python bench/tables.py estimators results.json [POINT]    # of cuvae-bench estimators; of one point alone
+    python bench/tables.py estimators results.json [POINT]    # of cuvae-bench estimators; with POINT only of that point
 """
 import json
 import sys

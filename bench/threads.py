@@ -3,8 +3,8 @@
     python bench/threads.py --bench PATH/TO/cuvae-bench --out bench/results/threads
     python bench/threads.py --bench NEW/cuvae-bench --before OLD/cuvae-bench --out bench/results/threads
 
-Programs take turns within a round, so that each ratio is of neighbours in time. The table gives medians, and ratios as
-the median, smallest and largest of the rounds. Needs Python's standard library only.
+Programs take turns within a round, so that a ratio compares measurements that follow each other. The table gives
+medians, and the median, the smallest and the largest ratio of the rounds. Needs Python's standard library only.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def table(times, names, base):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", required=True, help="cuvae-bench")
-    parser.add_argument("--before", help="another build of it, measured on several threads too")
+    parser.add_argument("--before", help="another build of cuvae-bench, also measured on several threads")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="the larger number of threads")
     parser.add_argument("--batch", type=int, nargs="+", default=[20, 128, 512, 2048])
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,16 +1,16 @@
-# What CUDA there is. Sets
+# Finds CUDA. Sets
 #   CUVAE_HAVE_CUDA          whether nvcc compiles the kernels into the library
-#   CUVAE_CUDA_INCLUDE_DIRS  the toolkit's headers, which the emulated tests need; empty where there are none
+#   CUVAE_CUDA_INCLUDE_DIRS  the toolkit's headers, which the emulated tests need; empty if there are none
 #   CUVAE_KERNELS, CUVAE_CUDA_SOURCES  the files of the CUDA backend, with and without device code
-set(CUVAE_CUDA AUTO CACHE STRING "The CUDA backend: AUTO builds it where it can be built, ON, OFF")
+set(CUVAE_CUDA AUTO CACHE STRING "The CUDA backend: AUTO builds it if that is possible, ON, OFF")
 set_property(CACHE CUVAE_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(CUVAE_TOOLKIT ${PROJECT_SOURCE_DIR}/build/toolkit CACHE PATH "Where scripts/toolkit.sh put a CUDA toolkit, if it did")
+set(CUVAE_TOOLKIT ${PROJECT_SOURCE_DIR}/build/toolkit CACHE PATH "The folder of a CUDA toolkit that scripts/toolkit.sh has installed")
 
 file(GLOB CUVAE_KERNELS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)
 file(GLOB CUVAE_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cuda/*.cpp)
 
-# Machine code for the architectures from Ampere on, from Blackwell on one a generation (its later members run it too),
-# and PTX of the newest for those to come.
+# Machine code for the architectures from Ampere on, and PTX of the newest for future ones. From Blackwell on, one
+# architecture for each generation: the later members of the generation run its code too.
 function(cuvae_cuda_architectures nvcc out)
   execute_process(COMMAND ${nvcc} --list-gpu-code OUTPUT_VARIABLE known ERROR_QUIET)
   string(REGEX MATCHALL "sm_[0-9]+" known "${known}")
@@ -26,7 +26,7 @@ function(cuvae_cuda_architectures nvcc out)
   set(${out} ${real} ${newest} PARENT_SCOPE)
 endfunction()
 
-# Sets `missing` to why the backend cannot be built, or to nothing.
+# Sets `missing` to the reason why the backend cannot be built, or to an empty text.
 macro(cuvae_find_cuda missing)
   if(CMAKE_CUDA_COMPILER)
     set(CUVAE_NVCC ${CMAKE_CUDA_COMPILER})
@@ -48,7 +48,7 @@ macro(cuvae_find_cuda missing)
     set(CUVAE_CUDA_INCLUDE_DIRS ${CUVAE_CUDA_INCLUDE_DIR})
   endif()
   foreach(dir IN LISTS CUVAE_CUDA_INCLUDE_DIRS)
-    if(EXISTS ${dir}/cccl/nv/target)  # from CUDA 13 on
+    if(EXISTS ${dir}/cccl/nv/target)  # in CUDA 13 and later
       list(APPEND CUVAE_CUDA_INCLUDE_DIRS ${dir}/cccl)
     endif()
   endforeach()
@@ -63,7 +63,7 @@ macro(cuvae_find_cuda missing)
   elseif(NOT TARGET CUDA::cudart_static OR NOT TARGET CUDA::cublasLt)
     set(${missing} "no libcudart_static or no libcublasLt found for ${CUVAE_NVCC}")
   elseif(CUVAE_SANITIZE)
-    set(${missing} "built with sanitizers, which see the kernels on the emulator")
+    set(${missing} "a build with sanitizers runs the kernels on the emulator only")
   else()
     if(NOT CMAKE_CUDA_ARCHITECTURES)
       cuvae_cuda_architectures(${CUVAE_NVCC} CMAKE_CUDA_ARCHITECTURES)
@@ -97,10 +97,10 @@ else()
   message(STATUS "cuvae: no CUDA backend: ${cuvae_cuda_missing}")
 endif()
 
-# What every target of .cu files needs, a target of its own, since it knows nvcc's options only.
+# Sets the options of a target with .cu files. Such a target has no other files, because the options are for nvcc only.
 function(cuvae_kernel_options target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-  # CMake 3.25 does not know that nvcc has C++20: the standard is an option here, and CMake is to add none.
+  # CMake 3.25 does not know that nvcc supports C++20. So an option sets the standard, and CMake must not set one.
   set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS ON CUDA_STANDARD_REQUIRED OFF
                                              CXX_STANDARD_REQUIRED OFF POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
   target_compile_options(${target} PRIVATE -std=c++20 --expt-relaxed-constexpr)

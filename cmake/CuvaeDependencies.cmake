@@ -1,4 +1,4 @@
-# Every dependency comes from the distribution; a missing one ends the configuration with the package to install.
+# Every dependency comes from the distribution. If one is missing, an error names the package to install.
 macro(cuvae_require found package what)
   if(NOT ${found})
     message(FATAL_ERROR "cuvae needs ${what}: install ${package} (Debian/Ubuntu: apt install ${package})")
@@ -13,7 +13,7 @@ find_package(nlohmann_json QUIET)
 cuvae_require(nlohmann_json_FOUND nlohmann-json3-dev "nlohmann-json")
 find_path(STB_INCLUDE_DIR stb/stb_image_write.h)
 cuvae_require(STB_INCLUDE_DIR libstb-dev "the stb headers")
-# Not by its CMake package: Debian's asks for OpenCL headers.
+# oneDNN's CMake package is not used, because Debian's requires OpenCL headers.
 find_path(DNNL_INCLUDE_DIR dnnl.h)
 find_library(DNNL_LIBRARY dnnl)
 cuvae_require(DNNL_INCLUDE_DIR libdnnl-dev "oneDNN's headers")

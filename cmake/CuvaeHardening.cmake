@@ -1,5 +1,5 @@
-# What makes a fault in a file's bytes a stop instead of a hole: for our own code in release builds, never for consumers.
-# The element-wise passes read no files and stay as they are.
+# Options that end the program if the bytes of a file make it access wrong memory. They are for this project's own code
+# in release builds, never for programs that link it. The element-wise passes read no files and do not get them.
 include(CheckPIESupported)
 check_pie_supported(OUTPUT_VARIABLE ignored LANGUAGES CXX)
 

@@ -23,7 +23,7 @@ def cut(source, destination, count):
     if len(values) != size:
         raise SystemExit(f"{source}: {len(values)} bytes of values where {size} were expected")
     header = magic + struct.pack(f">{len(dims)}I", count, *dims[1:])
-    # No name and no time in the gzip header, so that another run gives the same file.
+    # The gzip header has no name and no time, so that another run gives the same file.
     with open(destination, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         file.write(header + values)
 

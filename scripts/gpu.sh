@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs everything that needs an NVIDIA GPU, in about twelve minutes, the sum of the stages' limits:
 #   scripts/gpu.sh [--quick] [--only STAGES] [--build FOLDER] [OUT]
-# STAGES is a list of: tests,sanitizer,kernels,step,estimators,peers. If the build folder (build/release) has programs,
-# uses them, also if they were built elsewhere for the same architecture (see pack.sh); otherwise builds them. Writes
-# tables and raw JSON to OUT (build/gpu). If a stage fails or runs out of time, the others still run; the exit code is
-# then 1, and the last lines name the stage. PYTHON is a Python with torch and jax (python3).
+# STAGES is a list of: tests,sanitizer,kernels,step,estimators,peers. Uses the programs in the build folder
+# (build/release), also if another machine built them for the same architecture (see pack.sh). If there are none, builds
+# them. Writes tables and raw JSON to OUT (build/gpu). If a stage fails or runs out of time, the others still run; the
+# exit code is then 1, and the last lines name the stage. PYTHON is a Python with torch and jax (python3).
 . "$(dirname "$0")/setup.sh"
 
 quick=no only=tests,sanitizer,kernels,step,estimators,peers build=build/release out=
@@ -32,7 +32,7 @@ packed=build/carry.tar.xz
 if [ ! -x "$build/bench/cuvae-bench" ] && [ -e "$packed" ]; then
   say "Unpacking $packed"
   mkdir -p "$build"
-  tar -xJf "$packed" -C "$build" 2>/dev/null || "$python" -m tarfile -e "$packed" "$build"  # without xz
+  tar -xJf "$packed" -C "$build" 2>/dev/null || "$python" -m tarfile -e "$packed" "$build"  # if there is no xz
 fi
 if [ -x "$build/bench/cuvae-bench" ]; then
   say "Using the programs in $build"
@@ -64,7 +64,7 @@ supply() {
   done
 }
 supply
-supply  # libraries that those libraries need
+supply  # again, for the libraries that the first ones need
 if [ ${#runner[@]} -gt 0 ]; then
   [ -z "$(missing)" ] || fail "the programs in $build need libraries that are not on this machine: $(missing | tr '\n' ' ')"
   printf '#!/bin/bash\nexec env %q %q "$@"\n' "${runner[1]}" "$bench" >"$out/lib/cuvae-bench"
@@ -113,7 +113,7 @@ limited() {
   return "$code"
 }
 
-cuda_tests='*cuda*:*Cuda*-CliTest.*'  # the command line's tests need the programs at the place where they were built
+cuda_tests='*cuda*:*Cuda*-CliTest.*'  # tests of the command line need the programs in the folder where they were built
 run_tests() {
   local program name
   rm -rf "$out/tests"
@@ -129,7 +129,7 @@ run_tests() {
   [ -z "$problems" ]
 }
 
-# Without tests that repeat the same work: they show a sanitizer nothing new.
+# Leaves out tests that repeat the same work: a sanitizer finds nothing new in them.
 run_sanitizer() {
   local tool name sanitizer tools=(memcheck racecheck) filter='*cuda*:*Cuda*-*EveryTime*'
   sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null) ||
@@ -186,7 +186,7 @@ run_step() {
   run_train
   [ -z "$problems" ]
 }
-# A whole run of the command line, for the cost of the loop of epochs in addition to its steps.
+# A whole run of the command line. It shows what the loop of epochs costs in addition to its steps.
 run_train() {
   local epochs=20
   [ "$quick" = no ] || epochs=5

@@ -31,7 +31,7 @@ def write_data(folder, seed):
 
 
 def contents(run):
-    """Every file's bytes by its name; of metrics.jsonl the objects, without what a clock measured."""
+    """The bytes of every file by its name. For metrics.jsonl, its objects without the values that a clock measured."""
     found = {}
     for file in run.iterdir():
         if file.name == "metrics.jsonl":
@@ -88,7 +88,7 @@ class Campaign:
         return [self.cuvae, "resume", "--quiet", self.run]
 
     def one_run(self, kills):
-        """From its start to its end, killed at random moments, at most so often."""
+        """Runs one training to its end. Kills it at random moments, until there were `kills` kills in all."""
         replacing = self.random.random() < 0.5
         shutil.rmtree(self.run, ignore_errors=True)
         if replacing:

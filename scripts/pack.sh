@@ -18,6 +18,6 @@ for program in "$build"/tests/test_*; do
 done
 ldd "$build/bench/cuvae-bench" | awk '/=> \// { print $3 }' |
   grep -vE '/(libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libgomp|libz|libcu[A-Za-z]*)\.so' | xargs -I{} cp -L {} "$work/lib/"
-# The programs contain the same library: a dictionary larger than any of them makes the archive three times smaller.
+# All programs contain the same library. So a dictionary larger than each program makes the archive three times smaller.
 XZ_OPT='--lzma2=preset=4,dict=64MiB' tar -cJf build/carry.tar.xz -C "$work" .
 say "build/carry.tar.xz: $(find "$work/tests" -type f | wc -l) tests, $(du -h build/carry.tar.xz | cut -f 1)"

@@ -5,7 +5,7 @@
 
 runs=${1:-runs}
 install_packages "${BUILD_PACKAGES[@]}"
-# Kernels only for the GPU of this machine: all architectures take minutes.
+# Compiles kernels only for the GPU of this machine, because all architectures take minutes.
 cuda=(-DCUVAE_CUDA=OFF)
 if have_gpu; then
   get_toolkit

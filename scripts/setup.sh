@@ -24,7 +24,7 @@ install_packages() {
   fi
   local log
   log=$(mktemp)
-  # The package lists may be missing (fresh image) or old: try with them, then with new ones.
+  # The lists of packages may be missing (in a new image) or old. So the second try is with new lists.
   if ! { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
          { "${sudo[@]}" apt-get update && "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; }; } >"$log" 2>&1; then
     tail -n 15 "$log" >&2

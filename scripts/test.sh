@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test. With --sanitize, the tests first run under AddressSanitizer with
 # UndefinedBehaviorSanitizer and under ThreadSanitizer, and each fuzz target for 20 seconds. With --full, the compiled
-# kernels are interpreted in every test of an op, which takes longer than everything else. Safe to run again.
+# kernels are interpreted in every test of an op; this takes longer than everything else together. Safe to run again.
 . "$(dirname "$0")/setup.sh"
 
 sanitize=no full=OFF

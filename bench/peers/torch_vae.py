@@ -1,14 +1,15 @@
 """The VAE of the README (784-400-20-400-784, ReLU, Bernoulli, Adam 1e-3) in PyTorch, written to be fast.
 
     python bench/peers/torch_vae.py step --batch 128 512 --mode eager --threads 2 --seconds 3
-    python bench/peers/torch_vae.py step --mode compile --serve   # requests "batch seconds" on stdin, a line each
+    python bench/peers/torch_vae.py step --mode compile --serve   # requests "batch seconds" on stdin, one in each line
     python bench/peers/torch_vae.py step --device cuda --precision tf32 --mode reduce-overhead
     python bench/peers/torch_vae.py learn --data DIR --epochs 20 --seeds 0 1 2 --out FILE.json
 
-Choices, each measured on two Zen 4 cores: Adam(fused=True) beats foreach and a compiled foreach step, index_select
-beats indexing, comparing uniforms beats torch.bernoulli. torch.compile sees the forward pass and the loss, and so the
-backward pass; on a GPU also the gathering, which its code generator can then fuse. reduce-overhead and max-autotune
-replay CUDA graphs of that; graph captures the compiled step with the optimizer in one. The data lie on the device.
+Each of these choices was measured on two Zen 4 cores: Adam(fused=True) is faster than foreach and a compiled foreach
+step, index_select is faster than indexing, and comparing uniforms is faster than torch.bernoulli. torch.compile
+compiles the forward pass and the loss, and therefore the backward pass. On a GPU it also compiles the gathering, which
+its code generator can then fuse. reduce-overhead and max-autotune replay CUDA graphs of this; graph captures the
+compiled step and the optimizer in one CUDA graph. The data are in the device's memory.
 """
 import argparse
 import gzip
@@ -19,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.pop("OPENBLAS_CORETYPE", None)  # a kernel choice for some other program
+os.environ.pop("OPENBLAS_CORETYPE", None)  # it may be set for another program
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no compiler processes during the measurement
 
 import torch
@@ -39,7 +40,7 @@ class Vae(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x):
-        """-> -E_q log p(x|z) and KL(q || p), sums over the batch in nats."""
+        """Returns -E_q log p(x|z) and KL(q || p), summed over the batch, in nats."""
         mu, logvar = self.encoder2(F.relu(self.encoder1(x))).chunk(2, dim=-1)
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
         logits = self.decoder2(F.relu(self.decoder1(z)))
@@ -58,7 +59,7 @@ class Training:
         self.pixels, self.device, self.bf16 = pixels, pixels.device, precision == "bf16"
         self.model = Vae().to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True, capturable=mode == "graph")
-        # dynamic=False: each batch size gets code of its own.
+        # dynamic=False: each batch size gets its own code.
         options = {"dynamic": False} if mode in ("compile", "graph") else {"dynamic": False, "mode": mode}
         compiled = (lambda f: f) if mode == "eager" else (lambda f: torch.compile(f, **options))
         if self.device.type == "cpu":
@@ -66,7 +67,7 @@ class Training:
             self.loss = lambda rows: self.loss_by(forward, rows)
         else:
             if mode != "eager":
-                torch._dynamo.mark_static_address(pixels)  # else a CUDA graph would copy the data set in every step
+                torch._dynamo.mark_static_address(pixels)  # or else a CUDA graph copies the data in every step
             self.loss = compiled(lambda rows: self.loss_by(self.model, rows))
         self.graphs = {} if mode == "graph" else None  # batch size -> (row numbers, graph)
 
@@ -90,7 +91,7 @@ class Training:
         graph.replay()
 
     def capture(self, rows):
-        """The whole step, optimizer included, as a CUDA graph; PyTorch's own recipe."""
+        """The whole step with its optimizer as a CUDA graph, as PyTorch's documentation recommends."""
         rows = rows.clone()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -117,8 +118,8 @@ class Training:
 # --- step: how long one training step takes --------------------------------------------------------------------------
 
 def time_steps(training, batch, seconds):
-    """Times blocks of steps for `seconds`, after some (and a compilation) that do not count. A block is one step on the
-    CPU; on a GPU, where a step is shorter than a wait for it, about 20 ms of them."""
+    """Times blocks of steps for `seconds`. The first steps, and a compilation, do not count. On the CPU a block is one
+    step. On a GPU it is about 20 ms of steps, because a step takes less time than the wait for its end."""
     def forever():
         while True:
             yield from training.batches(batch)
@@ -134,7 +135,7 @@ def time_steps(training, batch, seconds):
         return (time.perf_counter() - start) / steps
 
     gpu = training.device.type == "cuda"
-    for _ in range(10 if gpu else 3):  # CUDA graphs are recorded by the second or third
+    for _ in range(10 if gpu else 3):  # the second or third step records CUDA graphs
         estimate = timed(1)
     block = max(1, int(0.02 / estimate)) if gpu else 1
     times, end = [], time.perf_counter() + seconds
@@ -158,7 +159,7 @@ def run_step(args):
         print(json.dumps({**about, **time_steps(training, int(batch), float(seconds))}), flush=True)
 
 
-# --- learn: what the model reaches -----------------------------------------------------------------------------------
+# --- learn: the ELBO of the trained model ----------------------------------------------------------------------------
 
 def read_images(folder, name):
     with gzip.open(Path(folder) / f"{name}-images-idx3-ubyte.gz") as file:
