@@ -96,7 +96,7 @@ class CpuStep final : public StepBench {
     trainer_.step(x);
     ++*step_.as<std::uint32_t>();
   }
-  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w but for the data's own gradient.
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w. The encoder's first layer has no dx.
   void gemms() {
     const cpu::FlushDenormals flush;
     const std::size_t decoder = layers_.size() / 2;

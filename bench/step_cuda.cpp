@@ -119,8 +119,8 @@ class CudaStep final : public StepBench {
     trainer_.step(x);
   }
 
-  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w but for the data's own gradient, each operand in
-  // memory of its own, as a step has them.
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w. The encoder's first layer has no dx.
+  // Each operand has its own memory, as in a step.
   void make_products(const VaeConfig& model) {
     const DType type = backend_.activation_type();
     const auto mlp = [&](Index in, std::vector<Index> widths, Index out, bool needs_dx) {

@@ -4,7 +4,7 @@
 #   CUVAE_KERNELS, CUVAE_CUDA_SOURCES  the files of the CUDA backend, with and without device code
 set(CUVAE_CUDA AUTO CACHE STRING "The CUDA backend: AUTO builds it if that is possible, ON, OFF")
 set_property(CACHE CUVAE_CUDA PROPERTY STRINGS AUTO ON OFF)
-set(CUVAE_TOOLKIT ${PROJECT_SOURCE_DIR}/build/toolkit CACHE PATH "The folder of a CUDA toolkit that scripts/toolkit.sh has installed")
+set(CUVAE_TOOLKIT ${PROJECT_SOURCE_DIR}/build/toolkit CACHE PATH "The CUDA toolkit that scripts/toolkit.sh installs")
 
 file(GLOB CUVAE_KERNELS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)
 file(GLOB CUVAE_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cuda/*.cpp)

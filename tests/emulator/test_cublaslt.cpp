@@ -70,7 +70,7 @@ TEST_P(CublasLt, OtherErrorsAreErrors) {
   expect_error([&] { make_test_backend(GetParam()); }, "cublasLtMatmul: another error");
 }
 
-// The check of the loss must find a value that is not finite, whatever cuBLASLt's ReLU does with NaN.
+// The check of the loss must find a value that is not finite, both if cuBLASLt's ReLU keeps NaN and if it returns 0.
 TEST_P(CublasLt, ReluKeepsNan) {
   for (const bool keeps : {false, true}) {
     fake_cublaslt::behaviour().relu_keeps_nan = keeps;

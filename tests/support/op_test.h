@@ -120,7 +120,7 @@ inline std::uint16_t to_bf16(float value) {
 }
 inline float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
-/// A float32 or bf16 matrix in a backend's memory, guarded likewise. Its values are floats on the host; set() rounds.
+/// A float32 or bf16 matrix in a backend's memory between guard bands. Its values are floats on the host; set() rounds.
 class Matrix {
  public:
   Matrix(Backend& backend, Index r, Index c, DType t = DType::f32)

@@ -57,7 +57,8 @@ std::vector<Cell> curve_cells(Context& c) {
   for (std::uint64_t seed = 0; seed < (c.options.quick ? 1u : 3u); ++seed)
     for (const Variant& v : c.options.variants) {
       if (v.cost != Cost::elbo) continue;
-      // Even, for pairs, and more than two: with two samples leave-one-out baselines are all the same.
+      // K is even, because antithetic samples are pairs. K is above 2, because all leave-one-out baselines of two
+      // samples are the same.
       const Index K = is_importance_weighted(v.estimator) ? 5 : 4;
       Point point;
       point.samples = K, point.batch = kBatch;
