@@ -44,8 +44,8 @@ class FileContent {
   std::string name_;
   bool gzipped_ = false;
   std::shared_ptr<const MappedFile> file_;            // only for a regular file that is not gzipped
-  std::unique_ptr<ByteSource> source_;                // otherwise: the bytes that are still to come,
-  std::shared_ptr<std::vector<std::uint8_t>> bytes_;  // and those that were read
+  std::unique_ptr<ByteSource> source_;                // for all other files: gives the bytes that follow
+  std::shared_ptr<std::vector<std::uint8_t>> bytes_;  // bytes that were read from source_
   std::size_t read_ = 0;                              // bytes that read() has returned
 };
 

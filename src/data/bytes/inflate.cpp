@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kInputBytes = 1 << 16;
 constexpr std::size_t kMostPerCall = 1 << 30;  // zlib counts in 32 bits
 
-// The argument by which zlib expects gzip headers and checksums, or neither.
+// zlib's argument windowBits: for the gzip format with header and checksum, or for raw deflated bytes.
 int window_bits(Inflater::Format format) { return format == Inflater::Format::gzip ? 16 + MAX_WBITS : -MAX_WBITS; }
 
 }  // namespace
