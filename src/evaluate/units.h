@@ -1,4 +1,4 @@
-// Latent dimensions that carry nothing, or whose log variance is out of range.
+// Counts latent dimensions that depend on the data, and those whose log variance is out of range.
 #pragma once
 #include <vector>
 
@@ -13,7 +13,7 @@ std::vector<double> read_moments(Backend& backend, const Buffer& moments, Index 
 /// The number of latent dimensions whose posterior mean has a variance above 0.01 (Burda et al. 2015, section 5.2).
 Index active_units(const std::vector<double>& moments, Index latent);
 
-/// The number of those whose log variance has a mean at or outside of its clamp.
+/// The number of latent dimensions whose mean log variance is at a bound of its clamp or beyond it.
 Index clamped_units(const std::vector<double>& moments, Index latent);
 
 }  // namespace cuvae
