@@ -34,8 +34,8 @@ struct Context {
   Backend& backend;
   std::filesystem::path folder;
   std::optional<Dataset> train = {}, test = {};  ///< for suites that need data
-  double gradient_seconds = 1e-4;                ///< fixed time of a gradient, in addition to
-  double row_seconds = 1e-5;                     ///< the time of each of the (1 + K) B rows through a network
+  double gradient_seconds = 1e-4;                ///< the fixed part of a gradient's time
+  double row_seconds = 1e-5;                     ///< the other part, for each of the (1 + K) B rows through a network
   Binarize binarize = Binarize::stochastic;      ///< of the model's batches
   std::set<std::string> counted = {};            ///< models whose training is included in a cell's expected time
 

@@ -5,7 +5,7 @@
 namespace cuvae::bench {
 
 /// A row for each variant: the median milliseconds of the gradient and of its part after the forward pass, and the
-/// ratios to pathwise. Takes `seconds` for each variant, after the least number of rounds.
+/// ratios to pathwise. Takes about `seconds` for each variant, or longer if the least number of rounds needs it.
 Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
                     double seconds);
 
