@@ -86,7 +86,7 @@ struct DataArguments {
   /// `seed_help` is the help of --seed.
   void add_to(CLI::App& command, const char* seed_help = "Seed of the binarization");
   /// Throws Error when the examples do not fit the model: see check_data_fits.
-  /// `draws`: whether the command needs random numbers for anything but the binarization.
+  /// `draws`: whether the command also needs random numbers for other purposes than the binarization.
   Dataset open(const LoadedModel& model, bool draws = false) const;
   Binarize binarize(const LoadedModel& model) const;
   /// Rows first .. first + count of open() as float32 [count, D], binarized.

@@ -6,8 +6,8 @@
 
 namespace cuvae::cli {
 
-/// A grid over two dimensions, at equally spaced quantiles of a standard normal prior; the other dimensions are 0. Dimension
-/// `across` grows to the right and `down` grows downwards (Kingma and Welling 2013, figure 4).
+/// A grid over two dimensions, at equally spaced quantiles of a standard normal prior; the other dimensions are 0.
+/// Dimension `across` grows to the right and `down` grows downwards (Kingma and Welling 2013, figure 4).
 std::vector<float> plane_points(Index size, Index latent, Index across, Index down);
 
 /// A row of `steps` points for each dimension in `dims`: `center`, with that dimension going from -range to range.

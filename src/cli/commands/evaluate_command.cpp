@@ -19,7 +19,7 @@ struct EvalArguments : ModelArguments {
   bool json = false;
 };
 
-// What the bits per dimension are of. A density has the data's units, so that its bits can be negative.
+// The quantity that the bits per dimension measure. A density depends on the data's units, so its bits can be negative.
 std::string bits_are_of(const LikelihoodTraits& likelihood) {
   return likelihood.values == 0 ? "density" : "mass over " + std::to_string(likelihood.values) + " values";
 }
