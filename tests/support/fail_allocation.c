@@ -67,8 +67,8 @@ static int counting_main(int argc, char** argv, char** environment) {
   return code;
 }
 
-int __libc_start_main(Main* main, int argc, char** argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void),
-                      void* stack_end) {
+int __libc_start_main(Main* main, int argc, char** argv, void (*init)(void), void (*fini)(void),
+                      void (*rtld_fini)(void), void* stack_end) {
   typedef int Start(Main*, int, char**, void (*)(void), void (*)(void), void (*)(void), void*);
   Start* const start = (Start*)dlsym(RTLD_NEXT, "__libc_start_main");
   real_main = main;

@@ -21,7 +21,7 @@ inline Bounds bounds_of(Likelihood likelihood, const reference::Vector& o, doubl
   constexpr double u = 0x1p-24;
   const auto value = reference::value_log_prob(likelihood, o, x);
   switch (likelihood) {
-    case Likelihood::bernoulli:  // terms of one sign, a few roundings each; 1e-37 where an exponential underflows
+    case Likelihood::bernoulli:  // terms of one sign with a few roundings each; 1e-37 if an exponential underflows
       return {8 * u * std::fabs(value.log_p) + 1e-37, {4 * u}};
     case Likelihood::continuous_bernoulli: {
       // Up to |l| = 2 the terms are at most 1 and 0.17. Beyond, a/(1 - t) has the error 5 u t of exp and three

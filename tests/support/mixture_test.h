@@ -1,4 +1,4 @@
-// What the tests of mixture_log_prob share: its arrays, random inputs, and the errors that its results may have.
+// Common parts of the tests of MixtureLogProb: its arrays, random inputs, and bounds of the errors of its results.
 #pragma once
 #include "op_test.h"
 
@@ -14,7 +14,7 @@ inline std::string trace(MixtureSize s) {
 struct MixtureInputs {
   std::vector<float> z, components, logits;
 };
-/// z on [-3, 3], mu on [-2, 2], logvar on [-2, 1], logits on [-2, 2] or none.
+/// Uniform: z in [-3, 3], mu in [-2, 2], logvar in [-2, 1], logits in [-2, 2] or none.
 inline MixtureInputs mixture_inputs(MixtureSize s, bool equal_weights) {
   MixtureInputs in{random_vector(s.rows * s.latent, 91, -3, 3), random_vector(s.components * 2 * s.latent, 92, -2, 1),
                    equal_weights ? std::vector<float>() : random_vector(s.components, 93, -2, 2)};
@@ -60,8 +60,9 @@ inline reference::Vector softmax(const reference::Vector& logits) {
 struct MixtureBounds {
   reference::Vector log_p, responsibilities, dz, dcomponents, dlogits;
 };
-/// From the magnitudes of what is added up: a term's log errs by its squares, an exponential in each, and its weight;
-/// a responsibility relatively by that and by its row's log_p. It multiplies u / sigma, which errs by below 2^-20.
+/// Bounds from the magnitudes of the terms of each sum. The error of a term's log comes from its squares, which contain
+/// an exponential, and from its weight. The relative error of a responsibility is the sum of that error and the error
+/// of its row's log_p. The gradients multiply the responsibility by u / sigma, whose relative error is below 2^-20.
 inline MixtureBounds mixture_bounds(const reference::Vector& z, const reference::Vector& components,
                                     const reference::Vector& logits, const reference::RowWeight& weight,
                                     double weight_error, MixtureSize s) {
@@ -88,8 +89,8 @@ inline MixtureBounds mixture_bounds(const reference::Vector& z, const reference:
     const double largest = *std::max_element(log_term.begin(), log_term.end());
     double sum = 0;
     for (const double term : log_term) sum += std::exp(term - largest);
-    // The sum's own error, and that of scaling it for a larger term, 2.5 ulp and a rounding: a lane has up to n / 32 of
-    // these, or one, and all lanes together one more.
+    // The error of the sum, and of each scaling of the sum when a larger term comes: 2.5 ulp and a rounding. A lane
+    // scales at most n / 32 times, or once, and the sum over the lanes is scaled once more.
     double of_row = of_sum + (static_cast<double>(n) / 32 + 2) * 6 * 0x1p-24;
     Vector responsibility;
     for (Index c = 0; c < n; ++c) {

@@ -1,4 +1,4 @@
-// What every test of an op shares: a backend by name, guarded arrays in its memory, and comparisons that report.
+// Common parts of all tests of ops: a backend by name, guarded arrays in its memory, and comparisons with messages.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@
 
 namespace cuvae::test {
 
-/// Whether "cuda" can be made here: always on the emulator.
+/// Whether the backend "cuda" can be created. On the emulator it always can.
 inline bool cuda_is_there() {
   static const bool there = [] {
     try {
@@ -31,14 +31,14 @@ inline bool cuda_is_there() {
   return there;
 }
 
-/// CUVAE_REQUIRE_CUDA=1: without a device, tests of CUDA fail where they would be skipped.
+/// With CUVAE_REQUIRE_CUDA=1, tests of CUDA fail if there is no device. Otherwise they are skipped.
 inline bool cuda_is_required() {
   const char* value = std::getenv("CUVAE_REQUIRE_CUDA");
   return value != nullptr && std::string(value) == "1";
 }
 
-/// The one list of the backends that every op is tested on. A required device that is not there stays in it, so that
-/// each of its tests fails and says why.
+/// The backends on which every op is tested. A required CUDA device is in the list even if it is missing, so that its
+/// tests fail with the reason.
 #if defined(CUVAE_EMULATED)
 inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
 #else
@@ -48,7 +48,7 @@ inline std::vector<std::string> backends_under_test() {
 }
 #endif
 
-/// The same, and "cuda bf16": for what must hold in both types of activations.
+/// The same and "cuda bf16", for tests that must pass with both types of activations.
 inline std::vector<std::string> backends_in_every_precision() {
   std::vector<std::string> all = backends_under_test();
   for (const std::string& name : backends_under_test())
@@ -56,14 +56,14 @@ inline std::vector<std::string> backends_in_every_precision() {
   return all;
 }
 
-/// A backend from such a name.
+/// The backend for a name of these lists.
 inline std::unique_ptr<Backend> make_test_backend(const std::string& name) {
   const std::size_t space = name.find(' ');
   return make_backend(name.substr(0, space), 0,
                       space == std::string::npos ? Precision::fp32 : parse<Precision>(name.substr(space + 1)));
 }
 
-/// Runs a suite derived from OpTest on every backend: "cpu", "cuda_0", and "cuda_bf16".
+/// Runs a suite derived from OpTest on every backend, "cpu" and "cuda", or in every precision, then also "cuda_bf16".
 #define CUVAE_ON_EVERY_BACKEND(Suite) CUVAE_ON_BACKENDS(Suite, ::cuvae::test::backends_under_test())
 #define CUVAE_IN_EVERY_PRECISION(Suite) CUVAE_ON_BACKENDS(Suite, ::cuvae::test::backends_in_every_precision())
 #define CUVAE_ON_BACKENDS(Suite, backends)                                                           \
@@ -84,7 +84,7 @@ class Array {
     const std::vector<unsigned char> poison(bytes_.bytes(), kPoison);
     backend_->upload(bytes_.data(), poison.data(), poison.size());
 #if defined(CUVAE_EMULATED)
-    cuemu::forget(bytes_.data(), bytes_.bytes());  // its reads are reported until it is written
+    cuemu::forget(bytes_.data(), bytes_.bytes());  // reads are reported until the bytes are written
 #endif
   }
   Array(Backend& backend, const std::vector<T>& values) : Array(backend, values.size()) { set(values); }
@@ -93,7 +93,7 @@ class Array {
   std::size_t size() const { return size_; }
   void set(const std::vector<T>& values) const { backend_->upload(data(), values.data(), values.size() * sizeof(T)); }
 
-  /// The values, once the guard bands are found as they were.
+  /// The values. Expects that the guard bands have not changed.
   std::vector<T> get() const {
     backend_->synchronize();
     std::vector<unsigned char> all(bytes_.bytes());
@@ -170,7 +170,7 @@ inline std::vector<float> random_vector(Index size, std::uint64_t seed, float lo
   return v;
 }
 
-/// Every |got - want| within its own bound; written so that NaN fails. Reports the worst element.
+/// Expects that every |got - want| is within its own bound. NaN fails. Reports the worst element.
 template <class T>
 void expect_within(const std::vector<T>& got, const reference::Vector& want, const reference::Vector& bound,
                    const std::string& label) {
@@ -187,7 +187,7 @@ void expect_within(const std::vector<T>& got, const reference::Vector& want, con
                       << ", " << 100 * worst << "% of the tolerance";
 }
 
-/// |got - want| <= atol + rtol |want|, likewise.
+/// Expects |got - want| <= atol + rtol |want| in the same way.
 template <class T>
 void expect_close(const std::vector<T>& got, const reference::Vector& want, double atol, double rtol,
                   const std::string& label) {
@@ -199,13 +199,14 @@ void expect_close(const std::vector<T>& got, const reference::Vector& want, doub
 /// A test of an op, on one backend.
 class OpTest : public ::testing::TestWithParam<std::string> {
  protected:
-  /// The values as a matrix of activations holds them.
+  /// The values after rounding to the activation type.
   std::vector<float> stored(std::vector<float> values) const {
     if (type_ == DType::bf16)
       for (float& v : values) v = static_cast<float>(reference::round_to_bf16(v));
     return values;
   }
-  /// expect_within and expect_close for activations: where these are bf16, one rounding comes on top of the bound.
+  /// expect_within and expect_close for activations. If these are bf16, the error of one rounding is added to the
+  /// bound.
   template <class T>
   void expect_stored_within(const std::vector<T>& got, const reference::Vector& want, reference::Vector bound,
                             const std::string& label) const {
@@ -232,16 +233,18 @@ void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const st
   EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(T)), 0) << label << " differs in its bits";
 }
 
-/// The relative error of a sum of n terms of one sign, each a few float32 roundings: 6 for the terms, and sqrt(n) for
-/// five standard errors of the partial sums' own (u sqrt(sum_k (k/n)^2 / 3) = u sqrt(n)/3 at u = 2^-24 uniform, summed
-/// in turn).
+/// A bound of the relative error of a sum of n terms of one sign, in units of u = 2^-24: 6 for the few roundings of
+/// each term, and 2 sqrt(n) for the roundings of the partial sums. The second part is more than five standard errors.
+/// With errors uniform in [-u, u] and terms added in order, one standard error is
+///   u sqrt(sum_k (k/n)^2 / 3) = u sqrt(n) / 3.
 inline double sum_error(Index n) { return std::ldexp(6 + 2 * std::sqrt(n), -24); }
 
-/// The relative error of exp(x)^2: exp is good to 2.5 ulp, each at most 2^-23 of it, and the square doubles that.
+/// A bound of the relative error of exp(x)^2. exp has an error of 2.5 ulp, an ulp is at most 2^-23 of the value, and
+/// the square doubles the error.
 inline constexpr double kSquaredExpError = 5 * 0x1p-23;
 
-/// d f / d at[i] for every i, by central differences: f is smooth, in double and of order one, so h = 1e-5 errs by
-/// 1e-9.
+/// d f / d at[i] for every i, by central differences with h = 1e-5. The error is about 1e-9 if f is smooth, of order
+/// one and computed in double precision.
 template <class F>
 reference::Vector central_differences(F f, reference::Vector at) {
   constexpr double h = 1e-5;
@@ -258,7 +261,7 @@ reference::Vector central_differences(F f, reference::Vector at) {
   return slope;
 }
 
-/// sum_i a_i b_i: turns an op with many results into one number to differentiate.
+/// sum_i a_i b_i. Combines the results of an op into one number that can be differentiated.
 inline double dot(const reference::Vector& a, const reference::Vector& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];

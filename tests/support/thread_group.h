@@ -1,4 +1,4 @@
-// Ranks as threads of one process. A rank that fails ends the waiting of the others.
+// Ranks as threads of one process. If a rank fails, the other ranks stop waiting and throw.
 #pragma once
 #include <condition_variable>
 #include <exception>
@@ -60,7 +60,7 @@ class ThreadGroup {
 
   Index size() const { return static_cast<Index>(values_.size()); }
 
-  // In the order of the ranks, so that every rank has the same bits.
+  // Sums in the order of the ranks, so that every rank gets the same bits.
   std::vector<double> sum(Index rank, std::vector<double> values) {
     values_[static_cast<std::size_t>(rank)] = std::move(values);
     wait();
