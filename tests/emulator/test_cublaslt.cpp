@@ -89,7 +89,7 @@ TEST_P(CublasLt, ReluKeepsNan) {
   }
 }
 
-// If the sum is split, it is 257 - 256; with 257 rounded to bf16 the result would be 0.
+// If the sum is split, it is 257 - 256 = 1. If 257 were rounded to bf16, the result would be 0.
 TEST_P(CublasLt, SumsOverKAreFloat32) {
   const Matrix x(backend_, 1, 4, {256, 1, -256, 0}, type_), w(backend_, 1, 4, {1, 1, 1, 1}, type_),
       b(backend_, 1, 1, {0}, type_), y(backend_, 1, 1, type_);
@@ -99,7 +99,7 @@ TEST_P(CublasLt, SumsOverKAreFloat32) {
   }
 }
 
-// The trial of a plan is not recorded.
+// The backend tries a plan before it uses it. A recording must not contain the trial.
 TEST_P(CublasLt, ARecordedReluIsOneLaunch) {
   fake_cublaslt::behaviour().relu_keeps_nan = true;
   cudaStream_t stream = nullptr;
