@@ -97,12 +97,12 @@ class Campaign:
         while True:
             process = subprocess.Popen(command, stderr=subprocess.PIPE)
             if self.kills < kills:
-                # Starts and replacements are short: half of the kills are early.
+                # Starts and replacements are short, so half of the kills are early.
                 time.sleep(self.random.uniform(0, self.seconds * self.random.choice((0.15, 1.5))))
                 process.send_signal(signal.SIGKILL)
             message = process.communicate()[1].decode(errors="replace")
             if process.returncode == 0:
-                self.seconds *= 0.8  # the machine may be faster now than when the time was taken
+                self.seconds *= 0.8  # the machine may be faster now than at the measurement
                 break
             if process.returncode != -signal.SIGKILL:
                 sys.exit(f"after {self.kills} kills, exit code {process.returncode}: {message.strip()}: see {self.run}")

@@ -15,7 +15,7 @@ done
 jobs=$(nproc)
 
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
-get_toolkit  # the kernels are compiled, for two architectures, and run on an emulator
+get_toolkit  # the tests compile the kernels for two architectures, and run them on an emulator
 if [ "$sanitize" = yes ]; then
   build asan
   say "Tests under AddressSanitizer and UndefinedBehaviorSanitizer"
