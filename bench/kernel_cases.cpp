@@ -164,7 +164,7 @@ KernelCase latent_log_prob(Backend& b, Index rows, Index latent) {
           }};
 }
 
-// With FLOPs of the squares alone: a difference, a product and a multiply-add.
+// The FLOPs are only those of the squares: a difference, a product and a multiply-add.
 KernelCase mixture_log_prob(Backend& b, Index rows, Index latent, Index n) {
   return {"mixture_log_prob, " + std::to_string(n) + " components", text(rows, latent),
           4.0 * static_cast<double>(rows * latent * n), [=, &b](Arrays& a) {
@@ -231,7 +231,7 @@ KernelCase product(cuda::Gemm& gemm, const std::string& name, cuda::Op op_a, cud
           2.0 * static_cast<double>(m * n * k), [=, &gemm](Arrays& arrays) {
             const DType type = arrays.type(), c_type = op_a == cuda::Op::none ? type : DType::f32;  // dw is float32
             const View a = arrays.input(m, k, type), b = arrays.input(k, n, type),
-                       c = arrays.output(m, n, c_type);  // as stored: either way
+                       c = arrays.output(m, n, c_type);  // a transposed operand has the same size
             const cuda::Product p{op_a, op_b, m, n, k, a.data, b.data, c.data, type, c_type};
             return [=, &gemm] { gemm.run(p); };
           }};

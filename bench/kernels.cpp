@@ -1,6 +1,6 @@
-// cuvae-bench kernels: every kernel and product, and the copy bandwidth in the same run. One graph launches an
-// operation many times, over so many sets of arrays (at most kMostSets) that they do not stay in the caches. Events
-// measure time.
+// cuvae-bench kernels: measures every kernel and product, and the copy bandwidth in the same run. One graph launches an
+// operation many times. It takes turns over several sets of arrays (at most kMostSets), so many that they do not stay
+// in the caches. Events measure time.
 #include "kernels.h"
 
 #include <bit>

@@ -1,4 +1,5 @@
-// Peak memory of a training process against its budget: data + 4 arenas + activations of one batch + 64 MiB.
+// cuvae-bench memory: compares the peak memory of a training process with its budget, data + 4 arenas + activations of
+// one batch + 64 MiB.
 #include <cstdio>
 #include <fstream>
 

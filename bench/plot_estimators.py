@@ -2,8 +2,8 @@
 
     python bench/plot_estimators.py DIR [--out DIR]
 
-Reads DIR/results.json and writes, as PNG (300 dpi) and SVG, those that it has rows for: toy_functions, toy_dimension,
-variance_samples, variance_latent, efficiency, efficiency_pairs, curves_steps, curves_seconds, snr. Needs
+Reads DIR/results.json and writes PNG (300 dpi) and SVG files of the pictures for which it has rows: toy_functions,
+toy_dimension, variance_samples, variance_latent, efficiency, efficiency_pairs, curves_steps, curves_seconds, snr. Needs
 matplotlib.
 """
 import argparse
@@ -190,8 +190,8 @@ variance_latent = variance_over("latent", "latent dimensions d", "{stage} of tra
 
 
 def efficiency(rows, out):
-    """At the base point; if K is odd there, antithetic pairs at the next point. Times are relative to pathwise in the same
-    turn, so that changes of the machine's speed cancel."""
+    """Noise over time at the base point. If K is odd there, a second picture has K - 1 samples, for antithetic pairs.
+    Times are relative to pathwise in the same turn, so that changes of the machine's speed cancel."""
     rows = [r for r in noisy(rows) if "time_ratio" in r]
     if not rows:
         return

@@ -9,7 +9,7 @@ namespace cuvae::bench {
 class StepBench {
  public:
   virtual ~StepBench() = default;
-  /// Times steps and their own matrix products, in turns, for about `seconds`. Returns one record.
+  /// Times steps and, in turn, only their matrix products, for about `seconds`. Returns one record.
   virtual nlohmann::json measure(double seconds) = 0;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 using cpu::Op;
 
-// One linear layer's operands, each in memory of its own, as a step has them.
+// The operands of one linear layer. Each has its own memory, as in a training step.
 struct Layer {
   Index in, out;
   std::vector<float> w, dw, y, dy;
@@ -54,8 +54,8 @@ class CpuStep final : public StepBench {
     dz_ = z_;
   }
 
-  /// Blocks of steps and of products in turn, for about `seconds`; a block is long enough to find its own data in
-  /// cache.
+  /// Runs blocks of steps and blocks of products in turn, for about `seconds`. A block is long enough that its data are
+  /// in the cache.
   nlohmann::json measure(double seconds) override {
     step();
     double mark = now_ms();

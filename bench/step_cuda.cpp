@@ -10,7 +10,7 @@ using cuda::Gemm;
 using cuda::Op;
 using cuda::Product;
 
-constexpr int kAtOnce = 8;  // steps in a graph, each with a batch of its own
+constexpr int kAtOnce = 8;  // steps in a graph, each with its own batch
 constexpr std::size_t kWorkspace = std::size_t{32} << 20;
 
 class CudaStep final : public StepBench {
@@ -56,7 +56,7 @@ class CudaStep final : public StepBench {
     const int block = std::max(1, static_cast<int>(20.0 / std::max(once, 1e-3)));
     for (const double end = now_ms() + seconds * 1000; now_ms() < end || replayed.size() < 2;) {
       const auto per_step = [&](const std::function<void()>& call) {
-        call();  // finds the queue empty; what follows finds it filled
+        call();  // fills the empty queue, so that the timed calls start with a filled queue
         return timer_.time([&] {
           for (int i = 0; i < block; ++i) call();
         }) / (block * kAtOnce);

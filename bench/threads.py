@@ -49,7 +49,7 @@ def processor():
 
 
 def measure(programs, batches, rounds, seconds, load):
-    """For each batch and program: the milliseconds of every round."""
+    """A dict from batch to program to the milliseconds of every round."""
     hogs = busy_loops(os.cpu_count()) if load else []
     times = {batch: {name: [] for name in programs} for batch in batches}
     try:

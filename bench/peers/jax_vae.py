@@ -3,8 +3,8 @@
     python bench/peers/jax_vae.py --batch 128 512 --seconds 3
     python bench/peers/jax_vae.py --device cuda --precision tf32 --serve   # requests "batch seconds" on stdin
 
-One compiled program does --scan steps: each gathers and binarizes its rows of the data on the device, and updates the
-donated state. Random bits come from XLA's own generator (rbg), which on a GPU is faster than JAX's default.
+One compiled program runs --scan steps. Each step gathers and binarizes its rows of the data on the device, and updates
+the donated state. Random bits come from XLA's own generator (rbg), which on a GPU is faster than JAX's default.
 """
 import argparse
 import functools
@@ -65,7 +65,7 @@ def adam(state, grads):
 
 @functools.partial(jax.jit, static_argnames=("steps", "dtype"), donate_argnames=("state",))
 def train(state, pixels, order, steps, dtype):
-    """`steps` steps; order [steps an epoch, batch] are row numbers, taken from where the last call ended."""
+    """Runs `steps` steps. order [steps per epoch, batch] has row numbers; a call continues where the last one ended."""
     def step(state, _):
         rows = order[state["t"] % len(order)]
         pixel_key, latent_key = jax.random.split(jax.random.fold_in(state["key"], state["t"]))
@@ -88,7 +88,7 @@ class Training:
         key = jax.random.key(0, impl="rbg")
         bytes_key, blank_key, self.shuffle_key, parameter_key = jax.random.split(key, 4)
         pixels = jax.random.randint(bytes_key, (rows, DATA_DIM), 0, 256).astype(jnp.uint8)
-        # Four in five are blank, as in pictures of digits.
+        # Four pixels in five are blank, as in pictures of digits.
         self.pixels = jnp.where(jax.random.uniform(blank_key, pixels.shape) < 0.2, pixels, jnp.uint8(0))
         parameters = make_parameters(parameter_key)
         zeros = lambda: jax.tree.map(jnp.zeros_like, parameters)
@@ -100,7 +100,7 @@ class Training:
         return shuffled(jax.random.fold_in(self.shuffle_key, self.epoch), len(self.pixels), batch)
 
     def time_steps(self, batch, seconds):
-        """Times calls of --scan steps for `seconds`, after two (and a compilation) that do not count."""
+        """Times calls of --scan steps for `seconds`. Two calls before that, and the compilation, do not count."""
         calls_an_epoch = max(1, len(self.pixels) // batch // self.scan)
         times, calls, end = [], 0, float("inf")
         while len(times) < 5 or time.perf_counter() < end:
