@@ -14,3 +14,14 @@ function(cuvae_harden target)
     target_link_options(${target} PRIVATE $<$<CONFIG:Release>:-Wl,-z,relro,-z,now>)
   endif()
 endfunction()
+
+# For code that consists of calls of CLI11 and JSON. With sanitizers it takes long to compile, and it does little work: so it
+# is not optimised then, and UndefinedBehaviorSanitizer does not check every pointer. AddressSanitizer does.
+function(cuvae_fast_sanitizers target)
+  if(CUVAE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
+  if(CUVAE_SANITIZE MATCHES undefined)
+    target_compile_options(${target} PRIVATE -fno-sanitize=null,alignment,vptr,object-size)
+  endif()
+endfunction()

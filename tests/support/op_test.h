@@ -39,7 +39,9 @@ inline bool cuda_is_required() {
 
 /// The backends on which every op is tested. A required CUDA device is in the list even if it is missing, so that its
 /// tests fail with the reason.
-#if defined(CUVAE_EMULATED)
+#if defined(CUVAE_EMULATED_AND_CPU)
+inline std::vector<std::string> backends_under_test() { return {"cpu", "cuda"}; }
+#elif defined(CUVAE_EMULATED)
 inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
 #else
 inline std::vector<std::string> backends_under_test() {
