@@ -82,17 +82,25 @@ Json parse_object(const std::filesystem::path& path) {
 }  // namespace
 
 std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::path& path) {
+  std::set<std::string> given;
+  for (const CLI::Option* option : app.get_options())
+    if (option->count() > 0) given.insert("--" + option->get_single_name());
   // A flag wins over the file, also if one gives --hidden and the other --encoder-hidden and --decoder-hidden.
-  const bool hidden_given = app.count("--hidden") > 0,
-             widths_given = app.count("--encoder-hidden") > 0 && app.count("--decoder-hidden") > 0;
+  const auto overruled = [&](const std::string& key) {
+    for (const std::string end : {"-hidden", "-hidden-above"}) {
+      const std::string both = end.substr(1), encoder = "encoder" + end, decoder = "decoder" + end;
+      if ((key == encoder || key == decoder) && given.contains("--" + both)) return true;
+      if (key == both && given.contains("--" + encoder) && given.contains("--" + decoder)) return true;
+    }
+    return false;
+  };
   std::set<std::string> applied;
   const Json object = parse_object(path);
   for (const auto& [key, value] : object.items()) {
     CLI::Option* const option = app.get_option_no_throw("--" + key);
     if (option == nullptr || !option->get_configurable())
       throw Error(path.string() + ": unknown key " + in_quotes(key));
-    if (option->count() > 0 || (hidden_given && key.ends_with("-hidden")) || (widths_given && key == "hidden"))
-      continue;
+    if (option->count() > 0 || overruled(key)) continue;
     if (value.is_array() && value.empty() && key == "lr-pieces")
       continue;  // earlier versions wrote an empty list for "none"
     try {

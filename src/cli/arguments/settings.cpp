@@ -15,6 +15,7 @@ using Pieces = std::vector<std::pair<double, double>>;
 using Kind = LearningRate::Kind;
 
 constexpr Range kReal{}, kShare{0, 1};
+constexpr Index kPriorComponents = 500;  // as Tomczak and Welling 2018
 
 // The reason why --beta has no effect, or null; then the same for flags that change how the KL is weighted.
 const char* idle_weight(const TrainConfig& t) {
@@ -40,13 +41,25 @@ const char* likelihood_names() {
 
 // The one list of settings. A visitor gets each setting's flag, value, help, range, and the reason why it has no
 // effect given the others, or null.
-template <class Model, class Visitor>
-void visit_model(Model& m, Visitor&& visit) {
-  const bool hidden = !m.encoder_hidden.empty() || !m.decoder_hidden.empty();
+template <class Model, class Layers, class Visitor>
+void visit_model(Model& m, Layers& layers, Visitor&& visit) {
+  const bool several = layers.latent.all.size() > 1;
+  const bool hidden = !m.encoder_hidden.empty() || !m.decoder_hidden.empty() || several;
+  const char* const one_layer = unless(several, "with one latent layer");
   visit.group("Model");
-  visit("latent", m.latent, "Number of latent dimensions", kCount);
+  visit("latent", layers.latent, "Latent dimensions; several numbers: those of each latent layer, from the data up",
+        kCount);
   visit("encoder-hidden", m.encoder_hidden, "Hidden widths of the encoder, from x to z; 0: none", kCountOrZero);
   visit("decoder-hidden", m.decoder_hidden, "Hidden widths of the decoder, from z to x; 0: none", kCountOrZero);
+  visit("encoder-hidden-above", layers.encoder_hidden_above,
+        "Hidden widths of the encoder of each latent layer above the first; 0: none", kCountOrZero, one_layer);
+  visit("decoder-hidden-above", layers.decoder_hidden_above,
+        "Hidden widths of the decoder of each latent layer above the first; 0: none", kCountOrZero, one_layer);
+  visit("prior", m.prior,
+        "Prior of the top latent layer: standard (normal), mixture (of Gaussians, learned) or vampprior (a mixture of "
+        "posteriors at learned pseudo-inputs)");
+  visit("prior-components", m.prior_components, "Components of a mixture or VampPrior (default: 500)", kCount,
+        unless(m.prior != Prior::standard, "with --prior standard"));
   visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity", {},
         unless(hidden, "without hidden layers"));
   visit("likelihood", m.likelihood, likelihood_names());
@@ -66,7 +79,8 @@ void visit_training(Training& t, Visitor&& visit) {
         "variational (the ELBO, or the bound of the estimator) or wake-sleep (the generative network by the ELBO, the "
         "inference network by samples from the model)");
   visit("estimator", t.estimator,
-        "Estimator of the encoder's gradient. For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
+        "Estimator of the encoder's gradient (default: pathwise; total with several latent layers or a learned prior). "
+        "For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
         "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; for the "
         "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic",
         {}, unless(t.objective != Objective::wake_sleep, "with --objective wake-sleep, which has none"));
@@ -131,6 +145,11 @@ requires std::is_arithmetic_v<Number> std::string text_of(Number value) { return
 template <class Enum>
 requires std::is_enum_v<Enum> std::string text_of(Enum value) { return std::string(to_string(value)); }
 
+// LayerConfig::encoder_hidden or decoder_hidden of the second layer, or the default of one.
+std::vector<Index> widths_above(const VaeConfig& model, std::vector<Index> LayerConfig::*widths) {
+  return (model.above.empty() ? LayerConfig() : model.above.front()).*widths;
+}
+
 // An empty list is written as one width of 0, because a flag needs a value.
 std::vector<Index> widths_or_zero(const std::vector<Index>& widths) {
   return widths.empty() ? std::vector<Index>{0} : widths;
@@ -142,6 +161,9 @@ Json json_of(std::integral auto value) { return value; }
 Json json_of(double value) { return value; }
 Json json_of(float value) { return Json::parse(text_of(value)); }  // 0.9, not 0.8999999761581421
 Json json_of(const std::vector<Index>& widths) { return widths_or_zero(widths); }
+Json json_of(const LayerSettings::Widths& latent) {
+  return latent.all.size() == 1 ? Json(latent.all.front()) : Json(latent.all);
+}
 template <class Enum>
 requires std::is_enum_v<Enum> Json json_of(Enum value) { return text_of(value); }
 Json json_of(const Pieces& pieces) {
@@ -174,8 +196,11 @@ class FlagAdder {
   void operator()(const char* name, bool& value, const char* help) {
     app_.add_flag(flag(name), value, help)->group(group_);
   }
-  void operator()(const char* name, std::vector<Index>& widths, const char* help, Range range) {
+  void operator()(const char* name, std::vector<Index>& widths, const char* help, Range range, const char* = nullptr) {
     add_numbers(app_, flag(name), widths, help, range)->group(group_);
+  }
+  void operator()(const char* name, LayerSettings::Widths& latent, const char* help, Range range) {
+    add_numbers(app_, flag(name), latent.all, help, range)->group(group_);
   }
   template <class Enum>
   requires std::is_enum_v<Enum>
@@ -230,27 +255,39 @@ struct IdleFinder {
 template <class Visitor>
 void visit_all(const Settings& s, Visitor visit) {
   visit_device(s, visit);
-  visit_model(s.model, visit);
+  visit_model(s.model, s.layers, visit);
   visit_training(s.training, visit);
 }
 
 Json all_defaults() {
   Json object;
-  visit_all({}, JsonWriter{object, true});
+  visit_all(Settings(), JsonWriter{object, true});
   return object;
 }
 
 }  // namespace
+
+LayerSettings::LayerSettings(const VaeConfig& model)
+    : latent{{model.latent}},
+      encoder_hidden_above(widths_above(model, &LayerConfig::encoder_hidden)),
+      decoder_hidden_above(widths_above(model, &LayerConfig::decoder_hidden)) {
+  for (const LayerConfig& layer : model.above) latent.all.push_back(layer.latent);
+}
 
 void add_settings(CLI::App& app, Settings& s) {
   app.add_option("--data", s.data, kDataHelp)->type_name("PATH");
   add_numbers(app, "--hidden", s.hidden, "Hidden widths of the encoder; the decoder has them in reverse order",
               kCountOrZero)
       ->group("Model");
+  add_numbers(
+      app, "--hidden-above", s.layers.hidden_above,
+      "Hidden widths of the encoder of each latent layer above the first; its decoder has them in reverse order",
+      kCountOrZero)
+      ->group("Model");
   FlagAdder add(app);
-  visit_model(s.model, add);
+  visit_model(s.model, s.layers, add);
   visit_training(s.training, add);
-  app.get_option("--binarize")->default_str("");
+  for (const char* flag : {"--binarize", "--estimator", "--prior-components"}) app.get_option(flag)->default_str("");
   s.DeviceArguments::add_to(app);
   add_number(app, "--data-memory", s.data_memory,
              "GPU memory for the data, in MiB; larger data are streamed; 0: all that is free", kCountOrZero)
@@ -258,11 +295,26 @@ void add_settings(CLI::App& app, Settings& s) {
 }
 
 void resolve(const CLI::App& app, Settings& s) {
-  if (app.count("--hidden") > 0 && app.count("--encoder-hidden") == 0) s.model.encoder_hidden = s.hidden;
-  if (app.count("--hidden") > 0 && app.count("--decoder-hidden") == 0)
+  const auto given = [&](const char* flag) { return app.count(flag) > 0; };
+  LayerSettings& layers = s.layers;
+  if (given("--hidden") && !given("--encoder-hidden")) s.model.encoder_hidden = s.hidden;
+  if (given("--hidden") && !given("--decoder-hidden"))
     s.model.decoder_hidden.assign(s.hidden.rbegin(), s.hidden.rend());
-  for (auto* widths : {&s.model.encoder_hidden, &s.model.decoder_hidden})
+  const std::vector<Index>& above = layers.hidden_above;
+  if (given("--hidden-above") && !given("--encoder-hidden-above")) layers.encoder_hidden_above = above;
+  if (given("--hidden-above") && !given("--decoder-hidden-above"))
+    layers.decoder_hidden_above.assign(above.rbegin(), above.rend());
+  for (auto* widths :
+       {&s.model.encoder_hidden, &s.model.decoder_hidden, &layers.encoder_hidden_above, &layers.decoder_hidden_above})
     if (*widths == std::vector<Index>{0}) widths->clear();
+  const std::vector<Index>& latent = layers.latent.all;
+  s.model.latent = latent.front();
+  s.model.above.clear();
+  for (auto width = latent.begin() + 1; width != latent.end(); ++width)
+    s.model.above.push_back({*width, layers.encoder_hidden_above, layers.decoder_hidden_above});
+  if (s.model.prior != Prior::standard && !given("--prior-components")) s.model.prior_components = kPriorComponents;
+  if (!s.model.has_closed_form_kl() && !given("--estimator") && s.training.objective == Objective::variational)
+    s.training.estimator = Estimator::total;
   if (app.count("--binarize") == 0)
     s.training.binarize = is_binary(s.model.likelihood) ? Binarize::stochastic : Binarize::none;
   s.model.validate();
@@ -273,13 +325,28 @@ void resolve(const CLI::App& app, Settings& s) {
 void refuse_idle_settings(const CLI::App& app, const Settings& s, const std::set<std::string>& from_file) {
   const bool both = app.count("--encoder-hidden") > 0 && app.count("--decoder-hidden") > 0;
   refuse_idle(app, "--hidden", unless(!both, "with --encoder-hidden and --decoder-hidden"));
+  const bool both_above = app.count("--encoder-hidden-above") > 0 && app.count("--decoder-hidden-above") > 0;
+  refuse_idle(app, "--hidden-above",
+              s.layers.latent.all.size() < 2 ? "with one latent layer"
+                                             : unless(!both_above,
+                                                      "with --encoder-hidden-above and "
+                                                      "--decoder-hidden-above"));
   const Json defaults = all_defaults();
   visit_all(s, IdleFinder{app, from_file, defaults});
 }
 
 Json settings_json(const VaeConfig& model) {
   Json object;
-  visit_model(model, JsonWriter{object});
+  const LayerSettings layers(model);
+  visit_model(model, layers, JsonWriter{object});
+  for (std::size_t t = 1; t < model.above.size(); ++t) {  // a program can give each layer other hidden widths
+    const LayerConfig& layer = model.above[t];
+    const std::string number = std::to_string(t + 2);
+    if (layer.encoder_hidden != layers.encoder_hidden_above)
+      object["encoder-hidden-of-layer-" + number] = json_of(layer.encoder_hidden);
+    if (layer.decoder_hidden != layers.decoder_hidden_above)
+      object["decoder-hidden-of-layer-" + number] = json_of(layer.decoder_hidden);
+  }
   return object;
 }
 

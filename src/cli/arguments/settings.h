@@ -11,9 +11,23 @@
 
 namespace cuvae::cli {
 
+/// The latent layers as the flags give them.
+struct LayerSettings {
+  struct Widths {
+    std::vector<Index> all;
+  } latent;                                 ///< from z_1 up
+  std::vector<Index> encoder_hidden_above;  ///< of each layer above the first
+  std::vector<Index> decoder_hidden_above;
+  std::vector<Index> hidden_above;  ///< --hidden-above; resolve() copies it to both
+
+  /// Those of a model. The hidden widths are those of its second layer.
+  explicit LayerSettings(const VaeConfig& model = {});
+};
+
 struct Settings : DeviceArguments {
   std::string data;
   VaeConfig model;
+  LayerSettings layers;
   TrainConfig training;
   Index data_memory = 0;      ///< GPU memory that the data may use, in MiB; 0: all that is free
   std::vector<Index> hidden;  ///< --hidden; resolve() copies it to the encoder and the decoder
