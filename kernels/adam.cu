@@ -114,6 +114,8 @@ cudaError_t start_adam(const Adam& op, Scratch scratch, cudaStream_t stream) {
       return start(update<Optimizer::adamw, N>, blocks, kThreads, stream, op, decision);
     case Optimizer::sgd:
       return start(update<Optimizer::sgd, N>, blocks, kThreads, stream, op, decision);
+    case Optimizer::adam_iwae:
+      return start(update<Optimizer::adam_iwae, N>, blocks, kThreads, stream, op, decision);
   }
   return start(update<Optimizer::adam, N>, blocks, kThreads, stream, op, decision);
 }

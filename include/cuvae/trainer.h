@@ -58,6 +58,8 @@ struct TrainConfig {
   float beta = 1.0f;
   double kl_warmup_epochs = 0.0;  ///< beta grows linearly from 0 over these epochs
   float free_bits = 0.0f;         ///< KL per latent dimension that is not penalized, in nats
+  /// adam_iwae has the published setting with beta1 0.99 and epsilon 1e-4. As in its code, epsilon and the start of v,
+  /// one, are those of the gradient's sum over the batch, not of its mean.
   Optimizer optimizer = Optimizer::adam;
   Schedule schedule;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;

@@ -138,9 +138,11 @@ constexpr Index probes_of_example(ProbeKind kind, Index samples, Index latent) {
 }
 
 enum class Optimizer : std::uint8_t {
-  adam,   ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
-  adamw,  ///< Loshchilov and Hutter 2019, algorithm 2: decoupled weight decay
-  sgd,    ///< momentum in beta1 (m = beta1 m + g, p -= lr m); weight decay is L2 added to the gradient
+  adam,       ///< Kingma and Ba 2015, algorithm 1; weight decay is L2 added to the gradient
+  adamw,      ///< Loshchilov and Hutter 2019, algorithm 2: decoupled weight decay
+  sgd,        ///< momentum in beta1 (m = beta1 m + g, p -= lr m); weight decay is L2 added to the gradient
+  adam_iwae,  ///< Adam as in the reference code of Burda et al. 2015 (github.com/yburda/iwae): p -= lr m_hat
+              ///< sqrt(1 - beta2^t) / (sqrt(v) + epsilon), v not corrected. A trainer starts v at one: see TrainConfig
 };
 
 /// The clamp of a posterior log variance. Outside it the value is held at the bound; the loss's gradient there reaches

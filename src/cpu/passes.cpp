@@ -251,6 +251,8 @@ void update(const OptimizerStep& step, float rate, float gradient_scale, float c
       return update_all<Optimizer::adamw>(local, s, n, p, g, mo, v, ema);
     case Optimizer::sgd:
       return update_all<Optimizer::sgd>(local, s, n, p, g, mo, v, ema);
+    case Optimizer::adam_iwae:
+      return update_all<Optimizer::adam_iwae>(local, s, n, p, g, mo, v, ema);
   }
 }
 

@@ -149,7 +149,7 @@ struct UpdateScalars {
 
 template <Optimizer O>
 CUVAE_FN void update(const OptimizerStep& o, const UpdateScalars& s, float grad, float& p, float& m, float& v) {
-  static_assert(O == Optimizer::adam || O == Optimizer::adamw || O == Optimizer::sgd,
+  static_assert(O == Optimizer::adam || O == Optimizer::adamw || O == Optimizer::sgd || O == Optimizer::adam_iwae,
                 "an optimizer without its update");
   float g = grad * s.gradient_scale;
   if constexpr (O == Optimizer::adamw) {
@@ -163,7 +163,11 @@ CUVAE_FN void update(const OptimizerStep& o, const UpdateScalars& s, float grad,
   } else {
     m = o.beta1 * m + (1.0f - o.beta1) * g;
     v = o.beta2 * v + (1.0f - o.beta2) * g * g;
-    p -= s.rate * (m * s.correction1) / (sqrt(v) * s.correction2_sqrt + o.epsilon);
+    if constexpr (O == Optimizer::adam_iwae) {
+      p -= s.rate * (m * s.correction1) / ((sqrt(v) + o.epsilon) * s.correction2_sqrt);
+    } else {
+      p -= s.rate * (m * s.correction1) / (sqrt(v) * s.correction2_sqrt + o.epsilon);
+    }
   }
 }
 

@@ -92,8 +92,10 @@ struct Names<Cost> {
 template <>
 struct Names<Optimizer> {
   static constexpr const char* what = "optimizer";
-  static constexpr std::pair<Optimizer, std::string_view> all[] = {
-      {Optimizer::adam, "adam"}, {Optimizer::adamw, "adamw"}, {Optimizer::sgd, "sgd"}};
+  static constexpr std::pair<Optimizer, std::string_view> all[] = {{Optimizer::adam, "adam"},
+                                                                   {Optimizer::adamw, "adamw"},
+                                                                   {Optimizer::sgd, "sgd"},
+                                                                   {Optimizer::adam_iwae, "adam-iwae"}};
 };
 template <>
 struct Names<LearningRate::Kind> {

@@ -61,11 +61,12 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
     lr.piece_end[lr.pieces] = steps(passes, steps_per_epoch);
     lr.piece_rate[lr.pieces++] = static_cast<float>(rate);
   }
+  const bool of_sum = config.optimizer == Optimizer::adam_iwae;  // its epsilon is for gradients B times as large
   return {config.optimizer,
           lr,
           config.beta1,
           config.beta2,
-          config.epsilon,
+          of_sum ? config.epsilon / static_cast<float>(config.batch) : config.epsilon,
           config.weight_decay,
           config.clip_norm,
           config.ema_decay,

@@ -65,6 +65,11 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   grads_ = backend.allocate(arena);
   m_ = backend.allocate(arena);
   if (config.optimizer != Optimizer::sgd) v_ = backend.allocate(arena);
+  if (config.optimizer == Optimizer::adam_iwae) {
+    const auto batch = static_cast<float>(config.batch);
+    const std::vector<float> start(arena / sizeof(float), 1.0f / (batch * batch));  // 1 of the sum over the batch
+    backend.upload(v_.data(), start.data(), arena);
+  }
   if (config.ema_decay > 0) {
     ema_ = backend.allocate(arena);
     std::vector<float> start(arena / sizeof(float));

@@ -1,4 +1,6 @@
 // Flags, config files, the environment, and existing run folders.
+#include <cmath>
+
 #include "cli_test.h"
 
 namespace cuvae::test {
@@ -66,6 +68,23 @@ TEST_F(CliConfigTest, RepeatsTheRunBitForBit) {
   for (const char* name :
        {"last.safetensors", "best.safetensors", "samples.png", "reconstructions.png", "manifold.png"})
     EXPECT_TRUE(read_bytes(path("again") + "/" + name) == read_bytes(path("run") + "/" + name)) << name;
+}
+
+TEST_F(CliConfigTest, TheScheduleOfBurdaEtAlHasAName) {
+  train("run", {"--optimizer", "adam-iwae", "--beta1", "0.99", "--epsilon", "1e-4", "--schedule", "pieces",
+                "--lr-pieces", "iwae"});
+  const Json c = config("run");
+  EXPECT_EQ(c["optimizer"], "adam-iwae");
+  ASSERT_EQ(c["lr-pieces"].size(), 8u);
+  double epochs = 0;
+  for (int i = 0; i < 8; ++i) {
+    const std::string piece = c["lr-pieces"][static_cast<std::size_t>(i)];
+    epochs += std::stod(piece);
+    EXPECT_NEAR(std::stod(piece.substr(piece.find(':') + 1)), 1e-3 * std::pow(10, -i / 7.0), 1e-12);
+  }
+  EXPECT_EQ(epochs, 3280);
+  succeed({"train", "--config", path("run/config.json"), "--out", path("again"), "--quiet"});
+  EXPECT_TRUE(read_bytes(path("again/last.safetensors")) == read_bytes(path("run/last.safetensors")));
 }
 
 TEST_F(CliConfigTest, FlagsWinOverTheFile) {

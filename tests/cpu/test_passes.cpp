@@ -265,7 +265,7 @@ TEST_P(PassesTest, SumsAndUpdates) {
     p_.column_sums(x.data(), 3, n, sums[0].data());
     portable_.column_sums(x.data(), 3, n, sums[1].data());
     expect_same_bits(sums[0], sums[1], "sums");
-    for (const Optimizer kind : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd}) {
+    for (const Optimizer kind : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd, Optimizer::adam_iwae}) {
       OptimizerStep step;
       step.kind = kind, step.weight_decay = 0.1f, step.ema_decay = 0.9f;
       std::vector<float> params[2] = {x, x}, m[2] = {g, g}, v[2], ema[2] = {x, x};

@@ -9,7 +9,7 @@ using namespace test;
 using reference::Vector;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr Optimizer kOptimizers[] = {Optimizer::adam, Optimizer::adamw, Optimizer::sgd};
+constexpr Optimizer kOptimizers[] = {Optimizer::adam, Optimizer::adamw, Optimizer::sgd, Optimizer::adam_iwae};
 
 /// An arena on the backend, and the reference's copy of it.
 class Training {
@@ -136,25 +136,28 @@ TEST_P(Optimizers, EveryOptionMatchesTheReference) {
 }
 
 TEST_P(Optimizers, ZeroAndTinyGradientsAreDividedByEpsilon) {
-  Training t(backend_, 4);
-  for (int i = 0; i < 3; ++i) t.step(make_step(Optimizer::adam, 0.1f), {0.0f, 1e-9f, -1e-8f, 1e-20f});
-  t.expect_as_reference(0.1, 3);
+  for (const Optimizer kind : {Optimizer::adam, Optimizer::adam_iwae}) {
+    Training t(backend_, 4);
+    for (int i = 0; i < 3; ++i) t.step(make_step(kind, 0.1f), {0.0f, 1e-9f, -1e-8f, 1e-20f});
+    t.expect_as_reference(0.1, 3);
+  }
 }
 
 // From zero parameters at rate one the update itself is the result: a few roundings from the formula, where 1 - 0.999^t
 // in float32 would be off by 1e-5.
 TEST_P(Optimizers, BiasCorrectionIsExactEarlyAndLate) {
-  for (const std::uint32_t updates : {0u, 1u, 2u, 9u, 100u, 199000u}) {
-    SCOPED_TRACE("updates " + std::to_string(updates));
-    Training t(backend_, 3);
-    t.want.params = {0, 0, 0};
-    t.params.set({0, 0, 0});
-    t.want.counters = {updates + 1000, updates, 1000, 0};
-    t.counters.set({t.want.counters});
-    t.step(make_step(Optimizer::adam, 1.0f), {0.5f, -0.25f, 1.0f});
-    t.expect_counters();
-    expect_close(t.params.get(), t.want.params, 0, 0x1p-21, "params");
-  }
+  for (const Optimizer kind : {Optimizer::adam, Optimizer::adam_iwae})
+    for (const std::uint32_t updates : {0u, 1u, 2u, 9u, 100u, 199000u}) {
+      SCOPED_TRACE(std::string(to_string(kind)) + ", updates " + std::to_string(updates));
+      Training t(backend_, 3);
+      t.want.params = {0, 0, 0};
+      t.params.set({0, 0, 0});
+      t.want.counters = {updates + 1000, updates, 1000, 0};
+      t.counters.set({t.want.counters});
+      t.step(make_step(kind, 1.0f), {0.5f, -0.25f, 1.0f});
+      t.expect_counters();
+      expect_close(t.params.get(), t.want.params, 0, 0x1p-21, "params");
+    }
 }
 
 // SGD without momentum moves a parameter by exactly the learning rate, which is four roundings from the formula; the

@@ -56,8 +56,10 @@ void optimize(const OptimizerStep& step, const Vector& grads, double loss, Optim
     } else {
       m = beta1 * m + (1 - beta1) * g;
       v = beta2 * v + (1 - beta2) * g * g;
-      const double m_hat = m / (1 - std::pow(beta1, t)), v_hat = v / (1 - std::pow(beta2, t));
-      p -= rate * m_hat / (std::sqrt(v_hat) + step.epsilon);
+      const double m_hat = m / (1 - std::pow(beta1, t)), correction = 1 - std::pow(beta2, t);
+      // Burda's code: lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon).
+      p -= step.kind == Optimizer::adam_iwae ? rate * std::sqrt(correction) * m_hat / (std::sqrt(v) + step.epsilon)
+                                             : rate * m_hat / (std::sqrt(v / correction) + step.epsilon);
     }
     if (step.ema_decay > 0) state.ema[i] = d * state.ema[i] + (1 - d) * p;
   }

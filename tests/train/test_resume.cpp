@@ -69,7 +69,7 @@ TEST_P(Resume, ThreadsRepeatTheirOwnBytes) {
 // 33 rows in batches of 5: six steps per epoch, 18 in total.
 TEST_P(Resume, StoppedAnywhereItEndsTheSame) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
-    for (const Optimizer optimizer : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd}) {
+    for (const Optimizer optimizer : {Optimizer::adam, Optimizer::adamw, Optimizer::sgd, Optimizer::adam_iwae}) {
       SCOPED_TRACE(std::string(to_string(likelihood)) + ", " + std::string(to_string(optimizer)));
       VaeConfig model = small_model();
       model.likelihood = likelihood;

@@ -38,6 +38,34 @@ class TrainerTest : public OpTest {
 };
 CUVAE_ON_EVERY_BACKEND(TrainerTest);
 
+// The reference code adds gradients up over the batch and starts the second moments at one.
+TEST_P(TrainerTest, AdamIwaeIsThatOfTheSumOverTheBatch) {
+  TrainConfig config = small_training();
+  config.optimizer = Optimizer::adam_iwae;
+  config.beta1 = 0.99f, config.epsilon = 1e-4f;
+  config.weight_decay = config.clip_norm = 0;
+  config.binarize = Binarize::none;
+  Trainer trainer(backend_, small_model(), config, kSmallRows);
+  reference::OptimizerState state;
+  state.params = reference::widen(parameters(trainer.vae()));
+  state.m = Vector(state.params.size());
+  state.v = Vector(state.params.size(), 1.0);
+  OptimizerStep how = optimizer_step(config, trainer.steps_per_epoch());
+  how.epsilon = 1e-4f;
+  for (int step = 0; step < 3; ++step) {
+    const Matrix x = random_batch(static_cast<std::uint64_t>(step));
+    const ConstView gradient = trainer.gradient(x);
+    std::vector<float> mean(static_cast<std::size_t>(gradient.size()));
+    backend_.download(mean.data(), gradient.data, mean.size() * sizeof(float));
+    Vector sum = reference::widen(mean);
+    for (double& g : sum) g *= static_cast<double>(config.batch);
+    trainer.step(x);
+    reference::optimize(how, sum, 1.0, state);
+    // Parameters of order one round to 2^-24 a step; an update has a few roundings more.
+    expect_close(parameters(trainer.vae()), state.params, (step + 1) * 4 * 0x1p-24, 0, "params");
+  }
+}
+
 // Float32 steps of a small model: every mean agrees with the reference up to about ten roundings of its terms.
 TEST_P(TrainerTest, MetricsAreTheMeansOfTheSteps) {
   TrainConfig config = small_training();

@@ -1,5 +1,6 @@
 #include "cli/arguments/settings.h"
 
+#include <cmath>
 #include <concepts>
 #include <type_traits>
 
@@ -100,7 +101,8 @@ void visit_training(Training& t, Visitor&& visit) {
         "Gaussian likelihoods only: scale each column to mean 0 and standard deviation 1; results are in the data's "
         "units");
   visit.group("Optimizer");
-  visit("optimizer", t.optimizer, "adam, adamw or sgd");
+  visit("optimizer", t.optimizer,
+        "adam, adamw, sgd or adam-iwae (as in the code of Burda et al. 2015; with --beta1 0.99 --epsilon 1e-4)");
   visit("lr", t.schedule.rate, "Learning rate", kReal,
         unless(t.schedule.kind != Kind::pieces, "with --schedule pieces: its rates are in --lr-pieces"));
   visit("schedule", t.schedule.kind, "constant, cosine, step or pieces");
@@ -109,8 +111,10 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("schedule-epochs", t.schedule.epochs, "cosine: its length in epochs; 0: the whole run", kReal, not_cosine);
   visit("lr-decay", t.schedule.decay, "step: the factor of each decay", kReal, not_step);
   visit("lr-every", t.schedule.every_epochs, "step: epochs between two decays", kReal, not_step);
-  visit("lr-pieces", t.schedule.pieces, "pieces: pairs of epochs and their rate, such as 1:1e-3,3:7e-4", {},
-        unless(t.schedule.kind == Kind::pieces, "without --schedule pieces"));
+  visit("lr-pieces", t.schedule.pieces,
+        "pieces: pairs of epochs and their rate, such as 1:1e-3,3:7e-4; iwae: 3^i epochs at 0.001 * 10^(-i/7), i = 0 "
+        "to 7, as Burda et al. 2015",
+        {}, unless(t.schedule.kind == Kind::pieces, "without --schedule pieces"));
   visit("beta1", t.beta1, "Decay of Adam's mean gradient, or the momentum of SGD", kShare);
   visit("beta2", t.beta2, "Decay of Adam's mean squared gradient", kShare, sgd);
   visit("epsilon", t.epsilon, "Adam's epsilon", kReal, sgd);
@@ -210,7 +214,11 @@ class FlagAdder {
   void operator()(const char* name, Pieces& pieces, const char* help, Range, const char*) {
     const auto set = [&pieces, option = flag(name)](const std::vector<std::string>& texts) {
       pieces.clear();
-      for (const std::string& text : texts) pieces.push_back(parse_piece(option, text));
+      if (texts == std::vector<std::string>{"iwae"}) {
+        for (int i = 0; i < 8; ++i) pieces.emplace_back(std::pow(3, i), 1e-3 * std::pow(10, -i / 7.0));
+      } else {
+        for (const std::string& text : texts) pieces.push_back(parse_piece(option, text));
+      }
     };
     app_.add_option_function<std::vector<std::string>>(flag(name), set, help)
         ->type_name("EPOCHS:RATE")
