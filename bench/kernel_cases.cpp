@@ -12,7 +12,8 @@
 namespace cuvae::bench {
 namespace {
 
-constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64, kComponents = 500;
+constexpr Index D = 784, H = 400, L = 20, kParameters = 652824, kDigits = 60000, kWideLatent = 64, kComponents = 500,
+                kUnits = 200;
 constexpr std::pair<Index, Index> kLayers[] = {{D, H}, {H, 2 * L}, {L, H}, {H, D}};  // inputs, outputs
 
 std::string text(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
@@ -164,6 +165,17 @@ KernelCase latent_log_prob(Backend& b, Index rows, Index latent) {
           }};
 }
 
+KernelCase sample_bernoulli(Backend& b, Index batch, Index latent) {
+  return {"sample_bernoulli", text(batch, latent), 0, [=, &b](Arrays& a) {
+            const View logits = a.input(batch, latent), z = a.output(batch, latent, a.type()),
+                       log_q = a.output(batch, 1);
+            const auto* step = a.state<std::uint32_t>(1);
+            return [=, &b] {
+              b.run(SampleBernoulli{.logits = logits, .noise = {1, Stream::latent, step}, .z = z, .log_q = log_q});
+            };
+          }};
+}
+
 // The FLOPs are only those of the squares: a difference, a product and a multiply-add.
 KernelCase mixture_log_prob(Backend& b, Index rows, Index latent, Index n) {
   return {"mixture_log_prob, " + std::to_string(n) + " components", text(rows, latent),
@@ -250,6 +262,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(latent_log_prob(b, batch, L));
   cases.push_back(mixture_log_prob(b, batch, L, std::min(batch, kComponents)));
+  cases.push_back(sample_bernoulli(b, batch, kUnits));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
@@ -274,6 +287,7 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
           log_prob(b, Likelihood::beta_binomial, rows, cols),
           gaussian(b, rows, cols),
           latent_log_prob(b, elements / kWideLatent, kWideLatent),
+          sample_bernoulli(b, elements / kWideLatent, kWideLatent),
           bias_activation(stream, rows, cols),
           relu_backward(stream, rows, cols),
           column_sums(stream, rows, cols),

@@ -38,6 +38,7 @@ struct ColumnSums {
 cudaError_t launch(const GatherBatch&, cudaStream_t);
 cudaError_t launch(const SampleGaussian&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianBackward&, cudaStream_t);
+cudaError_t launch(const SampleBernoulli&, Scratch, cudaStream_t);
 cudaError_t launch(const PlaceProbes&, cudaStream_t);
 cudaError_t launch(const ProbeBackward&, cudaStream_t);
 cudaError_t launch(const LogProb&, Scratch, cudaStream_t);
@@ -57,6 +58,7 @@ cudaError_t launch(const Moments&, Scratch, cudaStream_t);
 cudaError_t launch(const CountStep&, cudaStream_t);
 
 std::size_t scratch_bytes(const SampleGaussian&);
+std::size_t scratch_bytes(const SampleBernoulli&);
 std::size_t scratch_bytes(const LogProb&);
 std::size_t scratch_bytes(const GaussianLogProb&);
 std::size_t scratch_bytes(const MixtureLogProb&);

@@ -17,22 +17,28 @@ struct Sums {
   }
 };
 
-/// sums [cols] over rows [begin, end) of x.
-__device__ inline void sum_columns(const float* x, Index cols, Index begin, Index end, Sums* sums) {
+/// sums [cols] over rows [begin, end) of a matrix whose value in row r and column c is x(r, c).
+template <class X>
+__device__ __forceinline__ void sum_columns_of(X x, Index cols, Index begin, Index end, Sums* sums) {
   for (Index first = 0; first < cols; first += kWarp) {
     const Index c = first + threadIdx.x % kWarp;
-    const double x0 = c < cols ? static_cast<double>(x[c]) : 0.0;
+    const double x0 = c < cols ? static_cast<double>(x(0, c)) : 0.0;
     const Sums sum = column_sum<Sums>(begin, end, [&](Index r) {
-      const double d = c < cols ? static_cast<double>(x[r * cols + c]) - x0 : 0.0;
+      const double d = c < cols ? static_cast<double>(x(r, c)) - x0 : 0.0;
       return Sums{d, d * d};
     });
     if (threadIdx.x < kWarp && c < cols) sums[c] = sum;
   }
 }
+/// The same of x [rows, cols] in memory.
+__device__ inline void sum_columns(const float* x, Index cols, Index begin, Index end, Sums* sums) {
+  sum_columns_of([=](Index r, Index c) { return x[r * cols + c]; }, cols, begin, end, sums);
+}
 
 /// Adds up the sums [chunks, cols] that the launch's blocks left, and merges them into acc [1 + 2 * cols].
-__device__ inline void merge_moments(const float* x, Index rows, Index cols, const Sums* sums, unsigned chunks,
-                                     double* acc) {
+template <class X>
+__device__ __forceinline__ void merge_moments_of(X x, Index rows, Index cols, const Sums* sums, unsigned chunks,
+                                                 double* acc) {
   const double n = static_cast<double>(rows), before = acc[0], total = before + n;
   double *mean = acc + 1, *squares = mean + cols;
   for (Index first = 0; first < cols; first += kWarp) {
@@ -43,11 +49,15 @@ __device__ inline void merge_moments(const float* x, Index rows, Index cols, con
     });
     if (threadIdx.x >= kWarp || c >= cols) continue;
     const double shift = sum.first / n;
-    const double delta = static_cast<double>(x[c]) + shift - mean[c];
+    const double delta = static_cast<double>(x(0, c)) + shift - mean[c];
     mean[c] += delta * n / total;
     squares[c] += sum.second - sum.first * shift + delta * delta * before * n / total;
   }
   if (threadIdx.x == 0) acc[0] = total;  // read by all before column_sum's barriers
+}
+__device__ inline void merge_moments(const float* x, Index rows, Index cols, const Sums* sums, unsigned chunks,
+                                     double* acc) {
+  merge_moments_of([=](Index r, Index c) { return x[r * cols + c]; }, rows, cols, sums, chunks, acc);
 }
 
 }  // namespace

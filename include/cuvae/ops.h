@@ -12,6 +12,7 @@
 // Views lie in the backend's memory and do not overlap unless an op allows it. An output that is empty is not computed.
 // Every op checks its shapes and throws Error, with the op and both shapes, before anything is computed.
 #pragma once
+#include "cuvae/ops_bernoulli.h"
 #include "cuvae/types.h"
 #include "cuvae/view.h"
 
@@ -322,7 +323,7 @@ class RunsAll : protected Runs<Op>... {
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
 using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
-                        ProbeBackward, LogProb, GaussianLogProb, DrawData, LatentLogProb, MixtureLogProb,
-                        ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+                        ProbeBackward, SampleBernoulli, LogProb, GaussianLogProb, DrawData, LatentLogProb,
+                        MixtureLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

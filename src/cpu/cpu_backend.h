@@ -36,6 +36,7 @@ class CpuBackend final : public Backend {
   void do_run(const LinearBackward& op) override;
   void do_run(const SampleGaussian& op) override;
   void do_run(const GaussianBackward& op) override;
+  void do_run(const SampleBernoulli& op) override;
   void do_run(const PlaceProbes& op) override;
   void do_run(const ProbeBackward& op) override;
   void do_run(const LogProb& op) override;
@@ -66,7 +67,7 @@ class CpuBackend final : public Backend {
   const Passes& p_;
   std::vector<float> partial_;  // per-chunk sums; grows to the largest op, then stays
   std::vector<double> partial64_;
-  std::vector<float> noise_;  // one block of normals per chunk that is being worked on
+  std::vector<float> noise_;  // one block of normals per chunk that is being worked on; rows for Moments
 };
 
 }  // namespace cuvae::cpu

@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with CUVAE_ISA naming the namespace and the compiler flags choosing the vectors.
 #include "cpu/passes.h"
 
+#include "cpu/passes_bernoulli.h"
 #include "cpu/passes_latent.h"
 #include "cpu/passes_prior.h"
 #include "math/formulas.h"
@@ -116,6 +117,19 @@ void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
     for (int i = 0; i < 32; ++i)
       m::normal_pair(m::uniform(words[2 * i]), m::uniform(words[2 * i + 1]), pairs[2 * i], pairs[2 * i + 1]);
     for (Index i = 0; i < n; ++i) out[at + i] = pairs[skip + i];
+    at += n;
+  }
+}
+
+void uniforms(const Draw& draw, std::uint64_t first, Index count, bool complements, float* out) {
+  alignas(64) std::uint32_t words[64];
+  const std::uint32_t flip = complements ? 0xffffffffu : 0;  // the complement of u's word is that of 1 - u
+  for (Index at = 0; at < count;) {
+    const std::uint64_t index = first + static_cast<std::uint64_t>(at);
+    const Index skip = static_cast<Index>(index % 64), n = count - at < 64 - skip ? count - at : 64 - skip;
+    word_block(draw, index / 64, words);
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) out[at + i] = m::uniform(words[skip + i] ^ flip);
     at += n;
   }
 }
@@ -268,6 +282,7 @@ const Passes table = {CUVAE_STRING(CUVAE_ISA),
                       column_sums,
                       gather_row,
                       normals,
+                      uniforms,
                       sample_latent,
                       log_densities,
                       latent_backward,
@@ -276,6 +291,7 @@ const Passes table = {CUVAE_STRING(CUVAE_ISA),
                       gaussian_row,
                       draw_row,
                       latent_log_prob_row,
+                      sample_bernoulli,
                       mixture_row,
                       mixture_component,
                       sum_of_squares,

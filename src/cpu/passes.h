@@ -35,6 +35,8 @@ struct Passes {
                      Index cols, float* x);
   /// Normals number first + [0, n).
   void (*normals)(const Draw& draw, std::uint64_t first, Index n, float* out);
+  /// Uniforms number first + [0, n), or with `complements` 1 minus them.
+  void (*uniforms)(const Draw& draw, std::uint64_t first, Index n, bool complements, float* out);
   /// Rows of z = mu + sigma * noise, samples x latent each; kl[row], and kl_dims[l] += kl of each dimension.
   void (*sample_latent)(const float* stats, const float* noise, Index rows, Index samples, Index latent, float* z,
                         float* kl, float* kl_dims);
@@ -62,6 +64,11 @@ struct Passes {
   /// One row of z [latent] and of stats [2 latent]; returns log p, adds to dz and writes dstats where given.
   float (*latent_log_prob_row)(const float* z, const float* stats, Index latent, float weight, float* dz,
                                float* dstats);
+  /// Rows of logits [rows, latent]. z [rows, samples, latent], which holds uniforms, becomes the samples; where given,
+  /// log q and the squared norm of q's score of each, added to what is there with `add`, and columns [rows, 2 latent] =
+  /// sigmoid(logits) | logits.
+  void (*sample_bernoulli)(const float* logits, Index rows, Index samples, Index latent, float* z, float* log_q,
+                           bool add, float* score_norm, float* columns);
   /// One row of z; returns log p and writes the responsibilities [components], adds to dz where given.
   float (*mixture_row)(const MixtureTables& tables, const float* z, float weight, float* responsibilities, float* dz);
   /// d [2 latent] = the sum of weight * responsibility * the gradient of log N(z; mu, exp(logvar)) by stats = mu |

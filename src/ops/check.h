@@ -64,4 +64,11 @@ inline void check_noise(const Check& check, const Noise& noise) {
                   "the noise's first row is " + std::to_string(noise.first_row) + " but must not be negative");
 }
 
+/// The noise of K samples a row.
+inline void check_sample_noise(const Check& check, const Noise& noise, Index samples) {
+  check_noise(check, noise);
+  check.true_that(!noise.antithetic || samples % 2 == 0,
+                  "samples is " + std::to_string(samples) + " but must be even for antithetic pairs");
+}
+
 }  // namespace cuvae

@@ -19,13 +19,6 @@ void check_samples(const Check& check, const char* name, ConstView z, ConstView 
                       std::to_string(stats.rows) + ", " + std::to_string(stats.cols / 2) + "]");
 }
 
-// The noise of K samples a row.
-void check_sample_noise(const Check& check, const Noise& noise, Index samples) {
-  check_noise(check, noise);
-  check.true_that(!noise.antithetic || samples % 2 == 0,
-                  "samples is " + std::to_string(samples) + " but must be even for antithetic pairs");
-}
-
 void check_probe_noise(const Check& check, const Noise& noise) {
   check_noise(check, noise);
   check.true_that(!noise.antithetic, "the noise is antithetic but this op has no antithetic pairs");

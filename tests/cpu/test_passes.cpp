@@ -227,6 +227,40 @@ TEST_P(PassesTest, LatentLogProbs) {
   }
 }
 
+TEST_P(PassesTest, Uniforms) {
+  const reference::NoiseKey key{0xfedcba9876543210, Stream::latent, 3};
+  for (const Index n : kSizes)
+    for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{1} << 35})
+      for (const bool complements : {false, true}) {
+        std::vector<float> got(static_cast<std::size_t>(n));
+        p_.uniforms({key.seed, static_cast<std::uint32_t>(key.stream), key.step}, first, n, complements, got.data());
+        Vector want;
+        for (std::uint64_t i = first; i < first + got.size(); ++i)
+          want.push_back(complements ? 1 - reference::uniform(key, i) : reference::uniform(key, i));
+        expect_close(got, want, 0, 0x1p-23, "uniforms");  // a rounding of the word and one of the sum
+      }
+}
+
+// A score has the error of one exp() and three roundings; the terms of log p have one sign.
+TEST_P(PassesTest, Bernoullis) {
+  constexpr Index kRows = 3, kSamples = 2;
+  for (const Index latent : kSizes) {
+    const std::vector<float> logits = random_vector(kRows * latent, 8, -9, 9),
+                             u = random_vector(kRows * kSamples * latent, 9, 0, 1);
+    std::vector<float> z[2], log_q[2], norm[2], columns[2];
+    for (int i = 0; i < 2; ++i) {
+      const Passes& p = i == 0 ? p_ : portable_;
+      z[i] = u, log_q[i].resize(kRows * kSamples), norm[i] = log_q[i], columns[i].resize(2 * logits.size());
+      p.sample_bernoulli(logits.data(), kRows, kSamples, latent, z[i].data(), log_q[i].data(), false, norm[i].data(),
+                         columns[i].data());
+    }
+    expect_same_bits(z[0], z[1], "z");  // no uniform is within an ulp of its probability
+    expect_alike(columns[0], columns[1], kFewUlp, "probabilities and logits");
+    expect_alike(log_q[0], log_q[1], 2 * sum_error(latent), "log_q");
+    expect_alike(norm[0], norm[1], 2 * (sum_error(latent) + kFewUlp), "score_norm");
+  }
+}
+
 // Errors of a term's log, up to latent * (4 e)^2 of them, are relative ones of its responsibility. What these multiply
 // is at most 4 e by mu and (4 e)^2 / 2 by logvar.
 TEST_P(PassesTest, Mixtures) {

@@ -128,6 +128,17 @@ struct MixtureLogProb {
 MixtureLogProb mixture_log_prob(const Vector& z, const Vector& components, const Vector& logits,
                                 const RowWeight& row_weight, Index latent);
 
+// Bernoulli latents, from their logits: z is 0 or 1.
+
+double bernoulli_log_p(double logit, double z);
+/// z - sigmoid(logit), the derivative of the log-probability.
+double bernoulli_score(double logit, double z);
+/// The uniform of latent l of sample row `row`.
+double sample_uniform(const NoiseKey& noise, Index samples, Index latent, Index row, Index l);
+struct BernoulliSample {
+  Vector u, probability;  // [R, latent]; z is 1 where u is at most the probability
+};
+BernoulliSample sample_bernoulli(const Vector& logits, const NoiseKey& noise, Index samples, Index latent);
 // Weights of the samples of a row, from their log-densities.
 
 struct ImportanceWeights {

@@ -1,0 +1,27 @@
+// The checks of Bernoulli latents.
+#include "ops/check.h"
+
+namespace cuvae {
+namespace {
+
+// z: K = rows / B samples per row of logits.
+void check_samples(const Check& check, ConstView z, ConstView logits) {
+  check.f32("logits", logits);
+  check.activation("z", z);
+  check.true_that(z.cols == logits.cols && z.rows % logits.rows == 0,
+                  "logits is " + shape(logits) + " but z is " + shape(z) + ", not [K * " + std::to_string(logits.rows) +
+                      ", " + std::to_string(logits.cols) + "]");
+}
+
+}  // namespace
+
+void SampleBernoulli::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check_samples(check, z, logits);
+  check_sample_noise(check, noise, z.rows / logits.rows);
+  if (log_q) check.matches("log_q", log_q, DType::f32, z.rows, 1, "z", z);
+  if (score_norm) check.matches("score_norm", score_norm, DType::f32, z.rows, 1, "z", z);
+  check.true_that(!score_norm || log_q, "score_norm is given but log_q is not");
+}
+
+}  // namespace cuvae

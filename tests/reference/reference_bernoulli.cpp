@@ -1,0 +1,36 @@
+// Bernoulli latents: samples.
+#include <algorithm>
+#include <cmath>
+
+#include "reference.h"
+
+namespace cuvae::reference {
+namespace {
+
+Index count(const Vector& v) { return static_cast<Index>(v.size()); }
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
+double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+
+}  // namespace
+
+double bernoulli_log_p(double logit, double z) { return -z * softplus(-logit) - (1 - z) * softplus(logit); }
+double bernoulli_score(double logit, double z) { return z * sigmoid(-logit) - (1 - z) * sigmoid(logit); }
+
+double sample_uniform(const NoiseKey& noise, Index samples, Index latent, Index row, Index l) {
+  const bool mirrored = noise.antithetic && row % samples % 2 == 1;
+  const double u = uniform(noise, (noise.first_row * samples + (mirrored ? row - 1 : row)) * latent + l);
+  return mirrored ? 1 - u : u;
+}
+
+BernoulliSample sample_bernoulli(const Vector& logits, const NoiseKey& noise, Index samples, Index latent) {
+  const Index rows = count(logits) / latent * samples;
+  BernoulliSample out{Vector(rows * latent), Vector(rows * latent)};
+  for (Index i = 0; i < rows * latent; ++i) {
+    const Index row = i / latent, l = i % latent;
+    out.probability[i] = sigmoid(logits[row / samples * latent + l]);
+    out.u[i] = sample_uniform(noise, samples, latent, row, l);
+  }
+  return out;
+}
+
+}  // namespace cuvae::reference
