@@ -176,6 +176,16 @@ KernelCase sample_bernoulli(Backend& b, Index batch, Index latent) {
           }};
 }
 
+// With two samples a row, the fewest of an optimal baseline.
+KernelCase bernoulli_backward(Backend& b, bool optimal, Index batch, Index latent) {
+  return {
+      optimal ? "bernoulli_backward, optimal" : "bernoulli_backward", text(2 * batch, latent), 0, [=, &b](Arrays& a) {
+        const View score = a.input(2 * batch, 1), logits = a.input(batch, latent),
+                   z = a.input(2 * batch, latent, a.type(), Randoms::bits), dlogits = a.output(batch, latent, a.type());
+        return [=, &b] { b.run(BernoulliBackward{RowFactor(1.0f, score), optimal, logits, z, dlogits}); };
+      }};
+}
+
 // The FLOPs are only those of the squares: a difference, a product and a multiply-add.
 KernelCase mixture_log_prob(Backend& b, Index rows, Index latent, Index n) {
   return {"mixture_log_prob, " + std::to_string(n) + " components", text(rows, latent),
@@ -263,6 +273,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(latent_log_prob(b, batch, L));
   cases.push_back(mixture_log_prob(b, batch, L, std::min(batch, kComponents)));
   cases.push_back(sample_bernoulli(b, batch, kUnits));
+  for (const bool optimal : {false, true}) cases.push_back(bernoulli_backward(b, optimal, batch, kUnits));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
@@ -288,6 +299,7 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
           gaussian(b, rows, cols),
           latent_log_prob(b, elements / kWideLatent, kWideLatent),
           sample_bernoulli(b, elements / kWideLatent, kWideLatent),
+          bernoulli_backward(b, false, elements / 2 / kWideLatent, kWideLatent),
           bias_activation(stream, rows, cols),
           relu_backward(stream, rows, cols),
           column_sums(stream, rows, cols),

@@ -39,6 +39,7 @@ cudaError_t launch(const GatherBatch&, cudaStream_t);
 cudaError_t launch(const SampleGaussian&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianBackward&, cudaStream_t);
 cudaError_t launch(const SampleBernoulli&, Scratch, cudaStream_t);
+cudaError_t launch(const BernoulliBackward&, cudaStream_t);
 cudaError_t launch(const PlaceProbes&, cudaStream_t);
 cudaError_t launch(const ProbeBackward&, cudaStream_t);
 cudaError_t launch(const LogProb&, Scratch, cudaStream_t);

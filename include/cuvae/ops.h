@@ -322,8 +322,9 @@ class RunsAll : protected Runs<Op>... {
 };
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
-using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
-                        ProbeBackward, SampleBernoulli, LogProb, GaussianLogProb, DrawData, LatentLogProb,
-                        MixtureLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+using WithAllOps =
+    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward,
+         SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData, LatentLogProb, MixtureLogProb,
+         ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

@@ -24,4 +24,18 @@ struct SampleBernoulli {
   void check(const Backend& backend) const;
 };
 
+/// dlogits = -sum_k c_k (z_k - sigmoid(logit)), the loss's gradient by the posterior's logits, estimated by the score
+/// function: z is held fixed, c is what a sample's score counts for (LatentTerms::score). With optimal_baseline, K >= 2
+/// and a score for each row, c_k is less the baseline sum_{j != k} c_j s_j^2 / sum_{j != k} s_j^2, s = z -
+/// sigmoid(logit), the constant of least variance of that logit, from the row's other samples (Ranganath et al. 2014).
+struct BernoulliBackward {
+  static constexpr const char* name = "bernoulli_backward";
+  RowFactor score = 0.0f;         ///< c, of each sample row
+  bool optimal_baseline = false;  ///< c less a constant for each logit
+  ConstView logits = {};          ///< [B, L]
+  ConstView z = {};               ///< [R, L] [A], 0 or 1: of SampleBernoulli
+  View dlogits = {};              ///< [B, L] [A]
+  void check(const Backend& backend) const;
+};
+
 }  // namespace cuvae

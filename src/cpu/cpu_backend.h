@@ -37,6 +37,7 @@ class CpuBackend final : public Backend {
   void do_run(const SampleGaussian& op) override;
   void do_run(const GaussianBackward& op) override;
   void do_run(const SampleBernoulli& op) override;
+  void do_run(const BernoulliBackward& op) override;
   void do_run(const PlaceProbes& op) override;
   void do_run(const ProbeBackward& op) override;
   void do_run(const LogProb& op) override;

@@ -1,4 +1,4 @@
-// Bernoulli latents: samples.
+// Bernoulli latents: samples and the gradient of their score.
 #include "cpu/cpu_backend.h"
 #include "math/formulas.h"
 
@@ -27,6 +27,15 @@ void CpuBackend::do_run(const SampleBernoulli& op) {
                         from(op.score_norm), moments ? noise_.data() + begin * 2 * latent : nullptr);
   });
   if (moments) do_run(Moments{.x = {noise_.data(), rows, 2 * latent}, .acc = op.moments});
+}
+
+void CpuBackend::do_run(const BernoulliBackward& op) {
+  const Index rows = op.logits.rows, latent = op.logits.cols, samples = op.z.rows / rows;
+  chunks(rows, rows_of_chunk(samples, latent), [&](Index, Index begin, Index end) {
+    p_.bernoulli_backward(op.score, op.optimal_baseline, begin * samples, op.logits.f32() + begin * latent,
+                          op.z.f32() + begin * samples * latent, end - begin, samples, latent,
+                          op.dlogits.f32() + begin * latent);
+  });
 }
 
 }  // namespace cuvae::cpu

@@ -69,6 +69,9 @@ struct Passes {
   /// sigmoid(logits) | logits.
   void (*sample_bernoulli)(const float* logits, Index rows, Index samples, Index latent, float* z, float* log_q,
                            bool add, float* score_norm, float* columns);
+  /// See BernoulliBackward; `first` is the number of the first sample row.
+  void (*bernoulli_backward)(const RowFactor& score, bool optimal, Index first, const float* logits, const float* z,
+                             Index rows, Index samples, Index latent, float* dlogits);
   /// One row of z; returns log p and writes the responsibilities [components], adds to dz where given.
   float (*mixture_row)(const MixtureTables& tables, const float* z, float weight, float* responsibilities, float* dz);
   /// d [2 latent] = the sum of weight * responsibility * the gradient of log N(z; mu, exp(logvar)) by stats = mu |

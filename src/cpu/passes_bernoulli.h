@@ -1,6 +1,7 @@
 // The passes of Bernoulli latents: a part of passes.cpp, compiled with it once per instruction set.
 #pragma once
 #include "cpu/passes.h"
+#include "math/bernoulli.h"
 #include "math/likelihoods.h"
 
 namespace cuvae::cpu::CUVAE_ISA {
@@ -42,6 +43,39 @@ void sample_bernoulli(const float* logits, Index rows, Index samples, Index late
       logit[l] = logits[l];
     }
   }
+}
+
+// Sixteen latents at a time, so that what depends on the logits alone is computed once for all samples.
+void bernoulli_backward(const RowFactor& score, bool optimal, Index first, const float* logits, const float* z,
+                        Index rows, Index samples, Index latent, float* dlogits) {
+  constexpr Index kLanes = 16;
+  for (Index b = 0; b < rows; ++b, z += samples * latent)
+    for (Index begin = 0; begin < latent; begin += kLanes) {
+      const Index n = latent - begin < kLanes ? latent - begin : kLanes;
+      const float* of_row = logits + b * latent + begin;
+      float q[kLanes], sum[kLanes] = {};
+      m::OthersOfBernoulli others[kLanes];
+#pragma omp simd
+      for (Index i = 0; i < n; ++i) q[i] = m::rarer_probability(of_row[i]);
+      for (Index k = 0; optimal && k < samples; ++k) {
+        const auto c = static_cast<double>(m::at(score, first + b * samples + k));
+        for (Index i = 0; i < n; ++i) others[i].add(c, m::is_rarer(of_row[i], z[k * latent + begin + i]));
+      }
+      for (Index k = 0; k < samples; ++k) {
+        const float c = m::at(score, first + b * samples + k), *at = z + k * latent + begin;
+        if (optimal) {
+          for (Index i = 0; i < n; ++i) {
+            const auto own = static_cast<double>(c);
+            const double less = own - others[i].without(own, m::is_rarer(of_row[i], at[i]), q[i], samples);
+            sum[i] -= static_cast<float>(less) * m::bernoulli_score(of_row[i], q[i], at[i]);
+          }
+        } else {
+#pragma omp simd
+          for (Index i = 0; i < n; ++i) sum[i] -= c * m::bernoulli_score(of_row[i], q[i], at[i]);
+        }
+      }
+      for (Index i = 0; i < n; ++i) dlogits[b * latent + begin + i] = sum[i];
+    }
 }
 
 }  // namespace

@@ -24,4 +24,16 @@ void SampleBernoulli::check(const Backend& backend) const {
   check.true_that(!score_norm || log_q, "score_norm is given but log_q is not");
 }
 
+void BernoulliBackward::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check_samples(check, z, logits);
+  if (score.rows) check.matches("score", score.rows, DType::f32, z.rows, 1, "z", z);
+  if (optimal_baseline) {
+    check.f32("score", score.rows);
+    check.true_that(z.rows > logits.rows, "logits is " + shape(logits) + " but z is " + shape(z) +
+                                              ": an optimal baseline needs at least 2 samples");
+  }
+  check.matches("dlogits", dlogits, z.dtype, logits.rows, logits.cols, "logits", logits);
+}
+
 }  // namespace cuvae

@@ -27,5 +27,28 @@ TEST_P(BernoulliChecks, SampleBernoulli) {
   EXPECT_NO_THROW(backend_.run(pairs));
 }
 
+struct ScoreOf {
+  template <class Op>
+  auto& operator()(Op& op) const {
+    return op.score.rows;
+  }
+};
+
+TEST_P(BernoulliChecks, BernoulliBackward) {
+  using B = BernoulliBackward;
+  const B good{RowFactor(1.0f, view(6, 1)), false, view(3, 4), activation(6, 4), activation(3, 4)};
+  expect_checked<B>(good,
+                    {{"score", ScoreOf(), kShape | kOptional},
+                     {"logits", &B::logits, kShape},
+                     {"z", &B::z, kShape},
+                     {"dlogits", &B::dlogits, kShape}},
+                    {{"score is not given", [](B& a) { a.optimal_baseline = true, a.score = 1.0f; }},
+                     {": an optimal baseline needs at least 2 samples",
+                      [](B& a) { a.optimal_baseline = true, a.z.rows = a.score.rows.rows = 3; }}});
+  B optimal = good;
+  optimal.optimal_baseline = true;
+  EXPECT_NO_THROW(backend_.run(optimal));
+}
+
 }  // namespace
 }  // namespace cuvae

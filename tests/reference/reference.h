@@ -139,6 +139,9 @@ struct BernoulliSample {
   Vector u, probability;  // [R, latent]; z is 1 where u is at most the probability
 };
 BernoulliSample sample_bernoulli(const Vector& logits, const NoiseKey& noise, Index samples, Index latent);
+/// dlogits [B, latent] from the factors `score` [R] of the samples z [R, latent].
+Vector bernoulli_backward(const Vector& score, bool optimal, const Vector& logits, const Vector& z, Index samples,
+                          Index latent);
 // Weights of the samples of a row, from their log-densities.
 
 struct ImportanceWeights {

@@ -1,4 +1,4 @@
-// Bernoulli latents: samples.
+// Bernoulli latents: samples and the gradient of their score.
 #include <algorithm>
 #include <cmath>
 
@@ -31,6 +31,19 @@ BernoulliSample sample_bernoulli(const Vector& logits, const NoiseKey& noise, In
     out.u[i] = sample_uniform(noise, samples, latent, row, l);
   }
   return out;
+}
+
+Vector bernoulli_backward(const Vector& score, bool optimal, const Vector& logits, const Vector& z, Index samples,
+                          Index latent) {
+  Vector dlogits(logits.size());
+  for (Index i = 0; i < count(logits); ++i) {
+    const Index b = i / latent, l = i % latent;
+    const Vector c(score.begin() + b * samples, score.begin() + (b + 1) * samples);
+    Vector s;
+    for (Index k = 0; k < samples; ++k) s.push_back(bernoulli_score(logits[i], z[(b * samples + k) * latent + l]));
+    for (Index k = 0; k < samples; ++k) dlogits[i] -= (c[k] - (optimal ? optimal_baseline(c, s, k) : 0)) * s[k];
+  }
+  return dlogits;
 }
 
 }  // namespace cuvae::reference
