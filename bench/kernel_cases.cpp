@@ -186,6 +186,16 @@ KernelCase bernoulli_backward(Backend& b, bool optimal, Index batch, Index laten
       }};
 }
 
+KernelCase bernoulli_log_prob(Backend& b, bool one_row, Index rows, Index latent) {
+  return {one_row ? "bernoulli_log_prob, logits in one row" : "bernoulli_log_prob", text(rows, latent), 0,
+          [=, &b](Arrays& a) {
+            const Index n = one_row ? 1 : rows;
+            const View z = a.input(rows, latent, a.type(), Randoms::bits), logits = a.input(n, latent),
+                       log_p = a.output(rows, 1), dlogits = a.output(n, latent, one_row ? DType::f32 : a.type());
+            return [=, &b] { b.run(BernoulliLogProb{z, logits, -0.01f, log_p, false, dlogits}); };
+          }};
+}
+
 // The FLOPs are only those of the squares: a difference, a product and a multiply-add.
 KernelCase mixture_log_prob(Backend& b, Index rows, Index latent, Index n) {
   return {"mixture_log_prob, " + std::to_string(n) + " components", text(rows, latent),
@@ -274,6 +284,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(mixture_log_prob(b, batch, L, std::min(batch, kComponents)));
   cases.push_back(sample_bernoulli(b, batch, kUnits));
   for (const bool optimal : {false, true}) cases.push_back(bernoulli_backward(b, optimal, batch, kUnits));
+  for (const bool one_row : {false, true}) cases.push_back(bernoulli_log_prob(b, one_row, batch, kUnits));
   cases.push_back(importance_weights(b, batch, 5));
   for (const Estimator e : {Estimator::rloo, Estimator::vimco}) cases.push_back(score_weights(b, e, batch, 5));
   for (const Estimator e : {Estimator::measure_valued, Estimator::delta}) {
@@ -300,6 +311,8 @@ std::vector<KernelCase> large_cases(Backend& b, const Randoms& randoms, cudaStre
           latent_log_prob(b, elements / kWideLatent, kWideLatent),
           sample_bernoulli(b, elements / kWideLatent, kWideLatent),
           bernoulli_backward(b, false, elements / 2 / kWideLatent, kWideLatent),
+          bernoulli_log_prob(b, false, elements / kWideLatent, kWideLatent),
+          bernoulli_log_prob(b, true, elements / kWideLatent, kWideLatent),
           bias_activation(stream, rows, cols),
           relu_backward(stream, rows, cols),
           column_sums(stream, rows, cols),

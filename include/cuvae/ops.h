@@ -325,6 +325,6 @@ template <template <class...> class List>
 using WithAllOps =
     List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward,
          SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData, LatentLogProb, MixtureLogProb,
-         ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+         BernoulliLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

@@ -38,4 +38,20 @@ struct BernoulliBackward {
   void check(const Backend& backend) const;
 };
 
+/// log_p = sum_l z logit - softplus(logit), whose logits are outputs of a network or, in one row, parameters: a layer
+/// of a sigmoid belief network, or its factorized prior. In the same pass the gradient of the sum of row_weight[r]
+/// log_p[r], a loss that descent makes smaller. There is none by z. At least one output is given.
+struct BernoulliLogProb {
+  static constexpr const char* name = "bernoulli_log_prob";
+  ConstView z = {};             ///< [R, L] [A], 0 or 1
+  ConstView logits = {};        ///< [R, L], or [1, L]: the same for all rows
+  RowFactor row_weight = 0.0f;  ///< of a row in the gradient
+  View log_p = {};              ///< [R, 1]; may be empty
+  bool add = false;             ///< log_p is added to what is there
+  /// [R, L] [A], replaced; of logits in one row [1, L], f32, the sum over the rows. May be empty.
+  View dlogits = {};
+  Gradients gradients = Gradients::replace;  ///< of the sum over the rows
+  void check(const Backend& backend) const;
+};
+
 }  // namespace cuvae

@@ -45,6 +45,7 @@ class CpuBackend final : public Backend {
   void do_run(const DrawData& op) override;
   void do_run(const LatentLogProb& op) override;
   void do_run(const MixtureLogProb& op) override;
+  void do_run(const BernoulliLogProb& op) override;
   void do_run(const ImportanceWeights& op) override;
   void do_run(const ScoreWeights& op) override;
   void do_run(const Adam& op) override;

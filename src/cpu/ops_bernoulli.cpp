@@ -1,4 +1,4 @@
-// Bernoulli latents: samples and the gradient of their score.
+// Bernoulli latents: samples, the gradient of their score, and log-probabilities.
 #include "cpu/cpu_backend.h"
 #include "math/formulas.h"
 
@@ -36,6 +36,23 @@ void CpuBackend::do_run(const BernoulliBackward& op) {
                           op.z.f32() + begin * samples * latent, end - begin, samples, latent,
                           op.dlogits.f32() + begin * latent);
   });
+}
+
+void CpuBackend::do_run(const BernoulliLogProb& op) {
+  const Index rows = op.z.rows, latent = op.z.cols;
+  const bool one_row = op.logits.rows == 1, sums = one_row && op.dlogits;
+  // At most 64 chunks where each has a sum.
+  const Index chunk = std::max<Index>({1, 8192 / latent, sums ? (rows + 63) / 64 : 1});
+  if (sums) partial_.assign(static_cast<std::size_t>(chunk_count(rows, chunk) * latent), 0.0f);
+  chunks(rows, chunk, [&](Index i, Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      float* dlogits = sums ? partial_.data() + i * latent : op.dlogits ? op.dlogits.f32() + r * latent : nullptr;
+      const float log_p = p_.bernoulli_row(op.z.f32() + r * latent, op.logits.f32() + (one_row ? 0 : r * latent),
+                                           latent, math::at(op.row_weight, r), dlogits, sums);
+      if (op.log_p) op.log_p.f32()[r] = op.add ? op.log_p.f32()[r] + log_p : log_p;
+    }
+  });
+  if (sums) combine(partial_, latent, op.dlogits.f32(), op.gradients);
 }
 
 }  // namespace cuvae::cpu

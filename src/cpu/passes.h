@@ -72,6 +72,8 @@ struct Passes {
   /// See BernoulliBackward; `first` is the number of the first sample row.
   void (*bernoulli_backward)(const RowFactor& score, bool optimal, Index first, const float* logits, const float* z,
                              Index rows, Index samples, Index latent, float* dlogits);
+  /// One row of z and of logits [latent]; returns log p, writes dlogits where given, or with `add` adds to it.
+  float (*bernoulli_row)(const float* z, const float* logits, Index latent, float weight, float* dlogits, bool add);
   /// One row of z; returns log p and writes the responsibilities [components], adds to dz where given.
   float (*mixture_row)(const MixtureTables& tables, const float* z, float weight, float* responsibilities, float* dz);
   /// d [2 latent] = the sum of weight * responsibility * the gradient of log N(z; mu, exp(logvar)) by stats = mu |

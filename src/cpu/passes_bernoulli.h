@@ -78,5 +78,22 @@ void bernoulli_backward(const RowFactor& score, bool optimal, Index first, const
     }
 }
 
+float bernoulli_row(const float* z, const float* logits, Index latent, float weight, float* dlogits, bool add) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (Index l = 0; l < latent; ++l) {
+    float score;
+    sum += bernoulli_term(logits[l], z[l], score);
+  }
+  if (dlogits == nullptr) return sum;
+#pragma omp simd
+  for (Index l = 0; l < latent; ++l) {
+    float score;
+    (void)bernoulli_term(logits[l], z[l], score);
+    dlogits[l] = add ? dlogits[l] + weight * score : weight * score;
+  }
+  return sum;
+}
+
 }  // namespace
 }  // namespace cuvae::cpu::CUVAE_ISA

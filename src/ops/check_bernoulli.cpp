@@ -36,4 +36,24 @@ void BernoulliBackward::check(const Backend& backend) const {
   check.matches("dlogits", dlogits, z.dtype, logits.rows, logits.cols, "logits", logits);
 }
 
+void BernoulliLogProb::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check.activation("z", z);
+  check.f32("logits", logits);
+  const bool one_row = logits.rows == 1;
+  check.true_that(logits.cols == z.cols && (one_row || logits.rows == z.rows),
+                  "z is " + shape(z) + " but logits is " + shape(logits) + ", not [1, " + std::to_string(z.cols) +
+                      "] or [" + std::to_string(z.rows) + ", " + std::to_string(z.cols) + "]");
+  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, z.rows, 1, "z", z);
+  if (log_p) check.matches("log_p", log_p, DType::f32, z.rows, 1, "z", z);
+  if (dlogits) {
+    // One row is its own sum, which may be rounded.
+    const DType type = !one_row || (z.rows == 1 && dlogits.dtype == z.dtype) ? z.dtype : DType::f32;
+    check.matches("dlogits", dlogits, type, logits.rows, logits.cols, "logits", logits);
+  }
+  check.true_that(gradients == Gradients::replace || (one_row && dlogits.dtype == DType::f32),
+                  "dlogits is added to, so that logits must be one row and dlogits f32");
+  check.true_that(log_p || dlogits, "neither log_p nor dlogits is given");
+}
+
 }  // namespace cuvae

@@ -249,16 +249,20 @@ TEST_P(PassesTest, Bernoullis) {
                              u = random_vector(kRows * kSamples * latent, 9, 0, 1),
                              weights = random_vector(kRows * kSamples, 10);
     const RowFactor factor(0.5f, {weights.data(), kRows * kSamples, 1}, 0.25f);
-    std::vector<float> z[2], log_q[2], norm[2], columns[2], dlogits[2], optimal[2];
+    std::vector<float> z[2], log_q[2], norm[2], columns[2], dlogits[2], optimal[2], row[2];
     for (int i = 0; i < 2; ++i) {
       const Passes& p = i == 0 ? p_ : portable_;
       z[i] = u, log_q[i].resize(kRows * kSamples), norm[i] = log_q[i], columns[i].resize(2 * logits.size());
-      dlogits[i] = optimal[i] = logits;
+      dlogits[i] = optimal[i] = logits, row[i] = {logits.begin(), logits.begin() + latent};
       p.sample_bernoulli(logits.data(), kRows, kSamples, latent, z[i].data(), log_q[i].data(), false, norm[i].data(),
                          columns[i].data());
       for (const bool best : {false, true})
         p.bernoulli_backward(factor, best, 0, logits.data(), z[i].data(), kRows, kSamples, latent,
                              (best ? optimal : dlogits)[i].data());
+      const float log_p = p.bernoulli_row(z[i].data(), logits.data(), latent, 0.5f, row[i].data(), true);
+      expect_same_bits<float>({p.bernoulli_row(z[i].data(), logits.data(), latent, 0.5f, nullptr, false)}, {log_p},
+                              "log_p alone");
+      EXPECT_NEAR(log_p, log_q[i][0], 2 * sum_error(latent) * std::fabs(log_p));
     }
     expect_same_bits(z[0], z[1], "z");  // no uniform is within an ulp of its probability
     expect_alike(columns[0], columns[1], kFewUlp, "probabilities and logits");
@@ -266,6 +270,7 @@ TEST_P(PassesTest, Bernoullis) {
     expect_alike(norm[0], norm[1], 2 * (sum_error(latent) + kFewUlp), "score_norm");
     expect_alike(dlogits[0], dlogits[1], 2 * kFewUlp, "dlogits");
     expect_alike(optimal[0], optimal[1], 8 * kFewUlp, "dlogits with an optimal baseline");
+    expect_alike(row[0], row[1], kFewUlp, "dlogits of a row");
   }
 }
 

@@ -50,5 +50,36 @@ TEST_P(BernoulliChecks, BernoulliBackward) {
   EXPECT_NO_THROW(backend_.run(optimal));
 }
 
+struct RowWeightOf {
+  template <class Op>
+  auto& operator()(Op& op) const {
+    return op.row_weight.rows;
+  }
+};
+
+TEST_P(BernoulliChecks, BernoulliLogProb) {
+  using L = BernoulliLogProb;
+  const std::vector<Slot<L>> outputs{{"row_weight", RowWeightOf(), kShape | kOptional},
+                                     {"log_p", &L::log_p, kShape | kOptional},
+                                     {"dlogits", &L::dlogits, kShape | kOptional}};
+  const std::vector<Mistake<L>> none{{"neither log_p nor dlogits is given", [](L& a) { a.log_p = a.dlogits = {}; }}};
+  const L rows{activation(6, 4), view(6, 4), RowFactor(1.0f, view(6, 1)), view(6, 1), false, activation(6, 4)};
+  expect_checked<L>(rows, outputs, none);
+  expect_checked<L>(rows, {{"z", &L::z, kShape}, {"logits", &L::logits, kShape}},
+                    {{"dlogits is added to", [](L& a) { a.gradients = Gradients::add; }}});
+  L one_row = rows;
+  one_row.logits = view(1, 4), one_row.dlogits = view(1, 4), one_row.gradients = Gradients::add;
+  expect_checked<L>(one_row, {{"row_weight", RowWeightOf(), kShape | kOptional}, {"logits", &L::logits, kShape}}, none);
+  one_row.gradients = Gradients::replace;
+  expect_checked<L>(one_row, outputs, none);
+  if (type_ == DType::f32) return;
+  one_row.dlogits = activation(1, 4);
+  expect_error("dlogits is [1, 4] bf16 but must be f32", one_row);
+  one_row.z.rows = one_row.log_p.rows = one_row.row_weight.rows.rows = 1;
+  EXPECT_NO_THROW(backend_.run(one_row));
+  one_row.gradients = Gradients::add;
+  expect_error("dlogits is added to", one_row);
+}
+
 }  // namespace
 }  // namespace cuvae

@@ -142,6 +142,12 @@ BernoulliSample sample_bernoulli(const Vector& logits, const NoiseKey& noise, In
 /// dlogits [B, latent] from the factors `score` [R] of the samples z [R, latent].
 Vector bernoulli_backward(const Vector& score, bool optimal, const Vector& logits, const Vector& z, Index samples,
                           Index latent);
+struct BernoulliLogProb {
+  Vector log_p, dlogits;
+};
+/// `logits` are rows [R, latent], or one for all rows of z.
+BernoulliLogProb bernoulli_log_prob(const Vector& z, const Vector& logits, const RowWeight& row_weight, Index latent);
+
 // Weights of the samples of a row, from their log-densities.
 
 struct ImportanceWeights {

@@ -1,4 +1,4 @@
-// Bernoulli latents: samples and the gradient of their score.
+// Bernoulli latents: samples, the gradient of their score, and log-probabilities.
 #include <algorithm>
 #include <cmath>
 
@@ -44,6 +44,17 @@ Vector bernoulli_backward(const Vector& score, bool optimal, const Vector& logit
     for (Index k = 0; k < samples; ++k) dlogits[i] -= (c[k] - (optimal ? optimal_baseline(c, s, k) : 0)) * s[k];
   }
   return dlogits;
+}
+
+BernoulliLogProb bernoulli_log_prob(const Vector& z, const Vector& logits, const RowWeight& row_weight, Index latent) {
+  const bool one_row = count(logits) == latent;
+  BernoulliLogProb out{Vector(z.size() / latent), Vector(logits.size())};
+  for (Index i = 0; i < count(z); ++i) {
+    const Index row = i / latent, at = one_row ? i % latent : i;
+    out.log_p[row] += bernoulli_log_p(logits[at], z[i]);
+    out.dlogits[at] += row_weight[row] * bernoulli_score(logits[at], z[i]);
+  }
+  return out;
 }
 
 }  // namespace cuvae::reference
