@@ -93,7 +93,7 @@ struct Metrics {
   std::vector<double> kl_dims;          ///< KL per latent dimension; empty where the KL has no closed form
   Index latent = 0;                     ///< L, the number of dimensions of z_1
   Index active_units = 0;     ///< dimensions of z_1 whose posterior mean varies: Var_x mu > 0.01, Burda et al. 2015
-  Index clamped_units = 0;    ///< dimensions whose mean log variance is at its clamp or outside
+  Index clamped_units = 0;    ///< dimensions whose mean log variance is at its clamp or outside; 0 of Bernoulli units
   double gradient_norm = 0;   ///< before clipping, mean over the updates
   std::uint64_t skipped = 0;  ///< non-finite steps since the start of the run
 };

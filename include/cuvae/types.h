@@ -36,9 +36,15 @@ enum class Likelihood : std::uint8_t {
   beta_binomial,  ///< logs of alpha and beta per dimension; over 0/255, 1/255 ... 1: Townsend, Bird and Barber 2019
 };
 
+/// What the units of all latent layers are.
+enum class LatentKind : std::uint8_t {
+  gaussian,   ///< mu and log variance from a network
+  bernoulli,  ///< 0 or 1, logits from a network: with one to three layers, a sigmoid belief network (Neal 1992)
+};
+
 /// The prior p(z) of the top latent layer.
 enum class Prior : std::uint8_t {
-  standard,   ///< N(0, I)
+  standard,   ///< N(0, I); of Bernoulli units, Bernoulli with learned logits
   mixture,    ///< C Gaussians with learned weights, means and variances
   vampprior,  ///< the mean of the posteriors of C learned pseudo-inputs: Tomczak and Welling 2018
 };
@@ -295,6 +301,7 @@ std::string_view to_string(Precision);
 std::string_view to_string(Binarize);
 std::string_view to_string(Activation);
 std::string_view to_string(Likelihood);
+std::string_view to_string(LatentKind);
 std::string_view to_string(Prior);
 std::string_view to_string(Initialization);
 std::string_view to_string(Estimator);

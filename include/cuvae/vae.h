@@ -1,6 +1,8 @@
 // The model, a chain x <- z_1 <- ... <- z_T of latent layers, most often of one. q(z_t|z_{t-1}) = N(mu, diag
 // exp(logvar)) with statistics from an encoder (z_0 = x), p(x|z_1) by the likelihood, p(z_{t-1}|z_t) a Gaussian like q
 // with statistics from a decoder, p(z_T) by the prior. Kingma and Welling 2013; several layers: Burda et al. 2015.
+// Where the latents are Bernoulli units, the statistics of a layer are its L_t logits in place of 2L_t numbers mu |
+// logvar.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -39,13 +41,17 @@ struct VaeConfig {
   float image_black = 0.0f, image_white = 1.0f;                   ///< the values shown as black and white
   std::vector<LayerConfig> above{};                               ///< z_2 ... z_T
   Prior prior = Prior::standard;
-  Index prior_components = 0;  ///< C of a mixture or VampPrior; 0 for the standard normal
+  Index prior_components = 0;                     ///< C of a mixture or VampPrior; 0 for the standard normal
+  LatentKind latent_kind = LatentKind::gaussian;  ///< of all layers
 
   /// The width of the decoder's output, n D.
   Index outputs() const { return traits(likelihood).outputs * data_dim; }
+  bool has_bernoulli_latents() const { return latent_kind == LatentKind::bernoulli; }
+  /// The number of statistics of a layer of this width.
+  Index statistics(Index width) const { return has_bernoulli_latents() ? width : 2 * width; }
   /// Whether KL(q(z|x) || p(z)) is known in closed form: one layer under a standard normal. Otherwise it is estimated
   /// from the samples.
-  bool has_closed_form_kl() const { return above.empty() && prior == Prior::standard; }
+  bool has_closed_form_kl() const { return above.empty() && prior == Prior::standard && !has_bernoulli_latents(); }
   /// Throws Error naming the first value that is out of range.
   void validate() const;
   bool operator==(const VaeConfig&) const = default;
@@ -65,7 +71,7 @@ struct Networks {
   std::vector<LatentLayer> layers;         ///< z_1 ... z_T
   std::optional<Parameter> log_scale;      ///< of a learned scale
   std::optional<Parameter> components;     ///< [C, 2L] = mu | logvar, of a mixture
-  std::optional<Parameter> logits;         ///< [1, C], of a mixture
+  std::optional<Parameter> logits;         ///< [1, C], of a mixture; [1, L_T], of the prior of Bernoulli units
   std::optional<Parameter> pseudo_inputs;  ///< [C, D], or in place of D the width of the layer below: of VampPrior
   Networks(const VaeConfig& config, ParameterLayout& layout);
 };
@@ -96,6 +102,7 @@ struct VaeActivations {
   MlpActivations pseudo_inputs;              // of VampPrior: the encoder's [C, 2L]
   Buffer responsibilities;                   // [R, C] of a mixture or VampPrior
   Buffer standard_stats;                     // [B, 2L_T] zeros: a standard normal's, for draw()
+  Buffer prior_logits;                       // [B, L_T] of Bernoulli units, for draw(), which then takes fewer zeros
 };
 
 /// The buffers of the backward pass.
@@ -167,16 +174,17 @@ class Vae {
                         bool through_samples, Gradients gradients = Gradients::replace) const;
   /// The gradient of the sum of row_weight[r] log p(z_1, ..., z_T)[r] by the decoders above the first and by the
   /// prior's parameters; with `through_samples` also dz of each layer, to which the densities' gradients by z are
-  /// added. It is nothing for one layer under a standard normal: see GaussianBackward.
+  /// added. It is nothing for one layer under a standard normal: see GaussianBackward. Throws Error for Bernoulli units
+  /// with `through_samples`: no gradient passes through them.
   void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                       const VaeGradients& g, bool through_samples, Gradients gradients = Gradients::replace) const;
   /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer the
-  /// gradient by z_{t-1} is added to its dz.
+  /// gradient by z_{t-1} is added to its dz, unless it is of Bernoulli units.
   void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                         Gradients gradients = Gradients::replace) const;
 
-  /// x [B, D] and all z of it from the model: z_T from the prior, which must be a standard normal, the others and x
-  /// through the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.
+  /// x [B, D] and all z of it from the model: z_T from the prior, which must be `standard`, the others and x through
+  /// the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.
   void draw(const Noise& noise, View x, const VaeActivations& a) const;
   /// After draw(): the gradients by all encoders of the sum of row_weight[b] log q(z_1, ..., z_T|x)[b], with z and x
   /// held fixed.
@@ -184,7 +192,7 @@ class Vae {
                       const VaeGradients& g, Gradients gradients = Gradients::replace) const;
 
   // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
-  /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped).
+  /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped); of Bernoulli units their probabilities | logits.
   std::vector<float> encode(const std::vector<float>& x) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli.
   std::vector<float> decode(const std::vector<float>& z) const;
@@ -192,7 +200,8 @@ class Vae {
   /// for a Gaussian. Value i uses random number i of `seed` (stream data_sample) on every backend.
   std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
   /// z_1 [rows, L] from p(z_1), that is from the prior and through all decoders but the first, with all standard
-  /// deviations times `temperature`. Streams prior_sample, and those of noise_of_layer.
+  /// deviations times `temperature`, which must be 1 for Bernoulli units. Streams prior_sample, and those of
+  /// noise_of_layer.
   std::vector<float> sample_prior(Index rows, std::uint64_t seed, float temperature = 1.0f) const;
   /// The standard deviations of p(x|z): one value or D values; empty where there is none that all z share.
   std::vector<float> likelihood_scale() const;
@@ -217,7 +226,11 @@ class Vae {
   void log_prior(Index rows, const VaeActivations& a) const;
   MixtureLogProb mixture(Index rows, const VaeActivations& a) const;
   void sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const;
+  void density_backward(std::size_t t, ConstView stats, const RowFactor& row_weight, const VaeActivations& a, View dz,
+                        View dstats) const;
+  View prior_stats(Index rows, const VaeActivations& a) const;
   View z_of(std::size_t t, Index rows, const VaeActivations& a) const;
+  std::vector<float> sample_bernoulli_prior(Index rows, std::uint64_t seed) const;
   ConstView own(const Parameter& p) const;
   std::vector<float> decoder_outputs(const std::vector<float>& z) const;
   ConstView log_scale() const;

@@ -17,7 +17,7 @@ View Vae::z_of(std::size_t t, Index rows, const VaeActivations& a) const {
 }
 
 View Vae::stats(std::size_t t, Index rows, const VaeActivations& a) const {
-  return layer_of(a, t).encoder.result.back().view(rows, 2 * layers()[t].latent);
+  return layer_of(a, t).encoder.result.back().view(rows, config_.statistics(layers()[t].latent));
 }
 
 View Vae::sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
@@ -36,6 +36,14 @@ void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const
                        double* moments) const {
   const Index rows = t == 0 ? stats.rows * a.samples : stats.rows;
   const auto column = [&](const Buffer& b) { return b ? b.view(rows, 1) : View{}; };
+  if (config_.has_bernoulli_latents())
+    return backend_->run(SampleBernoulli{.logits = stats,
+                                         .noise = noise,
+                                         .z = z_of(t, rows, a),
+                                         .moments = moments,
+                                         .log_q = column(a.log_q),
+                                         .score_norm = column(a.score_norm),
+                                         .add = t > 0});
   const bool of_prior = t + 1 == layers().size() && config_.prior == Prior::standard;
   SampleGaussian op{.stats = stats, .noise = noise, .z = z_of(t, rows, a), .moments = moments};
   if (config_.has_closed_form_kl()) op.kl = a.kl.view(stats.rows, 1), op.kl_dims = a.kl_dims.view(1, config_.latent);
@@ -50,6 +58,9 @@ void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const
 void Vae::log_prior(Index rows, const VaeActivations& a) const {
   const View log_p = a.log_p_z.view(rows, 1);
   const std::size_t top = layers().size() - 1;
+  const bool bernoulli = config_.has_bernoulli_latents();
+  if (bernoulli)
+    backend_->run(BernoulliLogProb{.z = z_of(top, rows, a), .logits = own(*networks_.logits), .log_p = log_p});
   if (config_.prior != Prior::standard) {
     if (const auto& inputs = networks_.pseudo_inputs)
       layers()[top].encoder.forward(*backend_, weights(), weights().slice(*inputs, backend_->activation_type()),
@@ -61,7 +72,10 @@ void Vae::log_prior(Index rows, const VaeActivations& a) const {
   for (std::size_t t = 0; t < top; ++t) {
     const View stats =
         layers()[t + 1].decoder.forward(*backend_, weights(), z_of(t + 1, rows, a), layer_of(a, t + 1).decoder);
-    backend_->run(LatentLogProb{.z = z_of(t, rows, a), .stats = stats, .log_p = log_p, .add = true});
+    if (bernoulli)
+      backend_->run(BernoulliLogProb{.z = z_of(t, rows, a), .logits = stats, .log_p = log_p, .add = true});
+    else
+      backend_->run(LatentLogProb{.z = z_of(t, rows, a), .stats = stats, .log_p = log_p, .add = true});
   }
 }
 
@@ -78,21 +92,26 @@ MixtureLogProb Vae::mixture(Index rows, const VaeActivations& a) const {
 void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                          const VaeGradients& g, bool through_samples, Gradients gradients) const {
   const std::size_t top = layers().size() - 1;
+  if (through_samples && config_.has_bernoulli_latents())
+    throw Error("prior_backward: no gradient passes through samples of Bernoulli latents");
   const auto dz = [&](std::size_t t) {
     return through_samples ? g.layers[t].dz.view(rows, layers()[t].latent) : View{};
   };
   for (std::size_t t = 0; t < top; ++t) {
     const LatentLayer& above = layers()[t + 1];
     const VaeActivations::Layer& of_above = layer_of(a, t + 1);
-    const View dstats = g.layers[t].dprior.view(rows, 2 * layers()[t].latent, backend_->activation_type());
-    backend_->run(LatentLogProb{.z = z_of(t, rows, a),
-                                .stats = of_above.decoder.result.back().view(rows, 2 * layers()[t].latent),
-                                .row_weight = row_weight,
-                                .dz = dz(t),
-                                .dstats = dstats});
+    const Index width = config_.statistics(layers()[t].latent);
+    const View dstats = g.layers[t].dprior.view(rows, width, backend_->activation_type());
+    density_backward(t, of_above.decoder.result.back().view(rows, width), row_weight, a, dz(t), dstats);
     above.decoder.backward(*backend_, weights(), grads, z_of(t + 1, rows, a), of_above.decoder, dstats, g.scratch,
                            dz(t + 1), gradients);
   }
+  if (config_.has_bernoulli_latents())
+    backend_->run(BernoulliLogProb{.z = z_of(top, rows, a),
+                                   .logits = own(*networks_.logits),
+                                   .row_weight = row_weight,
+                                   .dlogits = slice(grads, *networks_.logits),
+                                   .gradients = gradients});
   if (config_.prior == Prior::standard) return;
   MixtureLogProb op = mixture(rows, a);
   op.row_weight = row_weight;
@@ -109,15 +128,39 @@ void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, 
                                    op.dcomponents, g.scratch, slice(grads, *inputs), gradients, gradients);
 }
 
+// The gradient of a row-weighted log-density of z_t by its statistics, and where given by z_t.
+void Vae::density_backward(std::size_t t, ConstView stats, const RowFactor& row_weight, const VaeActivations& a,
+                           View dz, View dstats) const {
+  const ConstView z = z_of(t, stats.rows, a);
+  if (config_.has_bernoulli_latents())
+    return backend_->run(BernoulliLogProb{.z = z, .logits = stats, .row_weight = row_weight, .dlogits = dstats});
+  backend_->run(LatentLogProb{.z = z, .stats = stats, .row_weight = row_weight, .dz = dz, .dstats = dstats});
+}
+
 void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                            Gradients gradients) const {
   const bool first = t == 0, shared = t + 1 == layers().size() && networks_.pseudo_inputs.has_value();
   const Index rows = first ? x.rows : x.rows * a.samples;
-  const View dstats = g.layers[t].dstats.view(rows, 2 * layers()[t].latent, backend_->activation_type());
+  const View dstats =
+      g.layers[t].dstats.view(rows, config_.statistics(layers()[t].latent), backend_->activation_type());
   const ConstView input = first ? x : ConstView(z_of(t - 1, rows, a));
-  const View dx = first ? View{} : g.layers[t - 1].dz.view(rows, layers()[t - 1].latent);
+  const bool ends = first || config_.has_bernoulli_latents();
+  const View dx = ends ? View{} : g.layers[t - 1].dz.view(rows, layers()[t - 1].latent);
   layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, dx,
                                shared ? Gradients::add : gradients, Gradients::add);
+}
+
+// The statistics of the prior for each of `rows` draws. A linear layer of zeros repeats a row of logits.
+View Vae::prior_stats(Index rows, const VaeActivations& a) const {
+  const Index latent = layers().back().latent;
+  if (!config_.has_bernoulli_latents()) return a.standard_stats.view(rows, 2 * latent);
+  const View logits = a.prior_logits.view(rows, latent);
+  const DType type = backend_->activation_type();
+  backend_->run(Linear{.x = a.standard_stats.view(rows, 1, type),
+                       .w = a.standard_stats.view(latent, 1, type),
+                       .b = own(*networks_.logits),
+                       .y = logits});
+  return logits;
 }
 
 void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
@@ -128,13 +171,16 @@ void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
     return n;
   };
   const std::size_t top = layers().size() - 1;
-  backend_->run(SampleGaussian{.stats = a.standard_stats.view(x.rows, 2 * layers()[top].latent),
-                               .noise = own(Stream::sleep_latent, 0),
-                               .z = z_of(top, x.rows, a)});
+  const auto sample = [&](ConstView stats, const Noise& of_layer, View z) {
+    if (config_.has_bernoulli_latents())
+      backend_->run(SampleBernoulli{.logits = stats, .noise = of_layer, .z = z});
+    else
+      backend_->run(SampleGaussian{.stats = stats, .noise = of_layer, .z = z});
+  };
+  sample(prior_stats(x.rows, a), own(Stream::sleep_latent, 0), z_of(top, x.rows, a));
   for (std::size_t t = top; t > 0; --t) {
     const View stats = layers()[t].decoder.forward(*backend_, weights(), z_of(t, x.rows, a), layer_of(a, t).decoder);
-    backend_->run(
-        SampleGaussian{.stats = stats, .noise = own(Stream::sleep_latent_below, t - 1), .z = z_of(t - 1, x.rows, a)});
+    sample(stats, own(Stream::sleep_latent_below, t - 1), z_of(t - 1, x.rows, a));
   }
   backend_->run(DrawData{.likelihood = config_.likelihood,
                          .outputs = decode(z_of(0, x.rows, a), a),
@@ -152,7 +198,7 @@ void Vae::draws_backward(ConstView x, const RowFactor& row_weight, float* grads,
     const ConstView input = t == 0 ? x : ConstView(z_of(t - 1, x.rows, a));
     const View stats = encoder.forward(*backend_, weights(), input, layer_of(a, t).encoder),
                dstats = g.layers[t].dstats.view(x.rows, stats.cols, backend_->activation_type());
-    backend_->run(LatentLogProb{.z = z_of(t, x.rows, a), .stats = stats, .row_weight = row_weight, .dstats = dstats});
+    density_backward(t, stats, row_weight, a, {}, dstats);
     encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, {}, gradients);
   }
 }

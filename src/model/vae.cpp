@@ -31,6 +31,9 @@ void VaeConfig::validate() const {
   if (prior_components < least_components || prior_components > most_components)
     throw Error("model: prior_components is " + std::to_string(prior_components) + " but must be " +
                 (prior == Prior::standard ? "0" : "1 to 65536") + " with the prior " + std::string(to_string(prior)));
+  if (has_bernoulli_latents() && prior != Prior::standard)
+    throw Error("model: the prior is " + std::string(to_string(prior)) +
+                " but must be standard with Bernoulli latents");
   const bool learned = is_scale_learned(likelihood);
   const float least = learned ? std::exp(kLogScaleMin) : kScaleMin, most = learned ? std::exp(kLogScaleMax) : kScaleMax;
   if (!(scale >= least && scale <= most))
@@ -75,26 +78,26 @@ std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layou
 }
 
 // Layer t, whose encoder reads `in` values and whose decoder writes `out`.
-LatentLayer make_layer(const LayerConfig& c, std::size_t t, Index in, Index out, Activation activation,
+LatentLayer make_layer(const VaeConfig& model, const LayerConfig& c, std::size_t t, Index in, Index out,
                        ParameterLayout& layout) {
   const std::string number = t == 0 ? "" : std::to_string(t + 1);
-  Mlp encoder("encoder" + number, widths(in, c.encoder_hidden, 2 * c.latent), activation, layout);
-  Mlp decoder("decoder" + number, widths(c.latent, c.decoder_hidden, out), activation, layout);
+  Mlp encoder("encoder" + number, widths(in, c.encoder_hidden, model.statistics(c.latent)), model.activation, layout);
+  Mlp decoder("decoder" + number, widths(c.latent, c.decoder_hidden, out), model.activation, layout);
   return {c.latent, std::move(encoder), std::move(decoder)};
 }
 
 }  // namespace
 
 Networks::Networks(const VaeConfig& c, ParameterLayout& layout) {
-  layers.push_back(
-      make_layer({c.latent, c.encoder_hidden, c.decoder_hidden}, 0, c.data_dim, c.outputs(), c.activation, layout));
+  layers.push_back(make_layer(c, {c.latent, c.encoder_hidden, c.decoder_hidden}, 0, c.data_dim, c.outputs(), layout));
   log_scale = log_scale_of(c, layout);
   for (const LayerConfig& layer : c.above) {
     const Index below = layers.back().latent;
-    layers.push_back(make_layer(layer, layers.size(), below, 2 * below, c.activation, layout));
+    layers.push_back(make_layer(c, layer, layers.size(), below, c.statistics(below), layout));
   }
   switch (c.prior) {
     case Prior::standard:
+      if (c.has_bernoulli_latents()) logits = layout.add_vector("prior.logits", layers.back().latent);
       break;
     case Prior::mixture:
       components = layout.add("prior.components", c.prior_components, 2 * layers.back().latent);

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "cuvae/vae.h"
+#include "io/text.h"
 #include "math/host_noise.h"
 #include "math/likelihoods.h"
 #include "math/philox.h"
@@ -52,13 +54,36 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
 
 }  // namespace
 
+namespace {
+
+// Rows sigmoid(logits) | logits.
+std::vector<float> probabilities_and(const std::vector<float>& logits, Index latent) {
+  std::vector<float> rows;
+  for (auto row = logits.begin(); row != logits.end(); row += latent) {
+    std::transform(row, row + latent, std::back_inserter(rows), [](float logit) { return math::sigmoid(logit); });
+    rows.insert(rows.end(), row, row + latent);
+  }
+  return rows;
+}
+
+// Each logit replaced by its sample, with the random number of its place.
+void draw_bernoulli(std::uint64_t seed, Stream stream, std::vector<float>& logits) {
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const std::uint32_t word = math::philox_word(seed, static_cast<std::uint32_t>(stream), 0, i);
+    logits[i] = math::binarized(math::sigmoid(logits[i]), math::uniform(word));
+  }
+}
+
+}  // namespace
+
 std::vector<float> Vae::encode(const std::vector<float>& x) const {
   const MlpActivations a = encoder().allocate(*backend_, kHostBatch, DType::f32);
   std::vector<float> own = x;
   standardization_.apply(own);
   std::vector<float> stats =
-      in_batches(*backend_, "encode", own, config_.data_dim, 2 * config_.latent,
+      in_batches(*backend_, "encode", own, config_.data_dim, encoder().out(),
                  [&](ConstView batch) { return encoder().forward(*backend_, weights(), batch, a); });
+  if (config_.has_bernoulli_latents()) return probabilities_and(stats, config_.latent);
   for (std::size_t i = 0; i < stats.size(); ++i)
     if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)
       stats[i] = math::clamp(stats[i], kLogVarMin, kLogVarMax);
@@ -125,6 +150,11 @@ std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) 
 
 std::vector<float> Vae::sample_prior(Index rows, std::uint64_t seed, float temperature) const {
   const std::size_t top = layers().size() - 1;
+  if (config_.has_bernoulli_latents()) {
+    if (temperature != 1)
+      throw Error("sample_prior: temperature is " + number(temperature) + " but must be 1 for Bernoulli latents");
+    return sample_bernoulli_prior(rows, seed);
+  }
   const auto normals = [&](Stream stream, Index latent) {
     std::vector<float> values = standard_normals(seed, stream, static_cast<std::size_t>(rows * latent));
     for (float& value : values) value *= temperature;
@@ -158,6 +188,21 @@ std::vector<float> Vae::sample_prior(Index rows, std::uint64_t seed, float tempe
     const Stream stream = noise_of_layer({.stream = Stream::latent_2}, t, 1).stream;
     z = normals(stream, latent);
     draw(stats, latent, [](std::size_t row) { return row; });
+  }
+  return z;
+}
+
+std::vector<float> Vae::sample_bernoulli_prior(Index rows, std::uint64_t seed) const {
+  std::vector<float> of_prior(static_cast<std::size_t>(networks_.logits->size())), z;
+  backend_->download(of_prior.data(), own(*networks_.logits).data, of_prior.size() * sizeof(float));
+  for (Index row = 0; row < rows; ++row) z.insert(z.end(), of_prior.begin(), of_prior.end());
+  draw_bernoulli(seed, Stream::prior_sample, z);
+  for (std::size_t t = layers().size() - 1; t > 0; --t) {
+    const Mlp& decoder = layers()[t].decoder;
+    const MlpActivations a = decoder.allocate(*backend_, kHostBatch, DType::f32);
+    z = in_batches(*backend_, "sample_prior", z, decoder.in(), decoder.out(),
+                   [&](ConstView batch) { return decoder.forward(*backend_, weights(), batch, a); });
+    draw_bernoulli(seed, noise_of_layer({.stream = Stream::latent_2}, t, 1).stream, z);
   }
   return z;
 }

@@ -27,6 +27,8 @@ VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const 
   if (needs.score_norm) a.score_norm = values(rows, DType::f32);
   if (config_.prior != Prior::standard) a.responsibilities = values(rows * config_.prior_components, DType::f32);
   if (needs.model_draws) a.standard_stats = values(batch * 2 * layers().back().latent, DType::f32);  // zeroed
+  if (needs.model_draws && config_.has_bernoulli_latents())
+    a.prior_logits = values(batch * layers().back().latent, DType::f32);
   if (config_.prior == Prior::vampprior)
     a.pseudo_inputs = layers().back().encoder.allocate(*backend_, config_.prior_components, DType::f32);
   return a;
@@ -45,8 +47,9 @@ VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
     const bool first = g.layers.empty(), top = g.layers.size() + 1 == layers().size();
     const Index encoded = first ? batch : rows;
     widest = std::max({widest, encoded * layer.encoder.widest_hidden(), rows * layer.decoder.widest_hidden()});
-    g.layers.push_back({values(rows * layer.latent, DType::f32), values(encoded * 2 * layer.latent, type),
-                        top ? Buffer() : values(rows * 2 * layer.latent, type)});
+    const Index width = config_.statistics(layer.latent);
+    g.layers.push_back({values(rows * layer.latent, DType::f32), values(encoded * width, type),
+                        top ? Buffer() : values(rows * width, type)});
   }
   for (Buffer& scratch : g.scratch) scratch = values(widest, type);
   if (config_.prior == Prior::vampprior)

@@ -42,6 +42,12 @@ struct Names<Likelihood> {
   }();
 };
 template <>
+struct Names<LatentKind> {
+  static constexpr const char* what = "latent kind";
+  static constexpr std::pair<LatentKind, std::string_view> all[] = {{LatentKind::gaussian, "gaussian"},
+                                                                    {LatentKind::bernoulli, "bernoulli"}};
+};
+template <>
 struct Names<Prior> {
   static constexpr const char* what = "prior";
   static constexpr std::pair<Prior, std::string_view> all[] = {
@@ -127,6 +133,7 @@ std::string_view to_string(Precision v) { return name_of(v); }
 std::string_view to_string(Binarize v) { return name_of(v); }
 std::string_view to_string(Activation v) { return name_of(v); }
 std::string_view to_string(Likelihood v) { return name_of(v); }
+std::string_view to_string(LatentKind v) { return name_of(v); }
 std::string_view to_string(Prior v) { return name_of(v); }
 std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
@@ -154,6 +161,7 @@ template Precision parse<Precision>(std::string_view);
 template Binarize parse<Binarize>(std::string_view);
 template Activation parse<Activation>(std::string_view);
 template Likelihood parse<Likelihood>(std::string_view);
+template LatentKind parse<LatentKind>(std::string_view);
 template Prior parse<Prior>(std::string_view);
 template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);

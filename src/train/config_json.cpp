@@ -122,6 +122,7 @@ json to_json(const VaeConfig& config) {
   json j;
   visit_vae(Writer{j}, config);
   if (config.prior != Prior::standard) visit_prior(Writer{j}, config);
+  if (config.has_bernoulli_latents()) Writer{j}("latent_kind", config.latent_kind);
   for (const LayerConfig& layer : config.above) visit_layer(Writer{j["above"].emplace_back()}, layer);
   return j;
 }
@@ -138,6 +139,7 @@ VaeConfig vae_config_from_json(const json& j) {
   VaeConfig c;
   visit_vae(Reader{j}, c);
   visit_prior(Reader{j}, c);
+  Reader{j}("latent_kind", c.latent_kind, false);
   if (const auto above = j.find("above"); above != j.end()) {
     if (!above->is_array()) throw Error("configuration: 'above' cannot be " + short_text(*above));
     for (const json& layer : *above) {

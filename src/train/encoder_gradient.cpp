@@ -53,6 +53,15 @@ void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, C
                                 .dstats = p.dstats});
 }
 
+void EncoderGradient::bernoulli_backward(const PosteriorGradient& p, Cost cost) {
+  const LatentTerms terms = latent_terms(estimator_, cost, p.batch, samples_, {}, score_.view(p.batch * samples_, 1));
+  backend_.run(BernoulliBackward{.score = terms.score,
+                                 .optimal_baseline = terms.optimal_baseline,
+                                 .logits = p.stats,
+                                 .z = p.z,
+                                 .dlogits = p.dstats});
+}
+
 void EncoderGradient::probe_backward(const PosteriorGradient& p, ConstView log_p_x, ConstView log_p_probes) {
   const ProbeKind kind = traits(estimator_).probes;
   backend_.run(ProbeBackward{.kind = kind,

@@ -23,6 +23,7 @@ struct PosteriorGradient {
   View dstats;                 ///< [B, 2L] [A]
   Index batch;                 ///< B
   bool standard_prior = true;  ///< of this layer: see LatentTerms
+  ConstView z = {};            ///< [R, L] [A] of Bernoulli units, whose stats and dstats are logits; else empty
 };
 
 class EncoderGradient {
@@ -55,6 +56,7 @@ class EncoderGradient {
   void bound(const Densities& densities, Index batch, const ElboLoss& loss);
   void score(const Densities& densities, Cost cost, ConstView x, RunningMeans running);
   void gaussian_backward(const PosteriorGradient& posterior, Cost cost, ConstView dz);
+  void bernoulli_backward(const PosteriorGradient& posterior, Cost cost);
   void probe_backward(const PosteriorGradient& posterior, ConstView log_p_x, ConstView log_p_probes);
 
   Backend& backend_;
@@ -79,6 +81,7 @@ void EncoderGradient::weigh(const Densities& densities, Cost cost, ConstView x, 
 template <class AtProbes>
 void EncoderGradient::backward(const PosteriorGradient& posterior, Cost cost, ConstView log_p_x, ConstView dz,
                                AtProbes at_probes) {
+  if (posterior.z) return bernoulli_backward(posterior, cost);
   if (uses_probes(estimator_)) return probe_backward(posterior, log_p_x, at_probes());
   gaussian_backward(posterior, cost, uses_path(estimator_) ? dz : ConstView{});
 }

@@ -100,15 +100,18 @@ Noise Trainer::noise_of_step(Stream stream) const {
 }
 
 PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, Index batch, const ElboLoss& loss) const {
-  const Index rows = t == 0 ? batch : batch * config_.samples, width = 2 * vae_.layers()[t].latent;
+  const Index rows = t == 0 ? batch : batch * config_.samples, latent = vae_.layers()[t].latent;
   const VaeConfig& model = vae_.config();
+  const DType type = backend_.activation_type();
+  const Buffer& z = activations_.layers[t].z;
   return {.stats = vae_.stats(t, rows, activations_),
           .noise = noise_of_layer(noise, t, config_.samples),
           .weight = loss.weight,
           .kl_dims = loss.kl_dims,
-          .dstats = gradients_.layers[t].dstats.view(rows, width, backend_.activation_type()),
+          .dstats = gradients_.layers[t].dstats.view(rows, model.statistics(latent), type),
           .batch = batch,
-          .standard_prior = t + 1 == vae_.layers().size() && model.prior == Prior::standard};
+          .standard_prior = t + 1 == vae_.layers().size() && model.prior == Prior::standard,
+          .z = model.has_bernoulli_latents() ? z.view(batch * config_.samples, latent, type) : View{}};
 }
 
 // The loss, and its gradient in place of the decoder's output.

@@ -71,6 +71,25 @@ void TrainConfig::validate() const {
         "at most " + number(schedule.epochs) + ", where the cosine's rate comes to 0, or its final rate positive");
 }
 
+namespace {
+
+// No path leads through samples of Bernoulli units, and no KL or entropy of them is in closed form.
+void validate_bernoulli(const VaeConfig& model, const TrainConfig& training, bool wake_sleep) {
+  const bool chain = !model.above.empty();
+  const std::string units = chain ? "several layers of Bernoulli latents" : "Bernoulli latents",
+                    chosen = "training: the estimator is " + std::string(to_string(training.estimator));
+  if (!wake_sleep && !uses_score(training.estimator))
+    throw Error(chosen + " but " + units + " need a score function: score, score-mean, rloo, optimal-shared, nvil, " +
+                "nvil-scaled, vimco or vimco-arithmetic" + (chain ? "" : ", or optimal"));
+  if (!wake_sleep && chain && training.estimator == Estimator::optimal)
+    throw Error(chosen + ", whose baselines need several samples of each layer, but " + units + " have one above");
+  if (training.cost != Cost::elbo)
+    throw Error("training: cost is " + std::string(to_string(training.cost)) + " but must be elbo with " + units);
+  if (training.antithetic && chain) throw Error("training: antithetic is true but must be false with " + units);
+}
+
+}  // namespace
+
 void validate(const VaeConfig& model, const TrainConfig& training) {
   if (training.standardize && traits(model.likelihood).unit_interval)
     throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
@@ -82,6 +101,7 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
   const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
                     layers = std::to_string(model.above.size() + 1) + " latent layers";
   const bool wake_sleep = training.objective == Objective::wake_sleep;
+  if (model.has_bernoulli_latents()) return validate_bernoulli(model, training, wake_sleep);
   if (!wake_sleep && has_closed_form_kl(training.estimator, training.cost))
     throw Error(chosen + "there is no KL in closed form with " +
                 (model.above.empty() ? "the prior " + std::string(to_string(model.prior)) : layers) +

@@ -204,7 +204,7 @@ Metrics Trainer::metrics() {
   m.latent = vae_.config().latent;
   const std::vector<double> moments = all_moments();
   m.active_units = active_units(moments, m.latent);
-  m.clamped_units = clamped_units(moments, m.latent);
+  if (!vae_.config().has_bernoulli_latents()) m.clamped_units = clamped_units(moments, m.latent);
   m.gradient_norm = s[metric::gradient_norm] / s[metric::updates];
   m.skipped = state().skipped;
   return m;
