@@ -1,5 +1,5 @@
-// Models of several latent layers and with learned priors, from training to pictures, and the settings that they
-// refuse.
+// Models of several latent layers, with learned priors and with Bernoulli latents, from training to pictures, and the
+// settings that they refuse.
 #include <cmath>
 
 #include "cli_test.h"
@@ -36,6 +36,12 @@ std::vector<Model> models() {
       {"vampprior",
        {"--prior", "vampprior", "--prior-components", "7"},
        {{"latent", 2}, {"prior", "vampprior"}, {"prior-components", 7}}},
+      {"belief",
+       {"--latent-kind", "bernoulli", "--latent", "8", "5", "--hidden", "0", "--hidden-above", "0", "--samples", "3"},
+       {{"latent", {8, 5}}, {"latent-kind", "bernoulli"}, {"estimator", "rloo"}}},
+      {"bernoulli",
+       {"--latent-kind", "bernoulli", "--latent", "2"},
+       {{"latent", 2}, {"latent-kind", "bernoulli"}, {"estimator", "score-mean"}}},
       {"layers-vampprior",
        {"--latent", "5", "3", "--prior", "vampprior"},
        {{"latent", {5, 3}}, {"prior", "vampprior"}, {"prior-components", 500}, {"encoder-hidden-above", {100}}}},
@@ -57,10 +63,13 @@ TEST_F(CliModels, EachIsTrainedContinuedEvaluatedAndSampled) {
     const Json all = info(whole);
     for (const auto& [key, value] : m.settings.items()) {
       EXPECT_EQ(config(name)[key], value) << key;
-      EXPECT_EQ(all["model"][key], value) << key;
+      EXPECT_EQ(all[key == "estimator" ? "training" : "model"][key], value) << key;
     }
-    EXPECT_EQ(config(name)["estimator"], "total");
-    EXPECT_EQ(all["training"]["estimator"], "total");
+    const bool bernoulli = m.settings.contains("latent-kind");
+    if (!bernoulli) {
+      EXPECT_EQ(config(name)["estimator"], "total");
+      EXPECT_EQ(all["training"]["estimator"], "total");
+    }
 
     const std::vector<Json> lines = json_lines(whole + "/metrics.jsonl");
     EXPECT_LT(lines.back()["loss"], lines.front()["loss"]);
@@ -76,12 +85,18 @@ TEST_F(CliModels, EachIsTrainedContinuedEvaluatedAndSampled) {
     succeed({"sample", whole, "--out", path("samples.png"), "--count", "4"});
     expect_picture(path("samples.png"), 118, 118);
     succeed({"reconstruct", whole, "--data", data(), "--out", path("pairs.png"), "--count", "4"});
-    succeed({"traverse", whole, "--out", path("rows.png")});
+    if (bernoulli) {
+      expect_failure(run({"traverse", whole, "--out", path("rows.png")}), 1, "but those of the model are 0 or 1");
+    } else {
+      succeed({"traverse", whole, "--out", path("rows.png")});
+    }
     succeed({"interpolate", whole, "--data", data(), "--from", "0", "--to", "1", "--out", path("way.png")});
     EXPECT_FALSE(std::filesystem::exists(whole + "/manifold.png"));
     expect_failure(run({"manifold", whole, "--out", path("m.png")}), 1,
                    "shows quantiles of one latent layer under a standard normal, but the model has " +
-                       (latent == 2 ? "the prior " + name : "several layers"));
+                       (latent != 2 ? "several layers"
+                        : bernoulli ? "Bernoulli latents"
+                                    : "the prior " + name));
   }
 }
 
@@ -136,6 +151,11 @@ TEST_F(CliModels, SettingsThatDoNotGoTogetherAreWrongUsage) {
   refused({"--latent", "4", "0"}, "--latent: must be 1 to 2147483647, not \"0\"");
   refused({"--prior", "mixture", "--prior-components", "0"}, "--prior-components: must be 1 to 2147483647, not \"0\"");
   refused({"--prior", "flow"}, "--prior:");
+  const Arguments bernoulli = {"--latent-kind", "bernoulli"};
+  refused(bernoulli + Arguments{"--estimator", "pathwise"},
+          "Bernoulli latents need a score function: score, score-mean");
+  refused(bernoulli + Arguments{"--prior", "vampprior"}, "prior");
+  refused({"--latent-kind", "cauchy"}, "--latent-kind:");
   refused({"--prior", "mixture", "--estimator", "delta"}, "there is no KL in closed form with the prior mixture");
   refused({"--prior", "vampprior", "--objective", "wake-sleep"},
           "draws from a standard normal, but the prior is vampprior");

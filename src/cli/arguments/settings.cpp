@@ -56,6 +56,8 @@ void visit_model(Model& m, Layers& layers, Visitor&& visit) {
         "Hidden widths of the encoder of each latent layer above the first; 0: none", kCountOrZero, one_layer);
   visit("decoder-hidden-above", layers.decoder_hidden_above,
         "Hidden widths of the decoder of each latent layer above the first; 0: none", kCountOrZero, one_layer);
+  visit("latent-kind", m.latent_kind,
+        "gaussian, or bernoulli (units of 0 or 1 in all latent layers: a sigmoid belief network)");
   visit("prior", m.prior,
         "Prior of the top latent layer: standard (normal), mixture (of Gaussians, learned) or vampprior (a mixture of "
         "posteriors at learned pseudo-inputs)");
@@ -80,7 +82,8 @@ void visit_training(Training& t, Visitor&& visit) {
         "variational (the ELBO, or the bound of the estimator) or wake-sleep (the generative network by the ELBO, the "
         "inference network by samples from the model)");
   visit("estimator", t.estimator,
-        "Estimator of the encoder's gradient (default: pathwise; total with several latent layers or a learned prior). "
+        "Estimator of the encoder's gradient (default: pathwise; total with several latent layers or a learned prior; "
+        "for Bernoulli latents rloo, or score-mean if there is one sample). "
         "For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
         "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; for the "
         "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic",
@@ -322,7 +325,9 @@ void resolve(const CLI::App& app, Settings& s) {
     s.model.above.push_back({*width, layers.encoder_hidden_above, layers.decoder_hidden_above});
   if (s.model.prior != Prior::standard && !given("--prior-components")) s.model.prior_components = kPriorComponents;
   if (!s.model.has_closed_form_kl() && !given("--estimator") && s.training.objective == Objective::variational)
-    s.training.estimator = Estimator::total;
+    s.training.estimator = !s.model.has_bernoulli_latents() ? Estimator::total
+                           : s.training.samples > 1         ? Estimator::rloo
+                                                            : Estimator::score_mean;
   if (app.count("--binarize") == 0)
     s.training.binarize = is_binary(s.model.likelihood) ? Binarize::stochastic : Binarize::none;
   s.model.validate();

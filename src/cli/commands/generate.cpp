@@ -129,6 +129,8 @@ int traverse(const TraverseArguments& a) {
   for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
     refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is read"));
   const LoadedModel model = a.load();
+  if (model.config().has_bernoulli_latents())
+    throw Error("traverse: varies latents that are real numbers, but those of the model are 0 or 1");
   std::vector<Index> dims = a.dims;
   if (dims.empty()) {
     dims.resize(static_cast<std::size_t>(model.config().latent));
@@ -152,8 +154,10 @@ int manifold(const ManifoldArguments& a) {
   if (latent < 2) throw Error("manifold: the model has 1 latent dimension but needs at least 2: use traverse");
   if (!model.config().has_closed_form_kl())
     throw Error("manifold: shows quantiles of one latent layer under a standard normal, but the model has " +
-                (model.config().above.empty() ? "the prior " + std::string(to_string(model.config().prior))
-                                              : "several layers"));
+                (!model.config().above.empty() ? "several layers"
+                 : model.config().has_bernoulli_latents()
+                     ? "Bernoulli latents"
+                     : "the prior " + std::string(to_string(model.config().prior))));
   check_dims(a.dims, latent);
   a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
   return 0;
