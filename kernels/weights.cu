@@ -42,12 +42,16 @@ __global__ void __launch_bounds__(kThreads, 4)
   for_each_row(op.bound.rows, [&](Index b, const Warp& team) {
     const Index row = b * samples;
     float* const weights = data_of(op.weights) + row;
-    const float bound = math::importance_weights(
-        team, samples, [&](Index k) { return log_w(row + k); }, weights);
+    const auto log_w_of = [&](Index k) { return log_w(row + k); };
+    float bound = math::importance_weights(team, samples, log_w_of, weights);
+    if (op.effective.data != nullptr) {
+      const float effective = math::effective_samples(team, samples, weights);
+      if (team.first == 0) data_of(op.effective)[b] = effective;
+    }
+    if (op.elbo_share > 0.0f)
+      bound = math::mix_in_elbo(team, samples, log_w_of, op.elbo_share, bound, weights,
+                                op.path.data == nullptr ? nullptr : data_of(op.path) + row);
     if (team.first == 0) data_of(op.bound)[b] = bound;
-    if (op.effective.data == nullptr) return;
-    const float effective = math::effective_samples(team, samples, weights);
-    if (team.first == 0) data_of(op.effective)[b] = effective;
   });
   if (op.loss.loss != nullptr && is_last_block(ticket, gridDim.x))
     elbo_loss(op.loss, data_of(op.log_p_x), op.log_p_x.rows, data_of(op.bound), op.bound.rows);

@@ -226,16 +226,20 @@ struct MixtureLogProb {
   void check(const Backend& backend) const;
 };
 
-/// The importance-weighted bound over K = R/B samples a row, log w = log p(x|z) + log p(z) - log q(z|x). The largest w
-/// is taken out, so that nothing overflows. In the same pass the step's loss: -mean(bound), in place of the ELBO's.
+/// The importance-weighted bound over the K = R/G samples of each of G groups, log w = log p(x|z) + log p(z) - log
+/// q(z|x), u = w / sum_k w. A group is all samples of an example or a part of them. The largest w is taken out, so that
+/// nothing overflows. In the same pass the step's loss: -mean(bound), in place of the ELBO's. With an elbo_share s, the
+/// bound is s mean_k log w + (1 - s) log mean_k w, and the weights are its derivatives by log w (CIWAE, Rainforth et
+/// al. 2018).
 struct ImportanceWeights {
   static constexpr const char* name = "importance_weights";
   ConstView log_p_x = {}, log_p_z = {}, log_q = {};  ///< [R, 1]
-  View bound = {};                                   ///< [B, 1] = log mean_k w (Burda et al. 2015, section 3)
-  View weights = {};                                 ///< [R, 1] = w / sum_k w
-  View effective =
-      {};              ///< [B, 1], the effective sample size 1 / sum_k weights^2, from 1 to K (Kong 1992); may be empty
-  ElboLoss loss = {};  ///< none where loss.loss is null
+  View bound = {};                                   ///< [G, 1] = log mean_k w (Burda et al. 2015, section 3)
+  View weights = {};                                 ///< [R, 1] = u, or with a share s / K + (1 - s) u
+  View effective = {};      ///< [G, 1], the effective sample size 1 / sum_k u^2, from 1 to K (Kong 1992); may be empty
+  ElboLoss loss = {};       ///< none where loss.loss is null; the rows of its kl may be fewer than G, and divide G
+  float elbo_share = 0.0f;  ///< s, in [0, 1]
+  View path = {};  ///< [R, 1] = (s / K + (1 - s) u^2) / weights, the path factor of dreg; needs s > 0; may be empty
   void check(const Backend& backend) const;
 };
 

@@ -14,9 +14,13 @@ void CpuBackend::do_run(const ImportanceWeights& op) {
     for (Index b = begin; b < end; ++b) {
       const Index row = b * samples;
       float* const weights = op.weights.f32() + row;
-      op.bound.f32()[b] = math::importance_weights(
-          math::OneLane{}, samples, [&](Index k) { return log_w(row + k); }, weights);
+      const auto log_w_of = [&](Index k) { return log_w(row + k); };
+      float bound = math::importance_weights(math::OneLane{}, samples, log_w_of, weights);
       if (op.effective) op.effective.f32()[b] = math::effective_samples(math::OneLane{}, samples, weights);
+      if (op.elbo_share > 0)
+        bound = math::mix_in_elbo(math::OneLane{}, samples, log_w_of, op.elbo_share, bound, weights,
+                                  op.path ? op.path.f32() + row : nullptr);
+      op.bound.f32()[b] = bound;
     }
   });
   if (op.loss.given()) elbo_loss(op.log_p_x, op.loss, op.bound);

@@ -59,6 +59,22 @@ CUVAE_TEAM_FN float importance_weights(const Team& team, Index samples, F log_w,
   return max + (mean > 0.0f ? log(mean) : mean);  // log() takes numbers only: NaN is passed on
 }
 
+/// After importance_weights(): the bound share * mean_k log w + (1 - share) * bound, with its derivatives by log w in
+/// place of the weights u, and unless it is null path[k] = (share / K + (1 - share) u_k^2) / weights[k]; share > 0.
+template <class Team, class F>
+CUVAE_TEAM_FN float mix_in_elbo(const Team& team, Index samples, F log_w, float share, float bound, float* weights,
+                                float* path) {
+  const auto n = static_cast<float>(samples);
+  const float each = share / n, rest = 1.0f - share;
+  const float gap = team_sum(team, samples, [&](Index k) { return log_w(k) - bound; }) / n;  // of the ELBO
+  for (Index k = team.first; k < samples; k += team.stride) {
+    const float u = weights[k], weight = each + rest * u;
+    if (path != nullptr) path[k] = (each + rest * u * u) / weight;
+    weights[k] = weight;
+  }
+  return bound + share * gap;
+}
+
 /// The effective sample size 1 / sum_k weights[k]^2 (Kong 1992), each lane's weights by itself.
 template <class Team>
 CUVAE_TEAM_FN float effective_samples(const Team& team, Index samples, const float* weights) {

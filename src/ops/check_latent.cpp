@@ -37,8 +37,8 @@ void check_probes(const Check& check, ProbeKind kind, const char* name, ConstVie
                                               (whole ? "" : "K * ") + std::to_string(rows) + " rows");
 }
 
-// The loss's arrays for a batch as large as `batch`.
-void check_loss(const Check& check, const ElboLoss& loss, const char* name, ConstView batch) {
+// The loss's arrays for a batch as large as `batch`, or with so many `groups` for each of its rows.
+void check_loss(const Check& check, const ElboLoss& loss, const char* name, ConstView batch, bool groups = false) {
   if (!loss.given()) return;
   if (loss.log_q) {
     check.f32("log_q", loss.log_q);
@@ -50,7 +50,8 @@ void check_loss(const Check& check, const ElboLoss& loss, const char* name, Cons
                     "free bits are " + number(loss.weight.free_bits) + " but a KL from samples has none");
     check.true_that(loss.moments == nullptr || loss.latent >= 1, "moments are given without their latent width");
   } else {
-    check.matches("kl", loss.kl, DType::f32, batch.rows, 1, name, batch);
+    const bool divides = groups && loss.kl.rows > 0 && batch.rows % loss.kl.rows == 0;
+    check.matches("kl", loss.kl, DType::f32, divides ? loss.kl.rows : batch.rows, 1, name, batch);
     check.f32("kl_dims", loss.kl_dims);
     check.true_that(loss.kl_dims.rows == 1, "kl_dims is " + shape(loss.kl_dims) + " but must be one row");
     check.true_that(!loss.log_p_z, "log_p_z is given but log_q is not");
@@ -204,7 +205,11 @@ void ImportanceWeights::check(const Backend& backend) const {
                   "log_p_x is " + shape(log_p_x) + " but bound is " + shape(bound));
   check.matches("weights", weights, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
   if (effective) check.matches("effective", effective, DType::f32, bound.rows, 1, "bound", bound);
-  check_loss(check, loss, "bound", bound);
+  check.true_that(elbo_share >= 0 && elbo_share <= 1,
+                  "elbo_share is " + number(elbo_share) + " but must be from 0 to 1");
+  check.true_that(!path || elbo_share > 0, "path is given but elbo_share is 0");
+  if (path) check.matches("path", path, DType::f32, log_p_x.rows, 1, "log_p_x", log_p_x);
+  check_loss(check, loss, "bound", bound, true);
 }
 
 void ScoreWeights::check(const Backend& backend) const {

@@ -128,6 +128,13 @@ TEST_P(LossChecks, ImportanceWeights) {
                                   {"weights", &I::weights, kShape},
                                   {"effective", &I::effective, kShape | kOptional}}),
                     loss_mistakes<I>());
+  I mixed{view(6, 1), view(6, 1), view(6, 1), view(3, 1), view(6, 1), view(3, 1)};
+  mixed.elbo_share = 0.5f, mixed.path = view(6, 1);
+  expect_checked<I>(mixed, {{"path", &I::path, kShape | kOptional}},
+                    {{"elbo_share is -0.1 but must be from 0 to 1", [](I& i) { i.elbo_share = -0.1f; }},
+                     {"elbo_share is 1.5 but must be from 0 to 1", [](I& i) { i.elbo_share = 1.5f; }},
+                     {"elbo_share is nan but must be from 0 to 1", [](I& i) { i.elbo_share = NAN; }},
+                     {"path is given but elbo_share is 0", [](I& i) { i.elbo_share = 0; }}});
 }
 
 TEST_P(LossChecks, ScoreWeights) {

@@ -73,6 +73,43 @@ TEST_P(Weights, ImportanceWeightsMatchTheReference) {
     }
 }
 
+// The mean of the log-weights is off by the rounding of its sum, and the weights by theirs.
+TEST_P(Weights, AMixWithTheElboMatchesTheReference) {
+  for (const Shape s : kShapes)
+    for (const float share : {0x1p-20f, 0.25f, 1.0f}) {
+      SCOPED_TRACE(trace(s) + ", share " + std::to_string(share));
+      const Densities d(backend_, s, 20);
+      const Matrix bound(backend_, s.batch, 1), weights(backend_, s.rows(), 1), effective(backend_, s.batch, 1),
+          path(backend_, s.rows(), 1), alone(backend_, s.rows(), 1);
+      ImportanceWeights op{d.p_x, d.p_z, d.q, bound, weights, effective};
+      op.elbo_share = share, op.path = path;
+      backend_.run(op);
+      const auto want = reference::importance_weights(d.log_w(), s.samples, double{share});
+      const double error = sum_error(s.samples);
+      expect_close(bound.get(), want.bound, 60 * error, 0x1p-23, "bound");  // log-weights within 60 nats of it
+      expect_close(weights.get(), want.weights, 2e-38, 2 * error + 0x1p-22, "weights");
+      expect_close(path.get(), want.path, 2e-38, 6 * error + 0x1p-21, "path");
+      expect_close(effective.get(), want.effective, 0, 5 * error, "effective");
+      op.weights = alone, op.path = {};
+      backend_.run(op);
+      expect_same_bits(alone.get(), weights.get(), "weights without the path's factors");
+    }
+}
+
+// Several groups of samples for each row of the batch: the KL stays that of the rows.
+TEST_P(Weights, TheLossOfSeveralBoundsIsTheirMean) {
+  const Shape s{6, 5};
+  const Densities d(backend_, s, 10);
+  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{5});
+  const Matrix bound(backend_, s.batch, 1), weights(backend_, s.rows(), 1), loss(backend_, 1, 1),
+      kl(backend_, 2, 1, {3, 5}), kl_dims(backend_, 1, 1, {4});
+  const Array<double> sums(backend_, std::vector<double>(metric::kl_dims + 1));
+  const ElboLoss out{kl, kl_dims, {}, step.data(), loss.data(), sums.data()};
+  backend_.run(ImportanceWeights{d.p_x, d.p_z, d.q, bound, weights, {}, out});
+  expect_close(loss.get(), {-reference::moments(reference::widen(bound.get()), 1)[1]}, 0, 0x1p-23, "loss");
+  EXPECT_EQ(sums.get()[metric::kl], 4);
+}
+
 TEST_P(Weights, EqualSamplesHaveEqualWeights) {
   const Matrix same(backend_, 12, 1, std::vector<float>(12, -700)), zero(backend_, 12, 1, std::vector<float>(12, 0)),
       bound(backend_, 3, 1), weights(backend_, 12, 1), effective(backend_, 3, 1);

@@ -151,9 +151,10 @@ BernoulliLogProb bernoulli_log_prob(const Vector& z, const Vector& logits, const
 // Weights of the samples of a row, from their log-densities.
 
 struct ImportanceWeights {
-  Vector bound, weights, effective;
+  Vector bound, weights, effective, path;
 };
-ImportanceWeights importance_weights(const Vector& log_w, Index samples);
+/// With a share of the ELBO in the bound; `path` only with one.
+ImportanceWeights importance_weights(const Vector& log_w, Index samples, double elbo_share = 0);
 /// `costs` are log w, or for another Cost fewer terms. `baseline` is the running mean, `norms` the scores' squared
 /// norms.
 Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline,

@@ -26,7 +26,7 @@ Vector without(Vector v, Index k) {
 
 }  // namespace
 
-ImportanceWeights importance_weights(const Vector& log_w, Index samples) {
+ImportanceWeights importance_weights(const Vector& log_w, Index samples, double elbo_share) {
   ImportanceWeights out;
   for (auto row = log_w.begin(); row != log_w.end(); row += samples) {
     const double bound = log_mean_exp({row, row + samples});
@@ -35,7 +35,14 @@ ImportanceWeights importance_weights(const Vector& log_w, Index samples) {
       out.weights.push_back(std::exp(row[k] - bound) / static_cast<double>(samples));
       squares += std::pow(out.weights.back(), 2);
     }
-    out.bound.push_back(bound);
+    for (Index k = 0; k < samples && elbo_share > 0; ++k) {
+      double& weight = out.weights[out.weights.size() - samples + k];
+      const double of_elbo = elbo_share / static_cast<double>(samples);
+      const double squared = of_elbo + (1 - elbo_share) * weight * weight;
+      weight = of_elbo + (1 - elbo_share) * weight;
+      out.path.push_back(squared / weight);
+    }
+    out.bound.push_back(elbo_share * mean({row, row + samples}) + (1 - elbo_share) * bound);
     out.effective.push_back(1 / squares);
   }
   return out;
