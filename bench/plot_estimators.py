@@ -45,7 +45,7 @@ def save(figure, out, name):
 FAMILIES = {
     "paths, differences": ("pathwise", "total", "stl", "delta", "measure-valued", "measure-valued-independent"),
     "score function": ("score", "score-mean", "rloo", "optimal", "optimal-shared", "nvil", "nvil-scaled"),
-    "bound over K samples": ("iwae", "stl-iwae", "dreg", "rws-dreg", "vimco", "vimco-arithmetic"),
+    "bound over K samples": ("iwae", "stl-iwae", "dreg", "rws-dreg", "wake-phi", "vimco", "vimco-arithmetic"),
 }
 
 
@@ -140,7 +140,7 @@ def toy_dimension(rows, out):
     save(figure, out, "toy_dimension")
 
 
-# The variance of the gradient scaled to the length of the reference. rws-dreg has none, because its objective differs.
+# The variance of the gradient scaled to the length of the reference. None for rws-dreg and wake-phi: see bench/README.md.
 NOISE = "comparable_variance"
 
 

@@ -8,9 +8,10 @@ namespace cuvae {
 
 /// How the gradient reaches the encoder.
 enum class GradientKind : std::uint8_t {
-  path,    ///< through the samples, by the decoder's dz
-  score,   ///< by the score of q at the samples, times their cost
-  probes,  ///< by log p(x|z) at other points in addition to the samples
+  path,            ///< through the samples, by the decoder's dz
+  score,           ///< by the score of q at the samples, times their cost
+  probes,          ///< by log p(x|z) at other points in addition to the samples
+  weighted_score,  ///< by the score of q at the samples, times their importance weights
 };
 
 struct EstimatorTraits {
@@ -24,6 +25,7 @@ struct EstimatorTraits {
   bool other_costs = false;     ///< takes a Cost other than elbo, and adds what that leaves out in closed form
   bool closed_form_kl = false;  ///< the KL's gradient is in closed form with any cost: beta and free bits apply
   bool chains = false;          ///< takes models of several latent layers
+  bool reweighted = false;      ///< the encoder follows reweighted wake-sleep, and the decoder the bound
 };
 
 inline constexpr EstimatorTraits kEstimators[] = {
@@ -75,7 +77,7 @@ inline constexpr EstimatorTraits kEstimators[] = {
     {.estimator = Estimator::iwae, .of_bound = true, .chains = true},
     {.estimator = Estimator::stl_iwae, .of_bound = true, .chains = true},
     {.estimator = Estimator::dreg, .of_bound = true},
-    {.estimator = Estimator::rws_dreg, .of_bound = true, .least_samples = 2},
+    {.estimator = Estimator::rws_dreg, .of_bound = true, .least_samples = 2, .reweighted = true},
     {.estimator = Estimator::vimco,
      .gradient = GradientKind::score,
      .of_bound = true,
@@ -86,6 +88,11 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .of_bound = true,
      .baseline = ScoreBaseline::arithmetic,
      .least_samples = 2},
+    {.estimator = Estimator::wake_phi,
+     .gradient = GradientKind::weighted_score,
+     .of_bound = true,
+     .chains = true,
+     .reweighted = true},
 };
 
 constexpr const EstimatorTraits& traits(Estimator e) { return kEstimators[static_cast<std::size_t>(e)]; }
@@ -94,8 +101,7 @@ constexpr bool table_is_in_order() {
     if (static_cast<std::size_t>(kEstimators[i].estimator) != i) return false;
   return true;
 }
-static_assert(table_is_in_order() &&
-              std::size(kEstimators) == static_cast<std::size_t>(Estimator::vimco_arithmetic) + 1);
+static_assert(table_is_in_order() && std::size(kEstimators) == static_cast<std::size_t>(Estimator::wake_phi) + 1);
 
 // What follows from the table.
 constexpr bool is_importance_weighted(Estimator e) { return traits(e).of_bound; }
@@ -110,6 +116,48 @@ constexpr bool takes_cost(Estimator e, Cost cost) { return cost == Cost::elbo ||
 constexpr bool has_closed_form_kl(Estimator e, Cost cost) {
   return traits(e).closed_form_kl || (traits(e).other_costs && cost == Cost::likelihood);
 }
+/// The objective that an estimator belongs to, if none is chosen: elbo, iwae or rws.
+constexpr Objective objective_of(Estimator e) {
+  return traits(e).reweighted ? Objective::rws : traits(e).of_bound ? Objective::iwae : Objective::elbo;
+}
+/// The estimator of this objective that a chosen one stands for: with a bound, pathwise is iwae and stl is stl_iwae;
+/// with rws, pathwise is wake_phi. All others stand for themselves.
+constexpr Estimator estimator_of(Objective objective, Estimator chosen) {
+  switch (objective) {
+    case Objective::variational:
+    case Objective::elbo:
+    case Objective::wake_sleep:
+      break;
+    case Objective::iwae:
+    case Objective::miwae:
+    case Objective::ciwae:
+    case Objective::piwae:
+      return chosen == Estimator::pathwise ? Estimator::iwae : chosen == Estimator::stl ? Estimator::stl_iwae : chosen;
+    case Objective::rws:
+      return chosen == Estimator::pathwise ? Estimator::wake_phi : chosen;
+  }
+  return chosen;
+}
+/// Whether estimator_of() an objective goes with it. wake_sleep has no estimator, which pathwise, the default, stands
+/// for.
+constexpr bool go_together(Objective objective, Estimator e) {
+  switch (objective) {
+    case Objective::variational:
+      break;
+    case Objective::elbo:
+    case Objective::iwae:
+    case Objective::rws:
+      return objective_of(e) == objective;
+    case Objective::miwae:
+    case Objective::piwae:
+      return objective_of(e) == Objective::iwae;
+    case Objective::ciwae:  // a score would need weights of its own
+      return objective_of(e) == Objective::iwae && uses_path(e);
+    case Objective::wake_sleep:
+      return e == Estimator::pathwise;
+  }
+  return true;
+}
 
 /// ScoreWeights of an estimator that uses_score(), from the log-densities of K samples a row: without those that its
 /// cost leaves out, and without what its baseline needs in addition. Throws Error for other estimators and for fewer
@@ -117,9 +165,10 @@ constexpr bool has_closed_form_kl(Estimator e, Cost cost) {
 ScoreWeights score_weights(Estimator estimator, Cost cost, ConstView log_p_x, ConstView log_p_z, ConstView log_q,
                            Index samples, View score);
 
-/// The terms of an estimator for a batch of `batch` rows with K samples each, and the loss -mean(ELBO) or -mean(bound).
-/// dz must come from a decoder whose rows have the weight -1/R, or -weights/B for the bound. `weights` and `score` [R,
-/// 1] are the outputs of ImportanceWeights and ScoreWeights. They are ignored by estimators that do not need them.
+/// The terms of an estimator for `batch` rows of K samples each, or `batch` bounds, and the loss -mean(ELBO) or
+/// -mean(bound). dz must come from a decoder whose rows have the weight -1/R, or -weights/B for the bound. `weights`
+/// and `score` [R, 1] are the outputs of ImportanceWeights and ScoreWeights. They are ignored by estimators that do not
+/// need them.
 LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samples, ConstView weights,
                          ConstView score);
 

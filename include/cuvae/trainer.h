@@ -22,7 +22,7 @@ namespace cuvae {
 class EncoderGradient;
 struct PosteriorGradient;
 struct Phase;
-enum class Learners : std::uint8_t;
+struct SampleGroups;
 
 /// A learning-rate schedule in passes over the data; see LearningRate for the formulas.
 struct Schedule {
@@ -40,15 +40,19 @@ struct Schedule {
 struct TrainConfig {
   std::uint64_t seed = 0;
   Index batch = 128;  ///< B
-  Index samples = 1;  ///< K latent samples per example
+  Index samples = 1;  ///< K latent samples per example; with miwae and piwae per bound
+  Index bounds = 1;   ///< M bounds per example, M K samples in all; must be 1 unless the objective is miwae or piwae
   Index epochs = 20;
-  /// What is optimized. wake_sleep has no estimator: that must be pathwise, beta 1, warm-up and free bits 0, and the
-  /// prior a standard normal.
+  /// What is optimized; variational: what the estimator belongs to. objective_of() names it. The loss is minus the ELBO
+  /// or the bound; with piwae and rws it is that of the generative network, minus the IWAE bound over all samples. With
+  /// wake_sleep, beta must be 1, and warm-up and free bits 0. A sleep phase needs a standard normal prior.
   Objective objective = Objective::variational;
-  /// How the encoder's gradient is estimated. From iwae on, the loss is minus the bound over the K samples instead of
-  /// minus the ELBO. If the KL is not in closed form (see has_closed_form_kl), beta must be 1, and warm-up and free
-  /// bits must be 0.
+  /// How the encoder's gradient is estimated; go_together() says with which objective, and estimator_of() what pathwise
+  /// and stl stand for with a bound. If the KL is not in closed form (see has_closed_form_kl), beta must be 1, and
+  /// warm-up and free bits must be 0.
   Estimator estimator = Estimator::pathwise;
+  float elbo_share = 0.5f;  ///< s in [0, 1], of ciwae: s ELBO + (1 - s) IWAE. Must be the default otherwise
+  float sleep_share = 0;    ///< s in [0, 1], of rws: the sleep phase's share of the encoder's gradient. Otherwise 0
   Cost cost = Cost::elbo;   ///< of a score-function estimator
   bool antithetic = false;  ///< samples in pairs at eps and -eps; K must be even, see EstimatorTraits::antithetic
   Binarize binarize = Binarize::stochastic;
@@ -75,13 +79,20 @@ struct TrainConfig {
   Index checkpoint_every = 1;  ///< epochs between "last" checkpoints
   Index max_skipped = 20;      ///< the run ends after this many steps in a row without a finite loss and gradient
 
-  /// Throws Error naming the first value that is out of range.
+  /// Throws Error naming the first value that is out of range, or that does not go with the objective.
   void validate() const;
   bool operator==(const TrainConfig&) const = default;
 };
 
 /// Throws Error if the two configurations do not fit together. Each must be valid by itself.
 void validate(const VaeConfig& model, const TrainConfig& training);
+
+/// The objective by its own name: never variational.
+Objective objective_of(const TrainConfig& config);
+
+/// The same settings in the form that a Trainer and its checkpoints keep: `estimator` is estimator_of() the objective,
+/// and the objective is variational where that estimator alone says it. Settings that mean the same become equal.
+TrainConfig resolved(TrainConfig config);
 
 /// Means over the steps with a finite loss since the start of the epoch, or since the last reset. In nats per example.
 /// A mean over no steps is NaN.
@@ -145,11 +156,12 @@ class Trainer {
   static Trainer resume(Backend& backend, const std::filesystem::path& checkpoint, Group* group = nullptr);
 
   Vae& vae() { return vae_; }
-  const TrainConfig& config() const { return config_; }
+  const TrainConfig& config() const { return config_; }  ///< resolved()
   /// Changes what may change during a run: epochs, schedule, reports, weight of the KL and settings of the optimizer. A
   /// cosine keeps its length, schedule.epochs. Throws Error, and changes nothing, if a setting is out of range, or if
-  /// seed, batch, samples, estimator, cost, antithetic, binarize, pixel_scale, optimizer, standardize, validation, or
-  /// whether weights are averaged differ from those that the trainer was made with.
+  /// seed, batch, samples, bounds, objective, its shares, estimator, cost, antithetic, binarize, pixel_scale,
+  /// optimizer, standardize, validation, or whether weights are averaged differ from those that the trainer was made
+  /// with.
   void configure(const TrainConfig& config);
 
   /// One update on the caller's batch x [B, D], or this rank's rows of it, in the backend's memory: u8 or f32, in the
@@ -202,12 +214,21 @@ class Trainer {
   void update(ConstView x);
   void backward(ConstView x, const Statistics& statistics);
   void backward(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients);
-  void backward_of_data(Learners learners, ConstView x, const Statistics& statistics, Gradients gradients);
-  void backward_of_draws(Index batch, Gradients gradients);
-  void weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running, Gradients gradients);
+  void backward_of_data(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients);
+  void backward_of_draws(const Phase& phase, Index batch, Gradients gradients);
+  /// Where the gradient by the generative network goes, and how.
+  struct Decoder {
+    float* grads;
+    Gradients gradients;
+    bool needed;  ///< by a network that learns, or by the samples
+  };
+  void weigh(View output, ConstView x, const SampleGroups& groups, const ElboLoss& loss, RunningMeans running,
+             const Decoder& decoder);
   Noise noise_of_step(Stream stream) const;
   ElboLoss elbo_loss(Index batch, const Statistics& statistics);
-  PosteriorGradient posterior(std::size_t layer, const Noise& noise, Index batch, const ElboLoss& loss) const;
+  PosteriorGradient posterior(std::size_t layer, const Noise& noise, const Phase& phase, Index batch,
+                              const ElboLoss& loss) const;
+  Index samples() const { return config_.samples * config_.bounds; }  // of an example
   Arena arena();
   Index own_rows() const;  ///< of the batch: all, or this rank's
   Index first_row() const;
@@ -223,6 +244,7 @@ class Trainer {
   VaeGradients gradients_;
   Buffer x_, drawn_;               // [B, D]; drawn_ of the sleep phase
   Buffer grads_, m_, v_, ema_;     // arenas with the layout of the model's parameters
+  Buffer unread_grads_;            // likewise, by the networks that do not learn in a phase; only of piwae
   Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
   Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step
   Buffer unread_sums_;             // of gradients that are no step's

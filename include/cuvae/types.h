@@ -54,9 +54,10 @@ enum class Initialization : std::uint8_t {
   he,      ///< uniform on +-sqrt(6 / in), He et al. 2015, eq. 10 as a uniform
 };
 
-/// How the encoder's gradient is estimated. All but stl_iwae, rws_dreg and, in its scale, nvil_scaled are unbiased: of
-/// the ELBO, then, from iwae on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder
-/// follows too. See cuvae/estimator.h.
+/// How the encoder's gradient is estimated. All but stl_iwae and, in its scale, nvil_scaled are unbiased: of the ELBO,
+/// then, from iwae on, of the bound log-mean-exp over K samples (Burda et al. 2015), which the decoder follows too.
+/// With rws_dreg and wake_phi the encoder follows another objective, that of reweighted wake-sleep. See
+/// cuvae/estimator.h.
 enum class Estimator : std::uint8_t {
   pathwise,        ///< reparameterized samples, KL in closed form: Kingma and Welling 2013, eq. 10 (SGVB-B)
   total,           ///< reparameterized samples, gradient of the KL by the samples: Kingma and Welling 2013 (SGVB-A);
@@ -80,13 +81,23 @@ enum class Estimator : std::uint8_t {
   rws_dreg,          ///< doubly reparameterized wake-phase update of reweighted wake-sleep, K >= 2: Tucker et al. 2018
   vimco,             ///< score function, the other samples' geometric mean as baseline, K >= 2: Mnih and Rezende 2016
   vimco_arithmetic,  ///< with their arithmetic mean, K >= 2: Mnih and Rezende 2016
+  wake_phi,  ///< wake-phase update of reweighted wake-sleep: sum_k w_k grad log q(z_k|x), w normalized, z held fixed;
+             ///< its bias falls as 1/K: Bornschein and Bengio 2015
 };
 
-/// What training optimizes, as a list of phases (src/train/phases.h).
+/// What training optimizes, as a list of phases (src/train/phases.h). With log w_k = log p(x, z_k) - log q(z_k|x), IWAE
+/// is log (1/K) sum_k w_k.
 enum class Objective : std::uint8_t {
-  variational,  ///< the ELBO or the bound that the estimator belongs to
+  variational,  ///< what the estimator belongs to: the ELBO, IWAE, or reweighted wake-sleep without a sleep phase
+  elbo,         ///< the mean of log w: Kingma and Welling 2013
+  iwae,         ///< log (1/K) sum_k w_k: Burda et al. 2015
+  miwae,        ///< the mean of M such bounds, of K samples each: Rainforth et al. 2018
+  ciwae,        ///< s ELBO + (1 - s) IWAE, both from the same K samples: Rainforth et al. 2018
+  piwae,        ///< generative network: IWAE over all M K samples; inference network: MIWAE: Rainforth et al. 2018
   wake_sleep,  ///< wake: the generative network, by the ELBO at z ~ q(z|x); sleep: the inference network, by log q(z|x)
                ///< of z and x that are drawn from the model. Hinton, Dayan, Frey and Neal 1995
+  rws,         ///< reweighted wake-sleep. Generative network: IWAE; inference network: (1 - s) sum_k w_k log q(z_k|x) +
+               ///< s log q(z|x) of the model's own draws. Bornschein and Bengio 2015
 };
 
 /// What the score function of the ELBO weighs a sample by. All are unbiased, their variances differ.

@@ -178,10 +178,10 @@ class Vae {
   /// with `through_samples`: no gradient passes through them.
   void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                       const VaeGradients& g, bool through_samples, Gradients gradients = Gradients::replace) const;
-  /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer the
-  /// gradient by z_{t-1} is added to its dz, unless it is of Bernoulli units.
+  /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer, with
+  /// `through_samples` and Gaussian latents, the gradient by z_{t-1} is added to its dz.
   void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
-                        Gradients gradients = Gradients::replace) const;
+                        Gradients gradients = Gradients::replace, bool through_samples = true) const;
 
   /// x [B, D] and all z of it from the model: z_T from the prior, which must be `standard`, the others and x through
   /// the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.

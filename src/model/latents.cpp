@@ -138,13 +138,13 @@ void Vae::density_backward(std::size_t t, ConstView stats, const RowFactor& row_
 }
 
 void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
-                           Gradients gradients) const {
+                           Gradients gradients, bool through_samples) const {
   const bool first = t == 0, shared = t + 1 == layers().size() && networks_.pseudo_inputs.has_value();
   const Index rows = first ? x.rows : x.rows * a.samples;
   const View dstats =
       g.layers[t].dstats.view(rows, config_.statistics(layers()[t].latent), backend_->activation_type());
   const ConstView input = first ? x : ConstView(z_of(t - 1, rows, a));
-  const bool ends = first || config_.has_bernoulli_latents();
+  const bool ends = first || !through_samples || config_.has_bernoulli_latents();
   const View dx = ends ? View{} : g.layers[t - 1].dz.view(rows, layers()[t - 1].latent);
   layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, dx,
                                shared ? Gradients::add : gradients, Gradients::add);

@@ -81,13 +81,17 @@ struct Names<Estimator> {
       {Estimator::dreg, "dreg"},
       {Estimator::rws_dreg, "rws-dreg"},
       {Estimator::vimco, "vimco"},
-      {Estimator::vimco_arithmetic, "vimco-arithmetic"}};
+      {Estimator::vimco_arithmetic, "vimco-arithmetic"},
+      {Estimator::wake_phi, "wake-phi"}};
 };
 template <>
 struct Names<Objective> {
   static constexpr const char* what = "objective";
-  static constexpr std::pair<Objective, std::string_view> all[] = {{Objective::variational, "variational"},
-                                                                   {Objective::wake_sleep, "wake-sleep"}};
+  static constexpr std::pair<Objective, std::string_view> all[] = {
+      {Objective::elbo, "elbo"},   {Objective::iwae, "iwae"},
+      {Objective::miwae, "miwae"}, {Objective::ciwae, "ciwae"},
+      {Objective::piwae, "piwae"}, {Objective::wake_sleep, "wake-sleep"},
+      {Objective::rws, "rws"},     {Objective::variational, "variational"}};
 };
 template <>
 struct Names<Cost> {

@@ -72,9 +72,10 @@ void add(Json& r, const std::string& name, const Figure& f) {
 }
 
 // The variance of a gradient after it is scaled to the length of the reference. Only nvil-scaled changes the scale: its
-// gradient is shorter and has a smaller variance, but not less noise. NaN for rws-dreg, which has another objective.
+// gradient is shorter and has a smaller variance, but not less noise. NaN for rws-dreg and wake-phi, which have another
+// objective.
 Figure comparable(const Json& r) {
-  if (r["estimator"] == "rws-dreg") return {std::nan("")};
+  if (r["estimator"] == "rws-dreg" || r["estimator"] == "wake-phi") return {std::nan("")};
   const Figure variance{get(r, "variance"), (get(r, "variance_high") - get(r, "variance")) / get(r, "variance")};
   if (r["estimator"] != "nvil-scaled") return variance;
   const double scale = get(r, "scale"), spread = 1.96 * get(r, "scale_error") / scale;

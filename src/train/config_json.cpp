@@ -112,6 +112,16 @@ void visit_train(const Visit& v, Config& c) {
   v("max_skipped", c.max_skipped);
 }
 
+// Always read, and only written where it is not the default.
+template <class Visit, class Config>
+void visit_objective(const Visit& v, Config& c) {
+  constexpr bool all = std::is_same_v<Visit, Reader>;
+  if (all || c.objective != Objective::variational) v("objective", c.objective, false);
+  if (all || c.bounds != 1) v("bounds", c.bounds, false);
+  if (all || c.objective == Objective::ciwae) v("elbo_share", c.elbo_share, false);
+  if (all || c.sleep_share != 0) v("sleep_share", c.sleep_share, false);
+}
+
 void require_object(const json& j) {
   if (!j.is_object()) throw Error("configuration: not a JSON object");
 }
@@ -130,7 +140,7 @@ json to_json(const VaeConfig& config) {
 json to_json(const TrainConfig& config) {
   json j;
   visit_train(Writer{j}, config);
-  if (config.objective != Objective::variational) Writer{j}("objective", config.objective);
+  visit_objective(Writer{j}, config);
   return j;
 }
 
@@ -157,7 +167,7 @@ TrainConfig train_config_from_json(const json& j) {
   require_object(j);
   TrainConfig c;
   visit_train(Reader{j}, c);
-  Reader{j}("objective", c.objective, false);
+  visit_objective(Reader{j}, c);
   c.validate();
   return c;
 }

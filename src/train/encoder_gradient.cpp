@@ -3,33 +3,37 @@
 namespace cuvae {
 
 EncoderGradient::EncoderGradient(Backend& backend, Estimator estimator, Index batch, Index samples, Index data_dim,
-                                 std::uint64_t seed)
-    : backend_(backend), estimator_(estimator), samples_(samples) {
+                                 std::uint64_t seed, float elbo_share)
+    : backend_(backend), estimator_(estimator), elbo_share_(elbo_share) {
   const EstimatorTraits& t = traits(estimator);
   const auto floats = [&](Index n) { return backend.allocate(static_cast<std::size_t>(n) * sizeof(float)); };
-  if (t.of_bound) bound_ = floats(batch), weights_ = floats(batch * samples);
+  if (t.of_bound) bound_ = floats(batch * samples), weights_ = floats(batch * samples);
+  if (estimator == Estimator::dreg && elbo_share > 0) path_ = floats(batch * samples);
   if (uses_score(estimator)) score_ = floats(batch * samples);
   if (t.baseline == ScoreBaseline::running_mean) running_mean = backend.allocate(sizeof(RunningMean));
   if (has_network(t.baseline)) network = std::make_unique<InputBaseline>(backend, batch, data_dim, seed);
 }
 
-RowFactor EncoderGradient::row_weight(Index batch) const {
-  if (!traits(estimator_).of_bound) return -1.0f / static_cast<float>(batch * samples_);
-  return {-1.0f / static_cast<float>(batch), weights_.view(batch * samples_, 1)};
+RowFactor EncoderGradient::row_weight(const SampleGroups& groups) const {
+  if (!traits(estimator_).of_bound) return -1.0f / static_cast<float>(groups.rows());
+  return {-1.0f / static_cast<float>(groups.count), weights_.view(groups.rows(), 1)};
 }
 
-void EncoderGradient::bound(const Densities& d, Index batch, const ElboLoss& loss) {
+void EncoderGradient::bound(const Densities& d, const SampleGroups& groups, const ElboLoss& loss) {
   backend_.run(ImportanceWeights{.log_p_x = d.log_p_x,
                                  .log_p_z = d.log_p_z,
                                  .log_q = d.log_q,
-                                 .bound = bound_.view(batch, 1),
-                                 .weights = weights_.view(batch * samples_, 1),
-                                 .loss = loss});
+                                 .bound = bound_.view(groups.count, 1),
+                                 .weights = weights_.view(groups.rows(), 1),
+                                 .loss = loss,
+                                 .elbo_share = elbo_share_,
+                                 .path = path_ ? path_.view(groups.rows(), 1) : View{}});
 }
 
-void EncoderGradient::score(const Densities& d, Cost cost, ConstView x, RunningMeans running) {
+void EncoderGradient::score(const Densities& d, Cost cost, ConstView x, const SampleGroups& groups,
+                            RunningMeans running) {
   ScoreWeights op =
-      score_weights(estimator_, cost, d.log_p_x, d.log_p_z, d.log_q, samples_, score_.view(d.log_p_x.rows, 1));
+      score_weights(estimator_, cost, d.log_p_x, d.log_p_z, d.log_q, groups.samples, score_.view(groups.rows(), 1));
   op.mean = running_mean.as<RunningMean>();
   op.score_norm = d.score_norm;
   if (network) network->forward(x, op);  // [B, 1]
@@ -37,11 +41,23 @@ void EncoderGradient::score(const Densities& d, Cost cost, ConstView x, RunningM
   backend_.run(op);
 }
 
+namespace {
+RowFactor operator*(float share, const RowFactor& factor) {
+  return {share * factor.scale, factor.rows, share * factor.offset};
+}
+}  // namespace
+
+LatentTerms EncoderGradient::latent_terms_of(const SampleGroups& groups, Cost cost) const {
+  const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(groups.rows(), 1)) : ConstView{}; };
+  LatentTerms terms = latent_terms(estimator_, cost, groups.count, groups.samples, column(weights_), column(score_));
+  if (path_) terms.path = {1.0f, column(path_)};
+  return terms;
+}
+
 void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, ConstView dz) {
-  const Index batch = p.batch, rows = batch * samples_;
-  const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(rows, 1)) : ConstView{}; };
   const bool closed_form_kl = has_closed_form_kl(estimator_, cost);
-  LatentTerms terms = latent_terms(estimator_, cost, batch, samples_, column(weights_), column(score_));
+  LatentTerms terms = latent_terms_of(p.groups, cost);
+  if (p.share != 1) terms.path = p.share * terms.path, terms.score = p.share * terms.score;  // the path, or the score
   terms.standard_prior = p.standard_prior;
   backend_.run(GaussianBackward{.terms = terms,
                                 .stats = p.stats,
@@ -49,13 +65,13 @@ void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, C
                                 .dz = dz,
                                 .weight = p.weight,
                                 .kl_dims = p.kl_dims,
-                                .kl_scale = closed_form_kl ? 1.0f / static_cast<float>(batch) : 0.0f,
+                                .kl_scale = closed_form_kl ? 1.0f / static_cast<float>(p.groups.count) : 0.0f,
                                 .dstats = p.dstats});
 }
 
 void EncoderGradient::bernoulli_backward(const PosteriorGradient& p, Cost cost) {
-  const LatentTerms terms = latent_terms(estimator_, cost, p.batch, samples_, {}, score_.view(p.batch * samples_, 1));
-  backend_.run(BernoulliBackward{.score = terms.score,
+  const LatentTerms terms = latent_terms_of(p.groups, cost);
+  backend_.run(BernoulliBackward{.score = p.share == 1 ? terms.score : p.share * terms.score,
                                  .optimal_baseline = terms.optimal_baseline,
                                  .logits = p.stats,
                                  .z = p.z,

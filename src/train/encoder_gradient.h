@@ -13,32 +13,40 @@ struct Densities {
   ConstView log_p_x, log_p_z, log_q, score_norm;
 };
 
+/// The R sample rows in groups with an ELBO or a bound each: of a whole example, or of a part of its samples.
+struct SampleGroups {
+  Index count, samples;  ///< R = count * samples
+  Index rows() const { return count * samples; }
+};
+
 /// What the gradient of a layer's posterior needs in addition to the samples. Above the first layer stats and dstats
 /// have R rows.
 struct PosteriorGradient {
   ConstView stats;  ///< [B, 2L]
   Noise noise;      ///< that of the samples
   KlWeight weight;
-  ConstView kl_dims;           ///< [1, L], or empty
-  View dstats;                 ///< [B, 2L] [A]
-  Index batch;                 ///< B
+  ConstView kl_dims;  ///< [1, L], or empty
+  View dstats;        ///< [B, 2L] [A]
+  SampleGroups groups;
   bool standard_prior = true;  ///< of this layer: see LatentTerms
   ConstView z = {};            ///< [R, L] [A] of Bernoulli units, whose stats and dstats are logits; else empty
+  float share = 1.0f;          ///< the gradient is that of `share` times the loss, for estimators of rws
 };
 
 class EncoderGradient {
  public:
   /// Takes memory for `batch` rows of `samples` samples each. `data_dim` and `seed` are those of a baseline's network.
-  EncoderGradient(Backend& backend, Estimator estimator, Index batch, Index samples, Index data_dim,
-                  std::uint64_t seed);
+  /// With an `elbo_share` above 0 the bound is that of CIWAE, see ImportanceWeights.
+  EncoderGradient(Backend& backend, Estimator estimator, Index batch, Index samples, Index data_dim, std::uint64_t seed,
+                  float elbo_share);
 
   Estimator estimator() const { return estimator_; }
-  /// The weight of a sample row in the decoder's loss: -1/R, or minus its importance weight over B.
-  RowFactor row_weight(Index batch) const;
+  /// The weight of a sample row in the decoder's loss: -1/R, or minus its importance weight over the number of bounds.
+  RowFactor row_weight(const SampleGroups& groups) const;
   /// Weighs the samples of x [B, D], with the loss in the same pass. `log_prob(row_weight, loss, with_gradient)` must
   /// compute log_p_x: once with its gradient, for a bound also before that without, since its weights need all of it.
   template <class LogProb>
-  void weigh(const Densities& densities, Cost cost, ConstView x, Index batch, const ElboLoss& loss,
+  void weigh(const Densities& densities, Cost cost, ConstView x, const SampleGroups& groups, const ElboLoss& loss,
              RunningMeans running, LogProb log_prob);
   /// dstats from dz, the decoder's gradient by the samples, or from `at_probes()`, log p(x|z) [B * n, 1] at the probes.
   template <class AtProbes>
@@ -53,29 +61,31 @@ class EncoderGradient {
   std::unique_ptr<InputBaseline> network;
 
  private:
-  void bound(const Densities& densities, Index batch, const ElboLoss& loss);
-  void score(const Densities& densities, Cost cost, ConstView x, RunningMeans running);
+  void bound(const Densities& densities, const SampleGroups& groups, const ElboLoss& loss);
+  void score(const Densities& densities, Cost cost, ConstView x, const SampleGroups& groups, RunningMeans running);
+  LatentTerms latent_terms_of(const SampleGroups& groups, Cost cost) const;
   void gaussian_backward(const PosteriorGradient& posterior, Cost cost, ConstView dz);
   void bernoulli_backward(const PosteriorGradient& posterior, Cost cost);
   void probe_backward(const PosteriorGradient& posterior, ConstView log_p_x, ConstView log_p_probes);
 
   Backend& backend_;
   Estimator estimator_;
-  Index samples_;
-  Buffer bound_, weights_, score_;  // [B, 1] and [R, 1] of a bound, [R, 1] of scores
+  float elbo_share_;
+  Buffer bound_, weights_, score_;  // [R, 1] each, of which a bound uses one row for each group; as the estimator needs
+  Buffer path_;                     // [R, 1], of dreg with an elbo_share
 };
 
 template <class LogProb>
-void EncoderGradient::weigh(const Densities& densities, Cost cost, ConstView x, Index batch, const ElboLoss& loss,
-                            RunningMeans running, LogProb log_prob) {
+void EncoderGradient::weigh(const Densities& densities, Cost cost, ConstView x, const SampleGroups& groups,
+                            const ElboLoss& loss, RunningMeans running, LogProb log_prob) {
   if (traits(estimator_).of_bound) {
     log_prob(RowFactor(0.0f), ElboLoss{}, false);  // [R, 1]
-    bound(densities, batch, loss);                 // [1], [R, 1]
+    bound(densities, groups, loss);                // [1], [R, 1]
   } else {
-    log_prob(row_weight(batch), loss, true);  // [1], doutput
+    log_prob(row_weight(groups), loss, true);  // [1], doutput
   }
-  if (uses_score(estimator_)) score(densities, cost, x, running);                  // [R, 1]
-  if (traits(estimator_).of_bound) log_prob(row_weight(batch), ElboLoss{}, true);  // doutput
+  if (uses_score(estimator_)) score(densities, cost, x, groups, running);           // [R, 1]
+  if (traits(estimator_).of_bound) log_prob(row_weight(groups), ElboLoss{}, true);  // doutput
 }
 
 template <class AtProbes>

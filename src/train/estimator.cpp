@@ -75,6 +75,10 @@ LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samp
       t.path = 0.0f;
       t.score = {per_batch_row, score};
       break;
+    case Estimator::wake_phi:
+      t.path = 0.0f;
+      t.score = {per_batch_row, weights};
+      break;
   }
   return t;
 }

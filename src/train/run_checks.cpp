@@ -69,9 +69,11 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
     for (const Index width : widths) all += static_cast<double>(width);
     return all;
   };
-  const double batch = static_cast<double>(config.batch), samples = static_cast<double>(config.samples);
+  const double batch = static_cast<double>(config.batch),
+               samples = static_cast<double>(config.samples) * static_cast<double>(config.bounds);
   const double data = static_cast<double>(model.data_dim), latent = static_cast<double>(model.latent);
-  const double arenas = 3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0);
+  const double arenas =
+      3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0) + (config.objective == Objective::piwae);
   const double of_example = data + sum(model.encoder_hidden) + 4 * latent;
   double of_sample = static_cast<double>(model.outputs()) + sum(model.decoder_hidden) + 2 * latent +
                      static_cast<double>(model.prior_components),

@@ -43,7 +43,7 @@ void Trainer::update(ConstView x) {
 
 // The gradient by all parameters, into grads_. With several phases, each adds to it.
 void Trainer::backward(ConstView x, const Statistics& statistics) {
-  const std::span<const Phase> phases = phases_of(config_.objective);
+  const std::vector<Phase> phases = phases_of(config_);
   const Gradients gradients = phases.size() > 1 ? Gradients::add : Gradients::replace;
   if (gradients == Gradients::add) backend_.zero(grads_.data(), grads_.bytes());
   for (const Phase& phase : phases) backward(phase, x, statistics, gradients);
@@ -52,45 +52,52 @@ void Trainer::backward(ConstView x, const Statistics& statistics) {
 void Trainer::backward(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients) {
   switch (phase.source) {
     case Source::data:
-      return backward_of_data(phase.learners, x, statistics, gradients);
+      return backward_of_data(phase, x, statistics, gradients);
     case Source::model:
-      return backward_of_draws(x.rows, gradients);
+      return backward_of_draws(phase, x.rows, gradients);
   }
 }
 
 // x of the data, z ~ q(z|x): the gradient of the loss.
-void Trainer::backward_of_data(Learners learners, ConstView x, const Statistics& statistics, Gradients gradients) {
+void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients) {
   const VaeActivations& a = activations_;
   const VaeGradients& g = gradients_;
   float* grads = grads_.as<float>();
   const Noise noise = noise_of_step(Stream::latent);
-  const Index B = x.rows, R = B * config_.samples;
-  const bool inference = learners != Learners::generative, through_samples = inference && uses_path(config_.estimator);
+  const Index B = x.rows, R = B * samples();
+  const SampleGroups groups{B * phase.bounds, samples() / phase.bounds};
+  const bool generative = phase.learners != Learners::inference, inference = phase.learners != Learners::generative,
+             through_samples = inference && uses_path(config_.estimator);
+  const Decoder decoder{generative ? grads : unread_grads_.as<float>(), generative ? gradients : Gradients::replace,
+                        generative || through_samples};
   const ElboLoss loss = elbo_loss(B, statistics);
-  double* moments = statistics.metrics ? step_moments_.as<double>() : nullptr;
+  double* moments = statistics.metrics && phase.measured ? step_moments_.as<double>() : nullptr;
 
   const View stats = vae_.encode(x, a);                          // [B, 2L]
   const View z = vae_.sample_latents(stats, noise, a, moments);  // [R, L], kl or log q and log p(z)
   if (group_ != nullptr && loss.kl_dims) group_->average(backend_, a.kl_dims.as<float>(), loss.kl_dims.cols);
   const View output = vae_.decode(z, a);  // [R, D]
 
-  weigh(output, x, loss, statistics.running, gradients);  // [1], doutput
+  weigh(output, x, groups, phase.measured ? loss : ElboLoss{}, statistics.running, decoder);  // [1], doutput
 
-  vae_.decoder_backward(output, grads, a, g, through_samples, gradients);                             // dz [R, L]
-  vae_.prior_backward(R, encoder_gradient_->row_weight(B), grads, a, g, through_samples, gradients);  // dz [R, L_t]
+  if (decoder.needed) {
+    vae_.decoder_backward(output, decoder.grads, a, g, through_samples, decoder.gradients);  // dz [R, L]
+    vae_.prior_backward(R, encoder_gradient_->row_weight(groups), decoder.grads, a, g, through_samples,
+                        decoder.gradients);  // dz [R, L_t]
+  }
   for (std::size_t t = vae_.layers().size(); inference && t-- > 0;) {
-    encoder_gradient_->backward(posterior(t, noise, B, loss), config_.cost, a.log_p.view(R, 1),
+    encoder_gradient_->backward(posterior(t, noise, phase, B, loss), config_.cost, a.log_p.view(R, 1),
                                 g.layers[t].dz.view(R, vae_.layers()[t].latent),
                                 [&] { return probes_.log_prob(vae_, stats, x, noise); });  // dstats [B, 2L]
-    vae_.encoder_backward(t, x, grads, a, g, gradients);                                   // [P], dz of layer t - 1
+    vae_.encoder_backward(t, x, grads, a, g, gradients, through_samples);                  // [P], dz of layer t - 1
   }
 }
 
-// z and x of the model: the gradient of -mean(log q(z|x)) by the inference network.
-void Trainer::backward_of_draws(Index batch, Gradients gradients) {
+// z and x of the model: the gradient of -mean(log q(z|x)) by the inference network, times the phase's weight.
+void Trainer::backward_of_draws(const Phase& phase, Index batch, Gradients gradients) {
   const View x = drawn_.view(batch, vae_.config().data_dim, backend_.activation_type());
   vae_.draw(noise_of_step(Stream::sleep_latent), x, activations_);  // [B, D], z [B, L_t]
-  vae_.draws_backward(x, -1.0f / static_cast<float>(batch), grads_.as<float>(), activations_, gradients_,
+  vae_.draws_backward(x, -phase.weight / static_cast<float>(batch), grads_.as<float>(), activations_, gradients_,
                       gradients);  // [P]
 }
 
@@ -99,33 +106,35 @@ Noise Trainer::noise_of_step(Stream stream) const {
   return {config_.seed, stream, &state_.as<StepState>()->step, first_row(), antithetic};
 }
 
-PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, Index batch, const ElboLoss& loss) const {
-  const Index rows = t == 0 ? batch : batch * config_.samples, latent = vae_.layers()[t].latent;
+PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, const Phase& phase, Index batch,
+                                     const ElboLoss& loss) const {
+  const Index rows = t == 0 ? batch : batch * samples(), latent = vae_.layers()[t].latent;
   const VaeConfig& model = vae_.config();
   const DType type = backend_.activation_type();
   const Buffer& z = activations_.layers[t].z;
   return {.stats = vae_.stats(t, rows, activations_),
-          .noise = noise_of_layer(noise, t, config_.samples),
+          .noise = noise_of_layer(noise, t, samples()),
           .weight = loss.weight,
           .kl_dims = loss.kl_dims,
           .dstats = gradients_.layers[t].dstats.view(rows, model.statistics(latent), type),
-          .batch = batch,
+          .groups = {batch * phase.bounds, samples() / phase.bounds},
           .standard_prior = t + 1 == vae_.layers().size() && model.prior == Prior::standard,
-          .z = model.has_bernoulli_latents() ? z.view(batch * config_.samples, latent, type) : View{}};
+          .z = model.has_bernoulli_latents() ? z.view(batch * samples(), latent, type) : View{},
+          .share = phase.weight};
 }
 
 // The loss, and its gradient in place of the decoder's output.
-void Trainer::weigh(View output, ConstView x, const ElboLoss& loss, RunningMeans running, Gradients gradients) {
+void Trainer::weigh(View output, ConstView x, const SampleGroups& groups, const ElboLoss& loss, RunningMeans running,
+                    const Decoder& decoder) {
   const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(output.rows, 1)) : ConstView{}; };
   const Densities densities{column(activations_.log_p), column(activations_.log_p_z), column(activations_.log_q),
                             column(activations_.score_norm)};
-  encoder_gradient_->weigh(densities, config_.cost, x, x.rows, loss, running,
+  encoder_gradient_->weigh(densities, config_.cost, x, groups, loss, running,
                            [&](const RowFactor& row_weight, const ElboLoss& of_step, bool with_gradient) {
-                             if (with_gradient)
-                               vae_.log_prob_with_gradient(output, x, row_weight, grads_.as<float>(), activations_,
-                                                           of_step, gradients);
-                             else
-                               vae_.log_prob(output, x, activations_, of_step);
+                             if (!with_gradient) vae_.log_prob(output, x, activations_, of_step);
+                             if (with_gradient && decoder.needed)
+                               vae_.log_prob_with_gradient(output, x, row_weight, decoder.grads, activations_, of_step,
+                                                           decoder.gradients);
                            });
 }
 
@@ -143,8 +152,8 @@ ElboLoss Trainer::elbo_loss(Index batch, const Statistics& statistics) {
     loss.kl = a.kl.view(batch, 1);
     loss.kl_dims = a.kl_dims.view(1, loss.latent);
   } else {
-    loss.log_p_z = a.log_p_z.view(batch * config_.samples, 1);
-    loss.log_q = a.log_q.view(batch * config_.samples, 1);
+    loss.log_p_z = a.log_p_z.view(batch * samples(), 1);
+    loss.log_q = a.log_q.view(batch * samples(), 1);
   }
   if (statistics.metrics && group_ == nullptr)
     loss.step_moments = step_moments_.as<double>(), loss.moments = moments_.as<double>();

@@ -4,13 +4,46 @@
 #include "cuvae/estimator.h"
 #include "cuvae/trainer.h"
 #include "io/text.h"
+#include "train/phases.h"
 
 namespace cuvae {
+namespace {
+
+void check(bool ok, const char* name, const std::string& value, const std::string& rule) {
+  if (!ok) throw Error(std::string("training: ") + name + " is " + value + " but must be " + rule);
+}
+
+// The estimators of an objective: "iwae, stl-iwae or dreg".
+std::string estimators_of(Objective objective) {
+  std::vector<std::string> names;
+  for (const EstimatorTraits& t : kEstimators)
+    if (go_together(objective, estimator_of(objective, t.estimator))) names.emplace_back(to_string(t.estimator));
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : &name == &names.back() ? " or " : ", ") + name;
+  return all;
+}
+
+// Which of the settings go with the objective.
+void check_objective(const TrainConfig& t) {
+  const Objective o = t.objective;
+  const std::string with = " for the objective " + std::string(to_string(objective_of(t)));
+  check(go_together(o, estimator_of(o, t.estimator)), "estimator", std::string(to_string(t.estimator)),
+        o == Objective::wake_sleep ? "pathwise for wake-sleep, which estimates no gradient through the samples"
+                                   : estimators_of(o) + with);
+  const auto share = [&](const char* name, float value, Objective of, float otherwise) {
+    check(value >= 0 && value <= 1, name, number(static_cast<double>(value)), "from 0 to 1");
+    check(objective_of(t) == of || value == otherwise, name, number(static_cast<double>(value)),
+          number(static_cast<double>(otherwise)) + with + ": it is that of " + std::string(to_string(of)));
+  };
+  share("elbo_share", t.elbo_share, Objective::ciwae, TrainConfig{}.elbo_share);
+  share("sleep_share", t.sleep_share, Objective::rws, 0);
+  check(t.bounds == 1 || o == Objective::miwae || o == Objective::piwae, "bounds", std::to_string(t.bounds),
+        "1" + with + ": only miwae and piwae take several");
+}
+
+}  // namespace
 
 void TrainConfig::validate() const {
-  const auto check = [](bool ok, const char* name, const std::string& value, const std::string& rule) {
-    if (!ok) throw Error(std::string("training: ") + name + " is " + value + " but must be " + rule);
-  };
   const auto whole = [&](const char* name, Index value, Index least) {
     check(value >= least && value <= 0x7fffffff, name, std::to_string(value),
           least == 0 ? "0 to 2147483647" : "1 to 2147483647");
@@ -23,7 +56,10 @@ void TrainConfig::validate() const {
   };
   whole("batch", batch, 1);
   whole("samples", samples, 1);
+  whole("bounds", bounds, 1);
   check(batch * samples <= 0x7fffffff, "batch * samples", std::to_string(batch * samples), "at most 2147483647");
+  check(batch * samples * bounds <= 0x7fffffff, "batch * samples * bounds", std::to_string(batch * samples * bounds),
+        "at most 2147483647");
   whole("epochs", epochs, 1);
   whole("patience", patience, 0);
   whole("log_every", log_every, 0);
@@ -44,23 +80,22 @@ void TrainConfig::validate() const {
         "0 when no examples are held out for validation");
   check(!standardize || binarize == Binarize::none, "binarize", std::string(to_string(binarize)),
         "none for standardized data");
-  const std::string chosen = " with the estimator " + std::string(to_string(estimator));
-  check(samples >= traits(estimator).least_samples, "samples", std::to_string(samples),
-        "at least " + std::to_string(traits(estimator).least_samples) + chosen);
-  check(takes_cost(estimator, cost), "cost", std::string(to_string(cost)),
+  check_objective(*this);
+  const Estimator used = estimator_of(objective, estimator);
+  const std::string chosen = " with the estimator " + std::string(to_string(used));
+  check(samples >= traits(used).least_samples, "samples", std::to_string(samples),
+        "at least " + std::to_string(traits(used).least_samples) + chosen);
+  check(takes_cost(used, cost), "cost", std::string(to_string(cost)),
         "elbo" + chosen + ": only score functions other than nvil-scaled take another");
-  check(!antithetic || traits(estimator).antithetic, "antithetic", "true",
+  check(!antithetic || traits(used).antithetic, "antithetic", "true",
         "false" + chosen + ": only pathwise, total, stl, score, score-mean, nvil and nvil-scaled take pairs");
   check(!antithetic || samples % 2 == 0, "samples", std::to_string(samples), "even for antithetic pairs");
-  const bool wake_sleep = objective == Objective::wake_sleep;
-  check(!wake_sleep || (estimator == Estimator::pathwise), "estimator", std::string(to_string(estimator)),
-        "pathwise for wake-sleep, which estimates no gradient through the samples");
-  if (wake_sleep) {  // its loss has no weights
+  if (objective == Objective::wake_sleep) {  // its loss has no weights
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1 for wake-sleep");
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0 for wake-sleep");
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0 for wake-sleep");
   }
-  if (!has_closed_form_kl(estimator, cost)) {  // there is no KL by dimension, nor one that a weight could reach
+  if (!has_closed_form_kl(used, cost)) {  // there is no KL by dimension, nor one that a weight could reach
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
@@ -78,9 +113,9 @@ void validate_bernoulli(const VaeConfig& model, const TrainConfig& training, boo
   const bool chain = !model.above.empty();
   const std::string units = chain ? "several layers of Bernoulli latents" : "Bernoulli latents",
                     chosen = "training: the estimator is " + std::string(to_string(training.estimator));
-  if (!wake_sleep && !uses_score(training.estimator))
+  if (!wake_sleep && (uses_path(training.estimator) || uses_probes(training.estimator)))
     throw Error(chosen + " but " + units + " need a score function: score, score-mean, rloo, optimal-shared, nvil, " +
-                "nvil-scaled, vimco or vimco-arithmetic" + (chain ? "" : ", or optimal"));
+                "nvil-scaled, vimco, vimco-arithmetic or wake-phi" + (chain ? "" : ", or optimal"));
   if (!wake_sleep && chain && training.estimator == Estimator::optimal)
     throw Error(chosen + ", whose baselines need several samples of each layer, but " + units + " have one above");
   if (training.cost != Cost::elbo)
@@ -90,13 +125,26 @@ void validate_bernoulli(const VaeConfig& model, const TrainConfig& training, boo
 
 }  // namespace
 
-void validate(const VaeConfig& model, const TrainConfig& training) {
+Objective objective_of(const TrainConfig& config) {
+  return config.objective == Objective::variational ? objective_of(config.estimator) : config.objective;
+}
+
+TrainConfig resolved(TrainConfig config) {
+  config.estimator = estimator_of(config.objective, config.estimator);
+  const bool of_estimator = objective_of(config) == objective_of(config.estimator);
+  if (of_estimator) config.objective = config.sleep_share > 0 ? Objective::rws : Objective::variational;
+  return config;
+}
+
+void validate(const VaeConfig& model, const TrainConfig& given) {
+  const TrainConfig training = resolved(given);
   if (training.standardize && traits(model.likelihood).unit_interval)
     throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
                 " likelihood, which takes 0 to 1");
-  if (training.objective == Objective::wake_sleep && model.prior != Prior::standard)
-    throw Error("training: the objective is wake-sleep, which draws from a standard normal, but the prior is " +
-                std::string(to_string(model.prior)));
+  if (has_sleep(training) && model.prior != Prior::standard)
+    throw Error("training: the objective is " + std::string(to_string(training.objective)) +
+                (training.objective == Objective::rws ? " with a sleep_share" : "") +
+                ", which draws from a standard normal, but the prior is " + std::string(to_string(model.prior)));
   if (model.has_closed_form_kl()) return;
   const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
                     layers = std::to_string(model.above.size() + 1) + " latent layers";
@@ -108,7 +156,7 @@ void validate(const VaeConfig& model, const TrainConfig& training) {
                 ": use total, stl, iwae or another that estimates it");
   if (model.above.empty()) return;
   if (!wake_sleep && !traits(training.estimator).chains)
-    throw Error(chosen + layers + " need total, stl, iwae or stl-iwae");
+    throw Error(chosen + layers + " need total, stl, iwae, stl-iwae or wake-phi");
   if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
 }
 

@@ -8,6 +8,7 @@
 #include "evaluate/units.h"
 #include "io/text.h"
 #include "train/encoder_gradient.h"
+#include "train/phases.h"
 #include "train/run_checks.h"
 #include "train/schedule.h"
 
@@ -44,19 +45,19 @@ Group* checked(Group* group, const TrainConfig& config) {
 PassNeeds needs_of(const TrainConfig& config) {
   return {.log_densities = uses_log_densities(config.estimator),
           .score_norm = traits(config.estimator).baseline == ScoreBaseline::score_norm,
-          .model_draws = config.objective == Objective::wake_sleep};
+          .model_draws = has_sleep(config)};
 }
 }  // namespace
 
 Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& config, Index examples, Group* group)
     : backend_(backend),
-      config_(with_schedule_length(config)),
+      config_(with_schedule_length(resolved(config))),
       group_(checked(group, config)),
       examples_(examples),
       steps_per_epoch_(checked_steps(backend, model, config, examples)),
       vae_(backend, model, config.seed),
-      activations_(vae_.allocate(own_rows(), config.samples, needs_of(config))),
-      gradients_(vae_.allocate_gradients(own_rows(), config.samples)),
+      activations_(vae_.allocate(own_rows(), samples(), needs_of(config_))),
+      gradients_(vae_.allocate_gradients(own_rows(), samples())),
       x_(backend.allocate(static_cast<std::size_t>(own_rows() * model.data_dim) * size_of(backend.activation_type()))) {
   validate(model, config);
   total_steps();
@@ -83,14 +84,17 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   step_moments_ = backend.allocate(moments_.bytes());
   unread_sums_ = backend.allocate(sums_.bytes());
   if (group_ != nullptr) step_sums_ = backend.allocate(sums_.bytes());
-  if (config.objective == Objective::wake_sleep) drawn_ = backend.allocate(x_.bytes());
-  if (uses_probes(config.estimator)) probes_ = Probes(vae_, config.estimator, own_rows(), config.samples);
-  encoder_gradient_ = std::make_unique<EncoderGradient>(backend, config.estimator, own_rows(), config.samples,
-                                                        model.data_dim, config.seed);
+  if (has_sleep(config_)) drawn_ = backend.allocate(x_.bytes());
+  if (config_.objective == Objective::piwae) unread_grads_ = backend.allocate(arena);
+  const Estimator estimator = config_.estimator;
+  if (uses_probes(estimator)) probes_ = Probes(vae_, estimator, own_rows(), samples());
+  encoder_gradient_ =
+      std::make_unique<EncoderGradient>(backend, estimator, own_rows(), samples(), model.data_dim, config.seed,
+                                        config_.objective == Objective::ciwae ? config_.elbo_share : 0.0f);
 }
 
 void Trainer::configure(const TrainConfig& config) {
-  TrainConfig now = with_schedule_length(config);
+  TrainConfig now = with_schedule_length(resolved(config));
   const auto fixed = [](const char* name, const std::string& value, const std::string& made_with) {
     if (value != made_with)
       throw Error(std::string("configure: ") + name + " is " + value + " but the trainer was made with " + made_with);
@@ -101,7 +105,10 @@ void Trainer::configure(const TrainConfig& config) {
   fixed("seed", whole(now.seed), whole(config_.seed));
   fixed("batch", whole(now.batch), whole(config_.batch));
   fixed("samples", whole(now.samples), whole(config_.samples));
-  fixed("objective", name(now.objective), name(config_.objective));
+  fixed("bounds", whole(now.bounds), whole(config_.bounds));
+  fixed("objective", name(objective_of(now)), name(objective_of(config_)));
+  fixed("elbo_share", number(now.elbo_share), number(config_.elbo_share));
+  fixed("sleep_share", number(now.sleep_share), number(config_.sleep_share));
   fixed("estimator", name(now.estimator), name(config_.estimator));
   fixed("cost", name(now.cost), name(config_.cost));
   fixed("antithetic", yes(now.antithetic), yes(config_.antithetic));

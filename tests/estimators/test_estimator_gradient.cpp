@@ -103,7 +103,7 @@ TEST_P(EstimatorGradient, IsTheObjectives) {
   for (const Estimator e :
        {Estimator::total, Estimator::stl, Estimator::score, Estimator::score_mean, Estimator::rloo, Estimator::optimal,
         Estimator::optimal_shared, Estimator::nvil, Estimator::nvil_scaled, Estimator::iwae, Estimator::stl_iwae,
-        Estimator::dreg, Estimator::rws_dreg, Estimator::vimco, Estimator::vimco_arithmetic})
+        Estimator::dreg, Estimator::rws_dreg, Estimator::wake_phi, Estimator::vimco, Estimator::vimco_arithmetic})
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood})
       for (const Index samples : {1, 2, 5}) {
         if (samples < traits(e).least_samples || !takes_cost(e, cost)) continue;

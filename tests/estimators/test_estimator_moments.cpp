@@ -160,16 +160,16 @@ TEST_P(EstimatorMoments, MeansAreTheGradients) {
   for (const Estimator e :
        {Estimator::pathwise, Estimator::total, Estimator::stl, Estimator::score, Estimator::score_mean, Estimator::rloo,
         Estimator::optimal, Estimator::optimal_shared, Estimator::iwae, Estimator::stl_iwae, Estimator::dreg,
-        Estimator::rws_dreg, Estimator::vimco, Estimator::vimco_arithmetic})
+        Estimator::rws_dreg, Estimator::wake_phi, Estimator::vimco, Estimator::vimco_arithmetic})
     for (const Cost cost : {Cost::elbo, Cost::joint, Cost::likelihood}) {
       if (!takes_cost(e, cost)) continue;
       SCOPED_TRACE(std::string(to_string(e)) + ", " + std::string(to_string(cost)));
       const auto got = draw(e, cost, kSamples, kPosterior, &kDecoder);
       for (const std::size_t i : {0, 1}) {
         double want = -(is_importance_weighted(e) ? exact.bound : exact.elbo)[i];
-        if (e == Estimator::rws_dreg) want = -exact.wake[i];
+        if (traits(e).reweighted) want = -exact.wake[i];
         const double bias = e == Estimator::stl_iwae ? -exact.wake[i] : 0;
-        // Two components of 24 estimators: at 5.5 standard errors a right one fails once in a million seeds.
+        // Two components of 25 estimators: at 5.5 standard errors a right one fails once in a million seeds.
         EXPECT_NEAR(got[i].mean, want + bias, 5.5 * got[i].mean_error() + 1e-6) << i;
         // STL-IWAE leaves out the score of the weighted samples, so that it leans to where those are; few draws do not
         // show it.

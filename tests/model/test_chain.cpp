@@ -84,7 +84,7 @@ TEST_P(Chain, EstimatorsThatAreNotDefinedAreNamed) {
     if (traits(e).chains)
       EXPECT_NO_THROW(Trainer(backend_, chain_model(), training, 20)) << name;
     else
-      refused(chain_model(), training, "the estimator is " + name + " but 2 latent layers need total, stl, iwae or");
+      refused(chain_model(), training, "the estimator is " + name + " but 2 latent layers need total, stl, iwae, stl-");
   }
   TrainConfig training = small_training();
   training.estimator = Estimator::total, training.samples = 2, training.antithetic = true;

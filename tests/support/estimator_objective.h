@@ -68,8 +68,9 @@ inline Vector optimal_scores(const Vector& f, const Vector& stats, const referen
 
 inline Parts parts(const TrainConfig& t, const reference::Elbo& e, const Baselines& baselines,
                    const reference::NoiseKey& noise) {
-  const Index K = t.samples, R = kBatch * K;
-  const double per_row = 1.0 / static_cast<double>(R), per_batch = 1.0 / kBatch;
+  const Index K = t.samples, M = t.bounds, R = kBatch * M * K;
+  const double per_row = 1.0 / static_cast<double>(R), per_batch = 1.0 / static_cast<double>(kBatch * M),
+               wake = 1 - double{t.sleep_share}, share = t.objective == Objective::ciwae ? double{t.elbo_share} : 0;
   Vector log_w = e.log_p;
   const Vector cost = costs(t, e);
   for (Index r = 0; r < R; ++r) log_w[r] += e.log_p_z[r] - e.log_q[r];
@@ -79,8 +80,13 @@ inline Parts parts(const TrainConfig& t, const reference::Elbo& e, const Baselin
     for (const double weight : w) v.push_back(per_batch * f(weight));
     return v;
   };
-  const Vector none(R), same(R, per_row), weighted = each([](double v) { return v; });
-  switch (t.estimator) {
+  const auto mixed = [&](double v) { return (1 - share) * v + share / static_cast<double>(K); };
+  const Vector none(R), same(R, per_row), of_bounds = each(mixed);
+  Vector weighted = of_bounds;  // of the generative network
+  if (t.objective == Objective::piwae) weighted = reference::importance_weights(log_w, M * K).weights;
+  if (t.objective == Objective::piwae)
+    for (double& v : weighted) v /= kBatch;
+  switch (estimator_of(t.objective, t.estimator)) {
     case Estimator::pathwise:
     case Estimator::total:
       return {same, same, none};
@@ -111,13 +117,15 @@ inline Parts parts(const TrainConfig& t, const reference::Elbo& e, const Baselin
     case Estimator::measure_valued_independent:
       break;
     case Estimator::iwae:
-      return {weighted, weighted, none};
+      return {weighted, of_bounds, none};
     case Estimator::stl_iwae:
-      return {weighted, weighted, none, 0, true};
+      return {weighted, of_bounds, none, 0, true};
     case Estimator::dreg:
-      return {weighted, each([](double v) { return v * v; }), none, 0, true};
+      return {weighted, each([&](double v) { return mixed(v * v); }), none, 0, true};
     case Estimator::rws_dreg:
-      return {weighted, each([](double v) { return v - v * v; }), none, 0, true};
+      return {weighted, each([&](double v) { return wake * (v - v * v); }), none, 0, true};
+    case Estimator::wake_phi:
+      return {weighted, none, each([&](double v) { return wake * v; })};
     case Estimator::vimco:
     case Estimator::vimco_arithmetic: {
       Vector score = reference::score_weights(t.estimator, log_w, K, 0);

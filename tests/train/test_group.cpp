@@ -128,6 +128,17 @@ TEST_P(Groups, SleepLikeTheWhole) {
   expect_the_whole(smooth_model(), training);
 }
 
+TEST_P(Groups, EveryObjectiveIsOfTheWhole) {
+  for (const Objective objective : {Objective::miwae, Objective::ciwae, Objective::piwae, Objective::rws}) {
+    SCOPED_TRACE(to_string(objective));
+    TrainConfig training = plain_sgd(2);
+    training.objective = objective;
+    if (objective == Objective::miwae || objective == Objective::piwae) training.bounds = 2;
+    if (objective == Objective::rws) training.sleep_share = 0.25f;
+    expect_the_whole(smooth_model(), training);
+  }
+}
+
 TEST_P(Groups, BinarizeLikeTheWhole) {
   TrainConfig training = plain_sgd(1);
   training.binarize = Binarize::stochastic;

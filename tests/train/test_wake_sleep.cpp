@@ -3,9 +3,8 @@
 #include <atomic>
 #include <cmath>
 
-#include "cuvae/estimator.h"
+#include "chain_gradient.h"
 #include "error_text.h"
-#include "gradient_test.h"
 #include "temp_dir.h"
 
 namespace cuvae {
@@ -21,42 +20,6 @@ TrainConfig wake_sleep(Index samples = 1) {
 
 class WakeSleep : public OpTest {
  protected:
-  /// What the sleep phase draws.
-  struct Draws {
-    std::vector<Vector> z;  // of each layer [B, L_t]
-    Vector x;
-  };
-  static Draws draws(const VaeConfig& model, const reference::Chain& chain, const Vector& arena, std::uint64_t seed,
-                     std::uint32_t step) {
-    Draws d;
-    std::vector<Index> latents{model.latent};
-    for (const LayerConfig& layer : model.above) latents.push_back(layer.latent);
-    const auto normals = [&](Stream stream, Index size) {
-      Vector v;
-      for (Index i = 0; i < size; ++i) v.push_back(reference::normal({seed, stream, step}, i));
-      return v;
-    };
-    d.z.resize(latents.size());
-    d.z.back() = normals(Stream::sleep_latent, kBatch * latents.back());
-    for (std::size_t t = latents.size() - 1; t > 0; --t) {
-      const Index L = latents[t - 1];
-      const Vector stats = chain.decode(arena, t, d.z[t]);
-      d.z[t - 1] = normals(static_cast<Stream>(127 + t), kBatch * L);
-      for (Index i = 0; i < kBatch * L; ++i)
-        d.z[t - 1][i] = stats[i / L * 2 * L + i % L] + std::exp(stats[i / L * 2 * L + L + i % L] / 2) * d.z[t - 1][i];
-    }
-    d.x = chain.decode(arena, 0, d.z[0]);
-    for (Index i = 0; i < static_cast<Index>(d.x.size()); ++i) {
-      const reference::NoiseKey key{seed, Stream::sleep_data, step};
-      if (model.likelihood == Likelihood::bernoulli) {
-        d.x[i] = reference::uniform(key, i) <= 1 / (1 + std::exp(-d.x[i])) ? 1 : 0;
-      } else {
-        d.x[i] += double{model.scale} * reference::normal(key, i);
-      }
-    }
-    return d;
-  }
-
   void expect_gradients(const VaeConfig& model, const TrainConfig& training) {
     SCOPED_TRACE(std::string(to_string(model.likelihood)) + ", " + std::to_string(model.above.size() + 1) +
                  " layers, K " + std::to_string(training.samples));
@@ -75,11 +38,7 @@ class WakeSleep : public OpTest {
         const Vector log_p = chain.log_prob(at, fixed.z[0], x, K), log_p_z = chain.log_p_z(at, fixed.z);
         for (std::size_t r = 0; r < log_p.size(); ++r)
           sum -= (log_p[r] + log_p_z[r]) / static_cast<double>(log_p.size());
-        std::vector<Vector> stats;
-        for (std::size_t t = 0; t < asleep.z.size(); ++t)
-          stats.push_back(chain.encode(at, t, t == 0 ? asleep.x : asleep.z[t - 1]));
-        for (const double log_q : chain.log_q(asleep.z, stats, 1)) sum -= log_q / kBatch;
-        return sum;
+        return sum + sleep_loss(chain, at, asleep);
       };
       const Vector want = central_differences(objective, before);
       trainer.step(Matrix(backend_, kBatch, kDim, pixels));

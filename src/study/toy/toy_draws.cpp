@@ -71,11 +71,12 @@ void ToyDraws::step(const Variant& v, EncoderGradient& estimator, const ToyFunct
     backend_.upload(log_p_.data, host_f_.data(), host_f_.size() * sizeof(float));
     backend_.upload(dz_.data, host_dz_.data(), host_dz_.size() * sizeof(float));
   }
+  const SampleGroups groups{batch_, samples_};
   const auto log_p_is_there = [](const RowFactor&, const ElboLoss&, bool) {};
-  estimator.weigh({log_p_, log_p_z_, log_q_, score_norm_}, v.cost, {}, batch_, {}, RunningMeans::update,
+  estimator.weigh({log_p_, log_p_z_, log_q_, score_norm_}, v.cost, {}, groups, {}, RunningMeans::update,
                   log_p_is_there);
   const KlWeight no_kl{.beta = 0.0f};
-  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_, batch_}, v.cost, log_p_, dz_,
+  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_, groups}, v.cost, log_p_, dz_,
                      [&] { return at_probes(traits(v.estimator).probes, noise, f); });
 }
 
@@ -89,7 +90,7 @@ ToyDraws::Result ToyDraws::draw(const Variant& v, const std::vector<double>& mu,
   backend_.upload(stats_.data, stats.data(), stats.size() * sizeof(float));
   backend_.zero(log_p_.data, static_cast<std::size_t>(rows_) * sizeof(float));
   backend_.zero(dz_.data, host_dz_.size() * sizeof(float));
-  EncoderGradient estimator(backend_, v.estimator, batch_, samples_, 1, seed_);
+  EncoderGradient estimator(backend_, v.estimator, batch_, samples_, 1, seed_, 0.0f);
   const std::uint32_t first = v.estimator == Estimator::score_mean ? kBurnIn : 0;
 
   Result result;
