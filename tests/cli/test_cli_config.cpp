@@ -31,6 +31,44 @@ TEST_F(CliConfigTest, HoldsEveryFlag) {
   for (const auto& [key, value] : c.items()) EXPECT_NE(help.find("--" + key + " "), std::string::npos) << key;
 }
 
+// The objective has its own name in the file, and each spelling of it trains the same model.
+TEST_F(CliConfigTest, AnObjectiveOrItsEstimatorIsEnough) {
+  const auto checkpoint = [&](const std::string& run, const Arguments& flags) {
+    return read_bytes(train(run, Arguments{"--samples", "2"} + flags) + "/last.safetensors");
+  };
+  const auto repeated = [&](const std::string& run) {
+    succeed({"train", "--quiet", "--config", path(run) + "/config.json", "--out", path(run + "2")});
+    return read_bytes(path(run + "2") + "/last.safetensors");
+  };
+  const std::string iwae = checkpoint("iwae", {"--estimator", "iwae"});
+  EXPECT_TRUE(iwae == checkpoint("objective", {"--objective", "iwae"}));
+  EXPECT_TRUE(iwae == checkpoint("both", {"--objective", "iwae", "--estimator", "pathwise"}));
+  EXPECT_TRUE(iwae == checkpoint("old", {"--objective", "variational", "--estimator", "iwae"}));
+  for (const char* run : {"iwae", "objective", "both", "old"}) {
+    EXPECT_EQ(config(run)["objective"], "iwae");
+    EXPECT_EQ(config(run)["estimator"], "iwae");
+  }
+  EXPECT_TRUE(iwae == repeated("both"));
+
+  const struct {
+    const char* run;
+    Arguments flags;
+    const char *key, *name;
+  } others[] = {
+      {"miwae", {"--bounds", "3"}, "bounds", "MIWAE bound, M = 3 of K = 2 samples"},
+      {"piwae", {"--bounds", "3"}, "bounds", "IWAE bound over M K = 6 samples (PIWAE: M = 3, K = 2)"},
+      {"ciwae", {"--elbo-share", "0.25"}, "elbo-share", "CIWAE bound over K = 2 samples with ELBO share 0.25"},
+      {"rws", {"--sleep-share", "0.25"}, "sleep-share", "IWAE bound over K = 2 samples"}};
+  for (const auto& o : others) {
+    SCOPED_TRACE(o.run);
+    const std::string bytes = checkpoint(o.run, Arguments{"--objective", o.run} + o.flags);
+    EXPECT_EQ(config(o.run)["objective"], o.run);
+    EXPECT_TRUE(config(o.run).contains(o.key));
+    EXPECT_TRUE(bytes == repeated(o.run));
+    EXPECT_EQ(Json::parse(succeed({"eval", path(o.run), "--data", path("data"), "--json"}))["trained_on"], o.name);
+  }
+}
+
 TEST_F(CliConfigTest, RepeatsTheRunBitForBit) {
   train("run", {"--seed",
                 "18446744073709551615",

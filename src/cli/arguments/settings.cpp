@@ -27,6 +27,12 @@ const char* idle_weighting(const TrainConfig& t) {
   return idle_weight(t) != nullptr ? idle_weight(t) : unless(t.beta > 0, "with --beta 0");
 }
 
+const char* idle_estimator(const TrainConfig& t) {
+  if (t.objective == Objective::wake_sleep) return "with --objective wake-sleep, which has none";
+  return unless(t.objective != Objective::rws || t.sleep_share < 1,
+                "with --sleep-share 1: the wake phase has no share");
+}
+
 // "bernoulli, gaussian ... or beta-binomial".
 const char* likelihood_names() {
   static const std::string all = [] {
@@ -77,17 +83,26 @@ void visit_training(Training& t, Visitor&& visit) {
   const char* const not_step = unless(t.schedule.kind == Kind::step, "without --schedule step");
   const char* const sgd = unless(t.optimizer != Optimizer::sgd, "with --optimizer sgd");
   visit.group("Objective");
-  visit("samples", t.samples, "Latent samples per example", kCount);
+  visit("samples", t.samples, "Latent samples per example; with miwae and piwae per bound", kCount);
   visit("objective", t.objective,
-        "variational (the ELBO, or the bound of the estimator) or wake-sleep (the generative network by the ELBO, the "
-        "inference network by samples from the model)");
+        "elbo, iwae, miwae (the mean of several IWAE bounds), ciwae (a mix of ELBO and IWAE), piwae (generative "
+        "network: iwae, inference network: miwae), wake-sleep (inference network: samples from the model) or rws "
+        "(reweighted wake-sleep); docs/models.md shows what goes together (default: that of --estimator)");
+  visit(
+      "bounds", t.bounds, "miwae, piwae: bounds per example, each over --samples samples", kCount,
+      unless(t.objective == Objective::miwae || t.objective == Objective::piwae, "without --objective miwae or piwae"));
+  visit("elbo-share", t.elbo_share, "ciwae: the ELBO's share of the objective; the rest is IWAE's", kShare,
+        unless(t.objective == Objective::ciwae, "without --objective ciwae"));
+  visit("sleep-share", t.sleep_share,
+        "rws: the sleep phase's share of the inference network's gradient; the rest is the wake phase's", kShare,
+        unless(objective_of(t) == Objective::rws, "without --objective rws"));
   visit("estimator", t.estimator,
         "Estimator of the encoder's gradient (default: pathwise; total with several latent layers or a learned prior; "
-        "for Bernoulli latents rloo, or score-mean if there is one sample). "
-        "For the ELBO: pathwise, total, stl, score, score-mean, rloo, optimal, "
-        "optimal-shared, nvil, nvil-scaled, delta, measure-valued, measure-valued-independent; for the "
-        "importance-weighted bound over the samples: iwae, stl-iwae, dreg, rws-dreg, vimco, vimco-arithmetic",
-        {}, unless(t.objective != Objective::wake_sleep, "with --objective wake-sleep, which has none"));
+        "for Bernoulli latents rloo, score-mean if there is one sample, or vimco for a bound). For the ELBO: pathwise, "
+        "total, stl, score, score-mean, rloo, optimal, optimal-shared, nvil, nvil-scaled, delta, measure-valued, "
+        "measure-valued-independent; for bounds over the samples: iwae (or pathwise), stl-iwae (or stl), dreg, vimco, "
+        "vimco-arithmetic; for rws: wake-phi, rws-dreg",
+        {}, idle_estimator(t));
   visit("cost", t.cost,
         "Cost of a score-function estimator: elbo, joint (without log q(z|x)) or likelihood (log p(x|z) alone)", {},
         unless(takes_cost(t.estimator, Cost::joint), "with this --estimator, which supports elbo only"));
@@ -155,6 +170,27 @@ requires std::is_enum_v<Enum> std::string text_of(Enum value) { return std::stri
 // LayerConfig::encoder_hidden or decoder_hidden of the second layer, or the default of one.
 std::vector<Index> widths_above(const VaeConfig& model, std::vector<Index> LayerConfig::*widths) {
   return (model.above.empty() ? LayerConfig() : model.above.front()).*widths;
+}
+
+// pathwise stands for iwae where the objective is a bound, and for wake-phi with rws.
+Estimator default_estimator(const VaeConfig& model, const TrainConfig& training) {
+  switch (training.objective) {
+    case Objective::variational:
+    case Objective::elbo:
+      if (model.has_closed_form_kl()) break;
+      if (!model.has_bernoulli_latents()) return Estimator::total;
+      return training.samples > 1 ? Estimator::rloo : Estimator::score_mean;
+    case Objective::iwae:
+    case Objective::miwae:
+    case Objective::piwae:
+      if (model.has_bernoulli_latents()) return Estimator::vimco;
+      break;
+    case Objective::ciwae:
+    case Objective::wake_sleep:
+    case Objective::rws:
+      break;
+  }
+  return Estimator::pathwise;
 }
 
 // An empty list is written as one width of 0, because a flag needs a value.
@@ -298,7 +334,8 @@ void add_settings(CLI::App& app, Settings& s) {
   FlagAdder add(app);
   visit_model(s.model, s.layers, add);
   visit_training(s.training, add);
-  for (const char* flag : {"--binarize", "--estimator", "--prior-components"}) app.get_option(flag)->default_str("");
+  for (const char* flag : {"--binarize", "--objective", "--estimator", "--prior-components"})
+    app.get_option(flag)->default_str("");
   s.DeviceArguments::add_to(app);
   add_number(app, "--data-memory", s.data_memory,
              "GPU memory for the data, in MiB; larger data are streamed; 0: all that is free", kCountOrZero)
@@ -324,15 +361,13 @@ void resolve(const CLI::App& app, Settings& s) {
   for (auto width = latent.begin() + 1; width != latent.end(); ++width)
     s.model.above.push_back({*width, layers.encoder_hidden_above, layers.decoder_hidden_above});
   if (s.model.prior != Prior::standard && !given("--prior-components")) s.model.prior_components = kPriorComponents;
-  if (!s.model.has_closed_form_kl() && !given("--estimator") && s.training.objective == Objective::variational)
-    s.training.estimator = !s.model.has_bernoulli_latents() ? Estimator::total
-                           : s.training.samples > 1         ? Estimator::rloo
-                                                            : Estimator::score_mean;
+  if (!given("--estimator")) s.training.estimator = default_estimator(s.model, s.training);
   if (app.count("--binarize") == 0)
     s.training.binarize = is_binary(s.model.likelihood) ? Binarize::stochastic : Binarize::none;
   s.model.validate();
   s.training.validate();
   validate(s.model, s.training);
+  s.training = resolved(s.training);
 }
 
 void refuse_idle_settings(const CLI::App& app, const Settings& s, const std::set<std::string>& from_file) {
@@ -365,13 +400,17 @@ Json settings_json(const VaeConfig& model) {
 
 Json settings_json(const TrainConfig& training) {
   Json object;
-  visit_training(training, JsonWriter{object});
+  TrainConfig named = training;
+  named.objective = objective_of(training);
+  visit_training(named, JsonWriter{object});
   return object;
 }
 
 Json settings_json(const Settings& s) {
   Json object = {{"data", path_to_json(s.data)}};
-  visit_all(s, JsonWriter{object});
+  Settings named = s;
+  named.training.objective = objective_of(s.training);
+  visit_all(named, JsonWriter{object});
   return object;
 }
 

@@ -10,7 +10,23 @@
 namespace cuvae::cli {
 
 std::string objective_name(const TrainConfig& t) {
-  if (is_importance_weighted(t.estimator)) return "IWAE bound over K = " + std::to_string(t.samples) + " samples";
+  const std::string M = std::to_string(t.bounds), K = std::to_string(t.samples);
+  switch (objective_of(t)) {
+    case Objective::iwae:
+    case Objective::rws:  // the generative network's
+      return "IWAE bound over K = " + K + " samples";
+    case Objective::miwae:
+      return "MIWAE bound, M = " + M + " of K = " + K + " samples";
+    case Objective::ciwae:
+      return "CIWAE bound over K = " + K + " samples with ELBO share " + number(t.elbo_share);
+    case Objective::piwae:
+      return "IWAE bound over M K = " + std::to_string(t.bounds * t.samples) + " samples (PIWAE: M = " + M +
+             ", K = " + K + ")";
+    case Objective::variational:
+    case Objective::elbo:
+    case Objective::wake_sleep:
+      break;
+  }
   const bool plain = t.beta == 1 && t.kl_warmup_epochs == 0 && t.free_bits == 0;
   return plain ? "ELBO" : "reconstruction - beta KL";
 }

@@ -8,8 +8,9 @@
 
 namespace cuvae::cli {
 
-/// The quantity that a run maximises: "ELBO", "IWAE bound over K = 5 samples", or "reconstruction - beta KL" if the
-/// KL is weighted.
+/// The quantity that a run maximises: "ELBO", "IWAE bound over K = 5 samples", "MIWAE bound, M = 4 of K = 8 samples",
+/// or "reconstruction - beta KL" if the KL is weighted. Where the two networks have two, the loss is the generative
+/// network's.
 std::string objective_name(const TrainConfig& training);
 
 /// The loss that a run minimises: "-ELBO", "-(IWAE bound over K = 5 samples)".
