@@ -1,6 +1,7 @@
 // importance_weights and score_weights: the weights of the K samples of a row. A warp takes a row, its lanes the
 // samples, which are read from the cache a few times. The last block computes the loss, or the running means. Moved per
-// sample row: 12 bytes read (16 with the scores' norms), 4 written; per row of the batch up to 8 of each.
+// sample row: 12 bytes read (16 with the scores' norms), 4 written (8 with the path's factors); per row of the batch up
+// to 8 of each.
 #include "math/weights.h"
 
 #include "common.cuh"
