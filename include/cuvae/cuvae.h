@@ -1,6 +1,7 @@
 // Includes all public headers that a program needs.
 #pragma once
 #include "cuvae/backend.h"
+#include "cuvae/bound.h"
 #include "cuvae/checkpoint.h"
 #include "cuvae/dataset.h"
 #include "cuvae/error.h"

@@ -25,6 +25,7 @@ struct Evaluation {
   double bits_per_dim = 0;      ///< -elbo / (D ln 2), of a density or a mass: see LikelihoodTraits::values
   std::vector<double> kl_dims;  ///< KL per latent dimension; empty where it has no closed form
   Index active_units = 0;       ///< dimensions of z_1 with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
+  std::vector<double> elbos;    ///< [N], the ELBO of each example, in the order of the rows
 };
 
 /// The step counter in the noise of evaluation. Training never reaches it.

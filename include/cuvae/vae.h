@@ -183,6 +183,8 @@ class Vae {
   void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                         Gradients gradients = Gradients::replace, bool through_samples = true) const;
 
+  /// z_1 [rows * samples, L] from the model and the layers above it, `samples` for each row, as draw() has them.
+  View draw_latents(const Noise& noise, Index rows, Index samples, const VaeActivations& a) const;
   /// x [B, D] and all z of it from the model: z_T from the prior, which must be `standard`, the others and x through
   /// the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.
   void draw(const Noise& noise, View x, const VaeActivations& a) const;

@@ -2,32 +2,50 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "data/check_data.h"
 #include "evaluate/evaluate_rows.h"
+#include "evaluate/row_batches.h"
 #include "evaluate/units.h"
 #include "math/philox.h"
 
 namespace cuvae {
 
-Evaluation evaluate(const Vae& vae, const Dataset& data, const EvaluateOptions& options) {
+std::vector<std::uint32_t> all_rows(const Dataset& data) {
   std::vector<std::uint32_t> rows(static_cast<std::size_t>(data.rows()));
   std::iota(rows.begin(), rows.end(), 0u);
-  return evaluate(vae, data, rows, options);
+  return rows;
 }
 
-Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
-                    const EvaluateOptions& options) {
-  if (vae.standardization() && options.binarize != Binarize::none)
-    throw Error("evaluate: binarize is " + std::string(to_string(options.binarize)) +
+void check_rows(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows, Binarize binarize) {
+  if (vae.standardization() && binarize != Binarize::none)
+    throw Error("evaluate: binarize is " + std::string(to_string(binarize)) +
                 " but must be none for a model of standardized data");
-  check_data_fits(data, vae.config(), options.binarize);
+  check_data_fits(data, vae.config(), binarize);
   for (std::uint32_t row : rows)
     if (row >= data.rows())
       throw Error("evaluate: row is " + std::to_string(row) + " but the data have only " + std::to_string(data.rows()) +
                   " rows");
+}
+
+void check_options(const std::vector<std::uint32_t>& rows, Index samples, Index batch, Index samples_at_once) {
+  if (samples < 1 || batch < 1)
+    throw Error("evaluate: samples is " + std::to_string(samples) + " and batch is " + std::to_string(batch) +
+                " but both must be at least 1");
+  if (rows.empty()) throw Error("evaluate: no examples");
+  if (samples_at_once > 0x7fffffff / std::min<Index>(batch, 0x7fffffff))
+    throw Error("evaluate: " + std::to_string(samples_at_once) + " samples in batches of " + std::to_string(batch) +
+                " are more than 2147483647 rows");
+}
+
+Evaluation evaluate(const Vae& vae, const Dataset& data, const EvaluateOptions& options) {
+  return evaluate(vae, data, all_rows(data), options);
+}
+
+Evaluation evaluate(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
+                    const EvaluateOptions& options) {
+  check_rows(vae, data, rows, options.binarize);
   return evaluate_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
 }
 
@@ -49,45 +67,6 @@ std::vector<float> model_input(const Dataset& data, Index first, Index count, Bi
 }
 
 namespace {
-
-// Batches of the chosen rows, in the given order.
-class RowBatches {
- public:
-  RowBatches(Backend& backend, const ResidentData& data, const std::vector<std::uint32_t>& rows, Index batch)
-      : backend_(backend), data_(data), rows_(rows) {
-    if (data.whole()) {
-      buffer_ = backend.allocate(rows.size() * sizeof(std::uint32_t));  // the order
-      backend.upload(buffer_.data(), rows.data(), buffer_.bytes());
-    } else {
-      buffer_ = backend.allocate(static_cast<std::size_t>(batch) * data.row_bytes());  // a batch
-      host_.resize(buffer_.bytes());
-    }
-  }
-  /// x = rows [first, first + x.rows).
-  void gather(Index first, Binarize binarize, const Noise& noise, View x) {
-    ConstView pixels = data_.view();
-    if (data_.whole()) {
-      const auto count = static_cast<Index>(rows_.size());
-      return backend_.run(
-          GatherBatch{pixels, {buffer_.as<std::uint32_t>(), count, nullptr, first}, binarize, noise, x});
-    }
-    const std::size_t bytes = data_.row_bytes();
-    for (Index b = 0; b < x.rows; ++b)
-      std::memcpy(host_.data() + static_cast<std::size_t>(b) * bytes,
-                  static_cast<const char*>(pixels.data) + rows_[static_cast<std::size_t>(first + b)] * bytes, bytes);
-    backend_.upload(buffer_.data(), host_.data(), static_cast<std::size_t>(x.rows) * bytes);
-    pixels.data = buffer_.data();
-    pixels.rows = x.rows;
-    backend_.run(GatherBatch{pixels, {nullptr, x.rows, nullptr, 0}, binarize, noise, x});
-  }
-
- private:
-  Backend& backend_;
-  const ResidentData& data_;
-  const std::vector<std::uint32_t>& rows_;
-  Buffer buffer_;
-  std::vector<char> host_;
-};
 
 // The KL of each row of a batch: in closed form, or the mean of log q - log p(z) over its samples.
 class RowKl {
@@ -122,13 +101,7 @@ class RowKl {
 
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
                          const EvaluateOptions& options) {
-  if (options.samples < 1 || options.batch < 1)
-    throw Error("evaluate: samples is " + std::to_string(options.samples) + " and batch is " +
-                std::to_string(options.batch) + " but both must be at least 1");
-  if (rows.empty()) throw Error("evaluate: no examples");
-  if (options.samples > 0x7fffffff / std::min<Index>(options.batch, 0x7fffffff))
-    throw Error("evaluate: " + std::to_string(options.samples) + " samples in batches of " +
-                std::to_string(options.batch) + " are more than 2147483647 rows");
+  check_options(rows, options.samples, options.batch, options.samples);
   Backend& backend = vae.backend();
   const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim, latent = vae.config().latent;
   const Index batch = std::min(options.batch, count);
@@ -141,7 +114,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
-  const double log_volume = vae.standardization().log_volume();       // to log-densities in the data's units
+  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  Evaluation e;
   double log_p_sum = 0, kl_sum = 0, elbo_mean = 0, elbo_squares = 0;  // squared deviations: Welford 1962
   const bool closed_form = vae.config().has_closed_form_kl();
   std::vector<double> kl_dims(closed_form ? static_cast<std::size_t>(latent) : 0);
@@ -169,12 +143,12 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
       const double elbo = reconstruction - row_kl, deviation = elbo - elbo_mean;
       elbo_mean += deviation / static_cast<double>(first + b + 1);
       elbo_squares += deviation * (elbo - elbo_mean);
+      e.elbos.push_back(elbo);
     }
     for (std::size_t l = 0; l < dims.size(); ++l) kl_dims[l] += static_cast<double>(dims[l]) * static_cast<double>(n);
   }
 
   const double n = static_cast<double>(count);
-  Evaluation e;
   e.examples = count;
   e.reconstruction = log_p_sum / n;
   e.kl = kl_sum / n;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuvae/bound.h"
 #include "cuvae/evaluate.h"
 #include "data/resident_data.h"
 
@@ -12,5 +13,14 @@ namespace cuvae {
 /// that are not on the backend are sent there in batches.
 Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
                          const EvaluateOptions& options);
+BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
+                                    const BoundOptions& options);
+
+/// 0 to N - 1.
+std::vector<std::uint32_t> all_rows(const Dataset& data);
+/// Throws Error unless these rows exist and fit the model with this binarization.
+void check_rows(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows, Binarize binarize);
+/// Throws Error for numbers that are out of range and where there are no rows.
+void check_options(const std::vector<std::uint32_t>& rows, Index samples, Index batch, Index samples_at_once);
 
 }  // namespace cuvae

@@ -163,30 +163,40 @@ View Vae::prior_stats(Index rows, const VaeActivations& a) const {
   return logits;
 }
 
-void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
-  check_room("draw", "x", x, a.batch);
-  const auto own = [&](Stream stream, std::size_t t) {
-    Noise n = noise;
-    n.stream = static_cast<Stream>(static_cast<std::uint32_t>(stream) + t);
-    return n;
-  };
+namespace {
+Noise of_stream(const Noise& noise, Stream stream, std::size_t t = 0) {
+  Noise own = noise;
+  own.stream = static_cast<Stream>(static_cast<std::uint32_t>(stream) + t);
+  return own;
+}
+}  // namespace
+
+View Vae::draw_latents(const Noise& noise, Index rows, Index samples, const VaeActivations& a) const {
   const std::size_t top = layers().size() - 1;
+  const Index all = rows * samples;
   const auto sample = [&](ConstView stats, const Noise& of_layer, View z) {
     if (config_.has_bernoulli_latents())
       backend_->run(SampleBernoulli{.logits = stats, .noise = of_layer, .z = z});
     else
       backend_->run(SampleGaussian{.stats = stats, .noise = of_layer, .z = z});
   };
-  sample(prior_stats(x.rows, a), own(Stream::sleep_latent, 0), z_of(top, x.rows, a));
+  sample(prior_stats(rows, a), of_stream(noise, Stream::sleep_latent), z_of(top, all, a));
   for (std::size_t t = top; t > 0; --t) {
-    const View stats = layers()[t].decoder.forward(*backend_, weights(), z_of(t, x.rows, a), layer_of(a, t).decoder);
-    sample(stats, own(Stream::sleep_latent_below, t - 1), z_of(t - 1, x.rows, a));
+    const View stats = layers()[t].decoder.forward(*backend_, weights(), z_of(t, all, a), layer_of(a, t).decoder);
+    Noise own = of_stream(noise, Stream::sleep_latent_below, t - 1);
+    own.first_row *= samples;
+    sample(stats, own, z_of(t - 1, all, a));
   }
+  return z_of(0, all, a);
+}
+
+void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
+  check_room("draw", "x", x, a.batch);
   backend_->run(DrawData{.likelihood = config_.likelihood,
-                         .outputs = decode(z_of(0, x.rows, a), a),
+                         .outputs = decode(draw_latents(noise, x.rows, 1, a), a),
                          .log_scale = is_scale_shared(config_.likelihood) ? log_scale() : ConstView{},
                          .learned = networks_.log_scale.has_value(),
-                         .noise = own(Stream::sleep_data, 0),
+                         .noise = of_stream(noise, Stream::sleep_data),
                          .x = x});
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "cuvae/bound.h"
 #include "cuvae/error.h"
 #include "cuvae/likelihood.h"
 
@@ -100,6 +101,12 @@ struct Names<Cost> {
       {Cost::elbo, "elbo"}, {Cost::joint, "joint"}, {Cost::likelihood, "likelihood"}};
 };
 template <>
+struct Names<Bound> {
+  static constexpr const char* what = "bound";
+  static constexpr std::pair<Bound, std::string_view> all[] = {
+      {Bound::elbo, "elbo"}, {Bound::iwae, "iwae"}, {Bound::prior, "prior"}};
+};
+template <>
 struct Names<Optimizer> {
   static constexpr const char* what = "optimizer";
   static constexpr std::pair<Optimizer, std::string_view> all[] = {{Optimizer::adam, "adam"},
@@ -143,6 +150,7 @@ std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
 std::string_view to_string(Objective v) { return name_of(v); }
 std::string_view to_string(Cost v) { return name_of(v); }
+std::string_view to_string(Bound v) { return name_of(v); }
 std::string_view to_string(Optimizer v) { return name_of(v); }
 std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
 
@@ -171,6 +179,7 @@ template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);
 template Objective parse<Objective>(std::string_view);
 template Cost parse<Cost>(std::string_view);
+template Bound parse<Bound>(std::string_view);
 template Optimizer parse<Optimizer>(std::string_view);
 template LearningRate::Kind parse<LearningRate::Kind>(std::string_view);
 

@@ -155,6 +155,9 @@ struct ImportanceWeights {
 };
 /// With a share of the ELBO in the bound; `path` only with one.
 ImportanceWeights importance_weights(const Vector& log_w, Index samples, double elbo_share = 0);
+/// k of a generalized Pareto distribution for the ceil(min(K / 5, 3 sqrt K)) largest of these K weights, as the package
+/// loo fits it: Zhang and Stephens 2009, then (n k + 5) / (n + 10).
+double pareto_k(Vector log_w);
 /// `costs` are log w, or for another Cost fewer terms. `baseline` is the running mean, `norms` the scores' squared
 /// norms.
 Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline,

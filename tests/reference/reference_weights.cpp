@@ -48,6 +48,35 @@ ImportanceWeights importance_weights(const Vector& log_w, Index samples, double 
   return out;
 }
 
+double pareto_k(Vector log_w) {
+  std::sort(log_w.begin(), log_w.end());
+  const auto samples = static_cast<double>(log_w.size());
+  const auto n = static_cast<std::size_t>(std::ceil(std::min(samples / 5, 3 * std::sqrt(samples))));
+  const auto weight = [&](std::size_t from_top) { return std::exp(log_w[log_w.size() - 1 - from_top] - log_w.back()); };
+  Vector x;  // descending
+  for (std::size_t i = 0; i < n; ++i) x.push_back(weight(i) - weight(n));
+  const double quartile = x[n - static_cast<std::size_t>(static_cast<double>(n) / 4 + 0.5)];
+  const auto shape = [&](double b) {
+    double sum = 0;
+    for (const double value : x) sum += std::log(1 - b * value);
+    return sum / static_cast<double>(n);
+  };
+  const int grid = 30 + static_cast<int>(std::floor(std::sqrt(static_cast<double>(n))));
+  Vector b, profile;
+  for (int j = 1; j <= grid; ++j) {
+    b.push_back(1 / x.front() + (1 - std::sqrt(grid / (j - 0.5))) / 3 / quartile);
+    profile.push_back(static_cast<double>(n) * (std::log(-b.back() / shape(b.back())) - shape(b.back()) - 1));
+  }
+  double mean = 0;
+  for (int j = 0; j < grid; ++j) {
+    double others = 0;  // 1 / the posterior weight
+    for (const double p : profile) others += std::exp(p - profile[static_cast<std::size_t>(j)]);
+    mean += b[static_cast<std::size_t>(j)] / others;
+  }
+  const auto count = static_cast<double>(n);
+  return (count * shape(mean) + 5) / (count + 10);
+}
+
 Vector score_weights(Estimator estimator, const Vector& costs, Index samples, double baseline, const Vector& norms) {
   Vector out;
   for (auto row = costs.begin(); row != costs.end(); row += samples) {

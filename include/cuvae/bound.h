@@ -1,0 +1,73 @@
+// Estimates of log p(x) from many latent samples, and how far their importance weights can be trusted.
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "cuvae/evaluate.h"
+
+namespace cuvae {
+
+/// What is computed from the K samples of an example, in nats. The expectation of each is at most log p(x). z stands
+/// for all latent layers.
+enum class Bound : std::uint8_t {
+  elbo,   ///< E_q log p(x|z) - KL(q(z|x) || p(z)): see evaluate()
+  iwae,   ///< L_K = log (1/K) sum_k w_k, w = p(x|z) p(z) / q(z|x), z ~ q(z|x): Burda et al. 2015, section 3
+  prior,  ///< log (1/K) sum_k w_k, w = p(x|z), z ~ p(z): naive Monte Carlo, for comparison
+};
+std::string_view to_string(Bound bound);
+
+/// The samples of an example are drawn in chunks of this number, so that K does not change the memory. Chunk c, from 0,
+/// has the noise of step kEvaluationStep - c; the last one has the rest. So K up to this number has the samples of
+/// evaluate() with the same K and seed. Training of fewer than 2^32 - 1 - K / 50 steps never draws the same.
+inline constexpr Index kBoundChunk = 50;
+
+/// The fewest samples that k-hat is computed from: a tail of five weights.
+inline constexpr Index kLeastSamplesOfK = 21;
+/// Where k-hat is above it, a few weights decide and the error falls slowly with K: Vehtari et al. 2017.
+inline constexpr double kMostPareto = 0.7;
+
+struct BoundOptions {
+  Bound bound = Bound::iwae;  ///< iwae, or prior for a model whose prior is a standard normal
+  Index samples = 5000;       ///< K, latent samples per example, up to 2147483647
+  /// Examples per batch; changes the memory that is needed, not the noise. 0: so many that the decoder's outputs of a
+  /// chunk take 2.5 MB on the CPU, which its caches hold, and 32 MB on other devices.
+  Index batch = 0;
+  Binarize binarize = Binarize::stochastic;
+  std::uint64_t seed = 0;
+};
+
+/// Of one example.
+struct ExampleBound {
+  double value = 0;      ///< log (1/K) sum_k w_k in nats, of data in their own units
+  double effective = 0;  ///< the effective sample size (sum_k w_k)^2 / sum_k w_k^2, from 1 to K: Kong 1992
+  /// k-hat, the shape of the generalized Pareto distribution that is fitted to the ceil(min(K / 5, 3 sqrt K)) largest
+  /// weights (Vehtari et al. 2017; fit: Zhang and Stephens 2009). Moments of w above order 1 / k are infinite. Infinity
+  /// where the tail spans more than double holds. NaN for fewer than kLeastSamplesOfK samples, and where the log
+  /// weights in the tail differ by less than 0.001.
+  double pareto_k = 0;
+};
+
+/// Values may be NaN or infinite; the caller must check.
+struct BoundEvaluation {
+  Bound bound = Bound::iwae;
+  Index examples = 0, samples = 0;
+  double value = 0;           ///< the mean over the examples, in nats
+  double error = 0;           ///< its standard error over the examples: s / sqrt(N), with N - 1 in s^2; NaN for N = 1
+  double sampling_error = 0;  ///< the part that the finite K adds to it: sqrt(sum_n (1 / effective_n - 1 / K)) / N
+  double bits_per_dim = 0;    ///< -value / (D ln 2), of a density or a mass: see LikelihoodTraits::values
+  double mean_effective = 0, least_effective = 0;  ///< effective sample size over the examples
+  double largest_pareto_k = 0;                     ///< over the examples that have one; NaN where none has
+  Index unreliable = 0;                            ///< examples whose k-hat is above kMostPareto
+  std::vector<ExampleBound> of_examples;           ///< [N], in the order of the rows
+};
+
+/// The bound of all rows of the data. Encodes each example once. Throws Error if data and model do not fit, for options
+/// out of range, and for a bound that is not from samples or that the model's prior does not have.
+BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const BoundOptions& options = {});
+
+/// The bound of some rows of the data.
+BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
+                               const BoundOptions& options);
+
+}  // namespace cuvae

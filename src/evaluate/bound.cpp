@@ -1,0 +1,140 @@
+#include "cuvae/bound.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "evaluate/evaluate_rows.h"
+#include "evaluate/log_weights.h"
+#include "evaluate/row_batches.h"
+
+namespace cuvae {
+namespace {
+
+void check_bound(const Vae& vae, const BoundOptions& options) {
+  if (options.samples > 0x7fffffff)
+    throw Error("evaluate: samples is " + std::to_string(options.samples) + " but must be at most 2147483647");
+  if (options.bound == Bound::elbo) throw Error("evaluate: the bound is elbo, which is not one of evaluate_bound()");
+  if (const Prior prior = vae.config().prior; options.bound == Bound::prior && prior != Prior::standard)
+    throw Error("evaluate: the bound is prior, which needs the model's prior to be standard but it is " +
+                std::string(to_string(prior)));
+}
+
+// The examples of a batch, of which each has `chunk` samples: see BoundOptions::batch.
+Index batch_of(const Vae& vae, const BoundOptions& options, Index chunk, Index count) {
+  if (options.batch != 0) return std::min(options.batch, count);
+  const Index values = vae.backend().reads_host_memory() ? 640'000 : 8'000'000;
+  return std::clamp<Index>(values / vae.config().outputs() / chunk, 1, count);
+}
+
+// log w of each sample row of a chunk.
+class ChunkWeights {
+ public:
+  ChunkWeights(Backend& backend, Bound bound, Index rows) : backend_(backend), bound_(bound) {
+    log_w_.resize(static_cast<std::size_t>(rows));
+    for (std::vector<float>& part : parts_) part.resize(log_w_.size());
+  }
+  const double* read(ConstView log_p, const VaeActivations& a) {
+    const auto rows = static_cast<std::size_t>(log_p.rows);
+    const auto from = [&](std::vector<float>& part, const void* device) {
+      backend_.download(part.data(), device, rows * sizeof(float));
+    };
+    from(parts_[0], log_p.data);
+    const bool weighted = bound_ == Bound::iwae;
+    if (weighted) from(parts_[1], a.log_p_z.data()), from(parts_[2], a.log_q.data());
+    for (std::size_t r = 0; r < rows; ++r) {
+      log_w_[r] = static_cast<double>(parts_[0][r]);
+      if (weighted) log_w_[r] += static_cast<double>(parts_[1][r]) - static_cast<double>(parts_[2][r]);
+    }
+    return log_w_.data();
+  }
+
+ private:
+  Backend& backend_;
+  Bound bound_;
+  std::vector<float> parts_[3];  // log p(x|z), and for iwae log p(z) and log q(z|x)
+  std::vector<double> log_w_;
+};
+
+// The fields that are over all examples.
+void summarize(BoundEvaluation& e, Index data_dim) {
+  const auto n = static_cast<double>(e.examples), samples = static_cast<double>(e.samples);
+  double squares = 0, excess = 0;  // squared deviations, and the variances of log (1/K) sum_k w_k
+  e.least_effective = std::numeric_limits<double>::infinity();
+  e.largest_pareto_k = std::numeric_limits<double>::quiet_NaN();
+  double count = 0;
+  for (const ExampleBound& x : e.of_examples) {
+    const double deviation = x.value - e.value;
+    e.value += deviation / ++count;  // Welford 1962
+    squares += deviation * (x.value - e.value);
+    excess += std::max(0.0, 1 / x.effective - 1 / samples);
+    e.mean_effective += x.effective;
+    e.least_effective = std::min(e.least_effective, x.effective);
+    if (!(x.pareto_k <= e.largest_pareto_k) && !std::isnan(x.pareto_k)) e.largest_pareto_k = x.pareto_k;
+    e.unreliable += x.pareto_k > kMostPareto ? 1 : 0;
+  }
+  e.mean_effective /= n;
+  e.error = std::sqrt(squares / (n - 1) / n);  // 0 / 0 for one example
+  e.sampling_error = std::sqrt(excess) / n;
+  e.bits_per_dim = -e.value / (static_cast<double>(data_dim) * std::log(2.0));
+}
+
+}  // namespace
+
+BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
+                                    const BoundOptions& options) {
+  const Index chunk = std::min(options.samples, kBoundChunk);
+  check_options(rows, options.samples, options.batch == 0 ? 1 : options.batch, chunk);
+  check_bound(vae, options);
+  Backend& backend = vae.backend();
+  const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim;
+  const Index batch = batch_of(vae, options, chunk, count);
+  const bool of_prior = options.bound == Bound::prior;
+
+  RowBatches batches(backend, data, rows, batch);
+  const Buffer step = backend.allocate(sizeof kEvaluationStep);
+  const auto set_step = [&](std::uint32_t value) { backend.upload(step.data(), &value, sizeof value); };
+  const DType type = backend.activation_type();
+  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * size_of(type));
+  VaeActivations a = vae.allocate(batch, chunk, {.log_densities = !of_prior, .model_draws = of_prior});
+  ChunkWeights log_w(backend, options.bound, batch * chunk);
+
+  BoundEvaluation e;
+  e.bound = options.bound, e.examples = count, e.samples = options.samples;
+  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  for (Index first = 0; first < count; first += batch) {
+    const Index n = std::min(batch, count - first);
+    const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
+    const View x = x_buffer.view(n, dim, type);
+    set_step(kEvaluationStep);
+    batches.gather(first, options.binarize, noise(Stream::binarize), x);
+    const View stats = of_prior ? View{} : vae.encode(x, a);
+    std::vector<LogWeights> weights(static_cast<std::size_t>(n), LogWeights(options.samples));
+    for (Index k = 0; k < options.samples; k += chunk) {
+      a.samples = std::min(chunk, options.samples - k);
+      set_step(kEvaluationStep - static_cast<std::uint32_t>(k / chunk));
+      const View z = of_prior ? vae.draw_latents(noise(Stream::sleep_latent), n, a.samples, a)
+                              : vae.sample_latents(stats, noise(Stream::latent), a);
+      const double* values = log_w.read(vae.log_prob(vae.decode(z, a), x, a), a);
+      for (LogWeights& of_example : weights) of_example.add(values, a.samples), values += a.samples;
+    }
+    for (const LogWeights& of_example : weights) {
+      e.of_examples.push_back(of_example.result());
+      e.of_examples.back().value -= log_volume;
+    }
+  }
+  summarize(e, dim);
+  return e;
+}
+
+BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const BoundOptions& options) {
+  return evaluate_bound(vae, data, all_rows(data), options);
+}
+
+BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
+                               const BoundOptions& options) {
+  check_rows(vae, data, rows, options.binarize);
+  return evaluate_bound_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
+}
+
+}  // namespace cuvae
