@@ -18,6 +18,7 @@ struct CheckpointInfo {
   Index parameters = 0;             ///< number of parameters
   bool averaged = false;            ///< whether it has averaged (EMA) weights
   double best_elbo = 0;             ///< best validation ELBO so far, in nats; NaN if there is none
+  double best_bound = 0;            ///< the same of the bound that is trained, in place of the ELBO
   Standardization standardization;  ///< of the data; empty if the data are not standardized
 };
 

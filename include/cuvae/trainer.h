@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuvae/bound.h"
 #include "cuvae/dataset.h"
 #include "cuvae/evaluate.h"
 #include "cuvae/group.h"
@@ -74,7 +75,7 @@ struct TrainConfig {
   /// binarize must be none.
   bool standardize = false;
   double validation = 0.0;     ///< fraction of the examples that is held out, in [0, 1)
-  Index patience = 0;          ///< stop after this many epochs without a better validation ELBO; 0: never
+  Index patience = 0;          ///< stop after this many epochs without a better validation, see Progress; 0: never
   Index log_every = 100;       ///< steps between progress reports; 0: only at the end of an epoch
   Index checkpoint_every = 1;  ///< epochs between "last" checkpoints
   Index max_skipped = 20;      ///< the run ends after this many steps in a row without a finite loss and gradient
@@ -118,7 +119,9 @@ struct Progress {
   double learning_rate = 0, beta = 0;
   Metrics train;
   std::optional<Evaluation> validation;  ///< at the end of an epoch, if examples are held out
-  bool best = false;                     ///< whether this epoch's validation ELBO is the best so far
+  /// The bound that is trained, over TrainConfig::samples, if the estimator is of a bound. Has as many examples.
+  std::optional<BoundEvaluation> validation_bound;
+  bool best = false;  ///< whether this epoch's validation_bound, or else its validation's ELBO, is the best so far
 };
 
 enum class Outcome { finished, early_stopped, interrupted };
@@ -255,7 +258,7 @@ class Trainer {
 
   // The progress of fit(), saved in checkpoints.
   std::uint32_t data_crc32_ = 0;
-  double best_elbo_ = -std::numeric_limits<double>::infinity();  // of the validation examples
+  double best_ = -std::numeric_limits<double>::infinity();  // of validation: the trained bound or the ELBO
   Index epochs_without_gain_ = 0;
 };
 

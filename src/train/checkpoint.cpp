@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "cuvae/estimator.h"
 #include "io/json_text.h"
 #include "io/safetensors.h"
 #include "io/text.h"
@@ -131,7 +132,7 @@ Standardization read_standardization(const SafetensorsFile& file, Index cols) {
 struct Standing {
   Index examples = 0, epochs_without_gain = 0;
   std::uint32_t data_crc32 = 0;
-  double best_elbo = 0;
+  double best_elbo = 0, best_bound = 0;  // -inf: none
 };
 
 Standing read_standing(const SafetensorsFile& file) {
@@ -147,6 +148,8 @@ Standing read_standing(const SafetensorsFile& file) {
   constexpr double lowest = -std::numeric_limits<double>::infinity();
   p.best_elbo = lowest;
   if (!j.contains("best_elbo") || !j["best_elbo"].is_null()) get("best_elbo", p.best_elbo, lowest);
+  p.best_bound = lowest;
+  if (j.contains("best_bound") && !j["best_bound"].is_null()) get("best_bound", p.best_bound, lowest);
   return p;
 }
 
@@ -196,7 +199,8 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& path) {
     info.examples = p.examples;
     info.data_crc32 = p.data_crc32;
     info.standardization = read_standardization(file, info.model.data_dim);
-    info.best_elbo = std::isfinite(p.best_elbo) ? p.best_elbo : std::numeric_limits<double>::quiet_NaN();
+    const auto or_nan = [](double v) { return std::isfinite(v) ? v : std::numeric_limits<double>::quiet_NaN(); };
+    info.best_elbo = or_nan(p.best_elbo), info.best_bound = or_nan(p.best_bound);
     const Tensor& state = file.require("state", "U32", {4});
     std::copy_n(static_cast<const char*>(state.data), sizeof info.state, reinterpret_cast<char*>(&info.state));
     return info;
@@ -240,10 +244,13 @@ void Trainer::save(const std::filesystem::path& path) {
     gather.whole("baseline.state", "U32", 4, b->state);
     gather.whole("baseline.running", "F64", 8, b->running);
   }
-  const json progress = {{"examples", examples_},
-                         {"data_crc32", data_crc32_},
-                         {"best_elbo", std::isfinite(best_elbo_) ? json(best_elbo_) : json()},
-                         {"epochs_without_gain", epochs_without_gain_}};
+  const bool of_bound = is_importance_weighted(config_.estimator);
+  const json best = std::isfinite(best_) ? json(best_) : json();
+  json progress = {{"examples", examples_},
+                   {"data_crc32", data_crc32_},
+                   {"best_elbo", of_bound ? json() : best},
+                   {"epochs_without_gain", epochs_without_gain_}};
+  if (of_bound) progress["best_bound"] = best;
   std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                  {"model", to_json(vae_.config()).dump()},
                                                  {"training", to_json(config_).dump()},
@@ -278,8 +285,11 @@ Trainer Trainer::resume(Backend& backend, const std::filesystem::path& path, Gro
       read_whole(file, "baseline.running", "F64", 8, backend, b->running);
     }
     t.data_crc32_ = p.data_crc32;
-    t.best_elbo_ = p.best_elbo;
-    t.epochs_without_gain_ = p.epochs_without_gain;
+    const bool of_bound = is_importance_weighted(t.config_.estimator);
+    t.best_ = of_bound ? p.best_bound : p.best_elbo;
+    // Older versions followed the ELBO in a run that trains a bound. The bound then starts anew.
+    const bool followed_elbo = of_bound && std::isfinite(p.best_elbo);
+    t.epochs_without_gain_ = followed_elbo ? 0 : p.epochs_without_gain;
     return t;
   });
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "cuvae/estimator.h"
 #include "cuvae/trainer.h"
 #include "evaluate/evaluate_rows.h"
 #include "io/atomic_file.h"
@@ -176,11 +177,15 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
       p.epoch_end = true;
       if (!held_out.empty()) {
         const UseAveraged averaged(vae_, ema_);
-        p.validation = evaluate_rows(vae_, batches.data(), held_out,
-                                     {1, std::min<Index>(config_.batch, 500), config_.binarize, config_.seed});
-        p.best = std::isfinite(p.validation->elbo) && p.validation->elbo > best_elbo_;
+        const Index most = std::min<Index>(config_.batch, 500);
+        p.validation = evaluate_rows(vae_, batches.data(), held_out, {1, most, config_.binarize, config_.seed});
+        if (is_importance_weighted(config_.estimator))
+          p.validation_bound = evaluate_bound_rows(
+              vae_, batches.data(), held_out, {Bound::iwae, config_.samples, most, config_.binarize, config_.seed});
+        const double value = p.validation_bound ? p.validation_bound->value : p.validation->elbo;
+        p.best = std::isfinite(value) && value > best_;
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;
-        if (p.best) best_elbo_ = p.validation->elbo;
+        if (p.best) best_ = value;
       }
       // The report comes before the checkpoint: after a kill in between, the epoch is trained and reported again.
       if (options.on_progress) options.on_progress(p);

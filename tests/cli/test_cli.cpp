@@ -67,24 +67,33 @@ TEST_F(CliTest, EveryOutputNamesWhatItMeasures) {
   const std::string bound = "IWAE bound over K = 5 samples";
   const ProgramResult iwae = train_on("iwae", {"--estimator", "dreg", "--samples", "5", "--validation", "0.25"});
   EXPECT_NE(iwae.err.find("; loss: -(" + bound + ")\n"), std::string::npos) << iwae.err;
-  EXPECT_NE(iwae.err.find("validation ELBO -"), std::string::npos) << iwae.err;
+  EXPECT_NE(iwae.err.find("validation " + bound + " -"), std::string::npos) << iwae.err;
   EXPECT_TRUE(iwae.out.starts_with("epoch 2 of 2: " + bound + " -")) << iwae.out;
   EXPECT_NE(iwae.out.find("(ELBO -"), std::string::npos) << iwae.out;
-  EXPECT_NE(iwae.out.find("the model with the best validation ELBO"), std::string::npos) << iwae.out;
+  EXPECT_NE(iwae.out.find("the model with the best validation " + bound), std::string::npos) << iwae.out;
+  EXPECT_NE(iwae.out.find("\nvalidation " + bound + " -"), std::string::npos) << iwae.out;
   for (const Json& line : json_lines(path("iwae/metrics.jsonl"))) {
     EXPECT_EQ(line.at("bound"), -line.at("loss").get<double>());
     EXPECT_NEAR(line.at("elbo"), line.at("reconstruction").get<double>() - line.at("kl").get<double>(), 1e-9);
     EXPECT_GT(line.at("bound"), line.at("elbo"));
+    if (line.contains("validation")) {
+      EXPECT_GT(line["validation"].at("bound"), line["validation"].at("elbo"));
+    }
   }
+  EXPECT_TRUE(Json::parse(succeed({"info", path("iwae"), "--json"}))["progress"].at("best-bound").is_number());
   const std::string eval = succeed({"eval", path("iwae"), "--data", data()});
   EXPECT_NE(eval.find("trained on      " + bound), std::string::npos) << eval;
   EXPECT_EQ(Json::parse(succeed({"eval", path("iwae"), "--data", data(), "--json"})).at("trained_on"), bound);
 
   const ProgramResult weighted = train_on("beta", {"--beta", "2"});
   EXPECT_NE(weighted.err.find("; loss: -(reconstruction - beta KL)\n"), std::string::npos) << weighted.err;
-  const ProgramResult plain = train_on("plain", {});
+  const ProgramResult plain = train_on("plain", {"--validation", "0.25"});
+  EXPECT_NE(plain.err.find("validation ELBO -"), std::string::npos) << plain.err;
   EXPECT_NE(plain.err.find("; loss: -ELBO\n"), std::string::npos) << plain.err;
-  for (const Json& line : json_lines(path("plain/metrics.jsonl"))) EXPECT_FALSE(line.contains("bound"));
+  for (const Json& line : json_lines(path("plain/metrics.jsonl"))) {
+    EXPECT_FALSE(line.contains("bound"));
+    EXPECT_FALSE(line.contains("validation") && line["validation"].contains("bound"));
+  }
 }
 
 TEST_F(CliTest, QuietTrainingPrintsNothing) { EXPECT_EQ(succeed(train_arguments("run")), ""); }

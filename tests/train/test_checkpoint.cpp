@@ -155,6 +155,48 @@ TEST_P(Checkpoint, SaysWhereARunStands) {
   EXPECT_EQ(info.state.skipped, 0u);
 }
 
+// Older versions followed the ELBO in a run that trains a bound: neither the value nor the epochs since are of the
+// bound.
+TEST_P(Checkpoint, BestElboOfAnOlderVersionIsNotComparedWithABound) {
+  TrainConfig config = small_training();
+  config.estimator = Estimator::iwae;
+  config.samples = 2;
+  config.validation = 0.25;
+  config.patience = 1;
+  config.epochs = 1;
+  const Dataset data = small_data();
+  Trainer trainer(backend_, small_model(), config, data);
+  trainer.fit(data, {folder_.path(), {}, nullptr});
+  const std::filesystem::path last = folder_ / "last.safetensors";
+  {
+    const SafetensorsFile file = SafetensorsFile::open(last);
+    Metadata metadata = file.metadata();
+    auto progress = nlohmann::json::parse(metadata.at("progress"));
+    progress.erase("best_bound");
+    progress["best_elbo"] = 0.0;  // above any bound of these models
+    progress["epochs_without_gain"] = 1;
+    metadata["progress"] = progress.dump();
+    metadata.erase("crc32");
+    write_safetensors(path_, metadata, file.tensors());
+  }
+  EXPECT_EQ(read_checkpoint_info(path_).best_elbo, 0);
+  EXPECT_TRUE(std::isnan(read_checkpoint_info(path_).best_bound));
+  Trainer resumed = Trainer::resume(backend_, path_);
+  configure(resumed, [](TrainConfig& c) { c.epochs = 2; });
+  int epochs = 0;
+  resumed.fit(data, {folder_.path(),
+                     [&](const Progress& p) {
+                       if (!p.epoch_end) return;
+                       ++epochs;
+                       EXPECT_TRUE(p.best);
+                     },
+                     nullptr});
+  EXPECT_EQ(epochs, 1);
+  const CheckpointInfo info = read_checkpoint_info(last);
+  EXPECT_TRUE(std::isfinite(info.best_bound));
+  EXPECT_TRUE(std::isnan(info.best_elbo));
+}
+
 TEST_P(Checkpoint, HasTheDocumentedTensors) {
   Trainer trainer = save_example();
   const SafetensorsFile file = SafetensorsFile::open(path_);

@@ -82,6 +82,7 @@ TEST_P(CheckpointErrors, RefusesNumbersOfAnotherType) {
                                                                          {"progress", "examples", true},
                                                                          {"progress", "epochs_without_gain", -1},
                                                                          {"progress", "best_elbo", "0"},
+                                                                         {"progress", "best_bound", "0"},
                                                                          {"model", "latent", 4.7},
                                                                          {"model", "latent", 2.0},
                                                                          {"model", "scale", 1e39},

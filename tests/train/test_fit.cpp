@@ -171,6 +171,46 @@ TEST_P(Fit, StopsEarlyAndKeepsTheBestEpoch) {
   EXPECT_EQ(again.state().step, last_epoch * trainer.steps_per_epoch());
 }
 
+// A run that trains a bound validates that bound, over as many samples, and its best epoch is that of the bound.
+TEST_P(Fit, FollowsTheBoundThatIsTrained) {
+  const TempDir folder;
+  TrainConfig config = small_training();
+  config.estimator = Estimator::dreg;
+  config.samples = 60;  // two chunks
+  config.validation = 0.25;
+  config.patience = 3;
+  config.epochs = 1000;
+  config.schedule.rate = 0.3;
+  const Dataset data = small_data();
+  Trainer trainer(backend_, small_model(), config, data);
+  const auto value_of = [&](const Vae& vae) {
+    const BoundOptions options{Bound::iwae, 60, config.batch, config.binarize, config.seed};
+    return evaluate_bound(vae, data, SplitRows(config, 10).held_out, options).value;
+  };
+  double best = -INFINITY, best_elbo = -INFINITY;
+  bool elbo_would_differ = false;
+  FitOptions options{folder.path(), {}, nullptr};
+  options.on_progress = [&](const Progress& p) {
+    EXPECT_EQ(p.validation_bound.has_value(), p.epoch_end);
+    if (!p.epoch_end) return;
+    EXPECT_EQ(p.validation_bound->samples, 60);
+    EXPECT_EQ(p.validation_bound->value, value_of(trainer.vae()));
+    EXPECT_EQ(p.best, p.validation_bound->value > best);
+    elbo_would_differ |= p.best != (p.validation->elbo > best_elbo);
+    best = std::max(best, p.validation_bound->value);
+    best_elbo = std::max(best_elbo, p.validation->elbo);
+  };
+  EXPECT_EQ(trainer.fit(data, options), Outcome::early_stopped);
+  EXPECT_TRUE(elbo_would_differ) << "the test does not tell the ELBO from the bound";
+  const CheckpointInfo info = read_checkpoint_info(folder / "best.safetensors");
+  EXPECT_EQ(info.best_bound, best);
+  EXPECT_TRUE(std::isnan(info.best_elbo));
+  EXPECT_EQ(value_of(load_vae(backend_, folder / "best.safetensors")), best);
+  Trainer again = Trainer::resume(backend_, folder / "last.safetensors");
+  EXPECT_EQ(again.fit(data), Outcome::early_stopped);
+  EXPECT_EQ(again.state().step, trainer.state().step);
+}
+
 // 43 rows make 8 steps of 5 rows per epoch.
 TEST_P(Fit, ReportsItsProgress) {
   TrainConfig config = small_training();

@@ -145,7 +145,7 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("batch", t.batch, "Examples per step", kCount);
   visit("validation", t.validation, "Fraction of the examples to hold out for validation, in [0, 1)", kShare);
   visit("patience", t.patience,
-        "Stop after this many epochs without a better validation ELBO, also if a bound is trained; 0: never",
+        "Stop after this many epochs without a better validation ELBO, or bound where --estimator trains one; 0: never",
         kCountOrZero, unless(t.validation > 0, "without --validation"));
   visit("log-every", t.log_every, "Steps between reports; each epoch also ends with one; 0: only those", kCountOrZero);
   visit("checkpoint-every", t.checkpoint_every, "Epochs between checkpoints; the run also ends with one", kCount);

@@ -7,6 +7,7 @@
 #include "cli/arguments/arguments.h"
 #include "cli/arguments/settings.h"
 #include "cli/commands/command.h"
+#include "cuvae/estimator.h"
 #include "io/text.h"
 
 namespace cuvae::cli {
@@ -33,11 +34,12 @@ Json describe(const std::string& file, const CheckpointInfo& info) {
   }
   model.update(settings_json(info.model));
   const Index steps_per_epoch = info.examples / info.training.batch;
-  const Json progress = {
-      {"step", info.state.step},       {"steps", steps_per_epoch * info.training.epochs},
-      {"updates", info.state.updates}, {"skipped", info.state.skipped},
-      {"examples", info.examples},     {"data-crc32", info.data_crc32},
-      {"averaged", info.averaged},     {"best-elbo", std::isfinite(info.best_elbo) ? Json(info.best_elbo) : Json()}};
+  const auto or_null = [](double v) { return std::isfinite(v) ? Json(v) : Json(); };
+  Json progress = {{"step", info.state.step},       {"steps", steps_per_epoch * info.training.epochs},
+                   {"updates", info.state.updates}, {"skipped", info.state.skipped},
+                   {"examples", info.examples},     {"data-crc32", info.data_crc32},
+                   {"averaged", info.averaged},     {"best-elbo", or_null(info.best_elbo)}};
+  if (is_importance_weighted(info.training.estimator)) progress["best-bound"] = or_null(info.best_bound);
   return {{"file", file}, {"model", model}, {"progress", progress}, {"training", settings_json(info.training)}};
 }
 

@@ -1,8 +1,13 @@
 // cuvae train and cuvae resume.
+#include <cmath>
+#include <iostream>
+
 #include "cli/arguments/arguments.h"
 #include "cli/arguments/config_file.h"
 #include "cli/commands/command.h"
+#include "cli/run/quantities.h"
 #include "cli/run/training_run.h"
+#include "cuvae/estimator.h"
 #include "data/bytes/stream.h"
 #include "data/check_data.h"
 #include "data/formats/npz.h"
@@ -153,6 +158,9 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
     throw CLI::ValidationError("--epochs",
                                "the run is already beyond epoch " + std::to_string(settings.training.epochs));
   trainer.check(data);
+  if (saved && !arguments.quiet && is_importance_weighted(saved->training.estimator) && std::isfinite(saved->best_elbo))
+    std::cerr << "validation follows the " + validated_name(saved->training) + " now: the ELBO of " +
+                     number(saved->best_elbo) + " that was the best before is not compared with it\n";
   // Stored only after all checks have passed.
   if (app.count("--epochs") + app.count("--schedule-epochs") > 0 || settings.data != stored_data)
     write_config(folder.config(), settings, folder.path());

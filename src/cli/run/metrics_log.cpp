@@ -63,6 +63,7 @@ Json json_of(const Progress& p, const TrainConfig& training) {
   if (p.validation) {
     const Evaluation& v = *p.validation;
     object["validation"] = {{"elbo", v.elbo}, {"reconstruction", v.reconstruction}, {"kl", v.kl}};
+    if (p.validation_bound) object["validation"]["bound"] = p.validation_bound->value;
   }
   return object;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "cli/run/quantities.h"
 #include "io/text.h"
 
 namespace cuvae::cli {
@@ -33,7 +34,11 @@ std::string epoch_line(const Progress& p) {
           fixed(p.train.kl, 3) +
           format("  active %lld/%lld", static_cast<long long>(p.train.active_units),
                  static_cast<long long>(p.train.latent));
-  if (p.validation) line += "  validation ELBO " + fixed(p.validation->elbo, 3) + (p.best ? " (best)" : "");
+  if (const auto& bound = p.validation_bound)
+    line += "  validation " + bound_name(bound->bound, bound->samples) + ' ' + fixed(bound->value, 3);
+  else if (p.validation)
+    line += "  validation ELBO " + fixed(p.validation->elbo, 3);
+  if (p.best) line += " (best)";
   if (p.train.skipped > 0) line += format("  skipped %llu", static_cast<unsigned long long>(p.train.skipped));
   return line + format("  %.0f examples/s", p.examples_per_second);
 }

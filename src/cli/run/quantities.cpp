@@ -14,7 +14,7 @@ std::string objective_name(const TrainConfig& t) {
   switch (objective_of(t)) {
     case Objective::iwae:
     case Objective::rws:  // the generative network's
-      return "IWAE bound over K = " + K + " samples";
+      return bound_name(Bound::iwae, t.samples);
     case Objective::miwae:
       return "MIWAE bound, M = " + M + " of K = " + K + " samples";
     case Objective::ciwae:
@@ -31,6 +31,23 @@ std::string objective_name(const TrainConfig& t) {
   return plain ? "ELBO" : "reconstruction - beta KL";
 }
 
+std::string validated_name(const TrainConfig& t) {
+  return is_importance_weighted(t.estimator) ? objective_name(t) : "ELBO";
+}
+
+std::string bound_name(Bound bound, Index samples) {
+  const std::string over = " over K = " + std::to_string(samples) + " samples";
+  switch (bound) {
+    case Bound::elbo:
+      break;
+    case Bound::iwae:
+      return "IWAE bound" + over;
+    case Bound::prior:
+      return "naive Monte Carlo" + over + " from the prior";
+  }
+  return "ELBO" + over;
+}
+
 std::string loss_name(const TrainConfig& training) {
   const std::string objective = objective_name(training);
   return objective.find(' ') == objective.npos ? "-" + objective : "-(" + objective + ")";
@@ -45,6 +62,13 @@ void require_finite(const Evaluation& e, const std::string& what) {
   for (const auto& [name, value] : parts)
     if (!std::isfinite(value))
       throw Error(what + ": the " + name + " over " + std::to_string(e.examples) + " examples is not finite");
+}
+
+void require_finite(const BoundEvaluation& e, const std::string& what) {
+  for (std::size_t n = 0; n < e.of_examples.size(); ++n)
+    if (!std::isfinite(e.of_examples[n].value))
+      throw Error(what + ": the " + bound_name(e.bound, e.samples) + " of example " + std::to_string(n) +
+                  " is not finite");
 }
 
 void require_finite(const std::vector<float>& values, Index cols, const std::string& what) {

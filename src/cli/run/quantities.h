@@ -13,6 +13,12 @@ namespace cuvae::cli {
 /// network's.
 std::string objective_name(const TrainConfig& training);
 
+/// What validation, patience and the best checkpoint of a run follow: the bound that it trains, or else the ELBO.
+std::string validated_name(const TrainConfig& training);
+
+/// "IWAE bound over K = 5000 samples".
+std::string bound_name(Bound bound, Index samples);
+
 /// The loss that a run minimises: "-ELBO", "-(IWAE bound over K = 5 samples)".
 std::string loss_name(const TrainConfig& training);
 
@@ -21,6 +27,7 @@ std::string with_error(const std::string& value, double error);
 
 /// Throws Error if the evaluation is not finite. `what` is its name in the message.
 void require_finite(const Evaluation& evaluation, const std::string& what);
+void require_finite(const BoundEvaluation& evaluation, const std::string& what);
 
 /// Throws Error, naming row and column, if one of the values [N, cols] is not finite. `what` is their name in the
 /// message.

@@ -65,14 +65,18 @@ void print_metrics(const Progress& p, const TrainConfig& training) {
   if (p.train.skipped > 0)
     std::cout << p.train.skipped
               << " steps were skipped because their loss or gradient was not finite: try a lower --lr\n";
-  if (p.validation)
+  if (const auto& bound = p.validation_bound)
+    std::cout << "validation " << bound_name(bound->bound, bound->samples) << ' '
+              << with_error(fixed(bound->value, 2), bound->error) << '\n';
+  else if (p.validation)
     std::cout << "validation ELBO " << with_error(fixed(p.validation->elbo, 2), p.validation->elbo_error) << '\n';
 }
 
-void print_files(const RunFolder& folder) {
+void print_files(const RunFolder& folder, const TrainConfig& training) {
+  const std::string best = "the model with the best validation " + validated_name(training);
   const std::pair<fs::path, const char*> files[] = {
       {folder.last(), "the model, and everything that resume needs"},
-      {folder.best(), "the model with the best validation ELBO"},
+      {folder.best(), best.c_str()},
       {folder.metrics(), "one line of JSON for every report"},
       {folder.config(), "the settings; to repeat the run: cuvae train --config"},
       {folder.samples(), "samples from the prior, decoded to means"},
@@ -99,11 +103,13 @@ void print_lines(const std::vector<std::string>& lines) {
 }
 
 // A run that ends without a finite result has failed, even if it has written its files.
-void require_result(const RunFolder& folder, const Metrics& train, const std::optional<Evaluation>& validation) {
+void require_result(const RunFolder& folder, const Metrics& train, const std::optional<Progress>& last) {
   if (train.updates == 0)
     throw Error(folder.path().string() +
                 ": no step of the last epoch changed the model, because none had a finite loss and gradient");
-  if (validation) require_finite(*validation, folder.path().string() + ": validation");
+  const std::string validation = folder.path().string() + ": validation";
+  if (last && last->validation) require_finite(*last->validation, validation);
+  if (last && last->validation_bound) require_finite(*last->validation_bound, validation);
 }
 
 }  // namespace
@@ -146,16 +152,17 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
     if (!last && outcome == Outcome::finished)
       std::cout << "the run is already finished: give more --epochs to continue it\n";
     if (outcome == Outcome::early_stopped)
-      std::cout << "stopped early: no better validation ELBO in " << settings.training.patience << " epochs\n";
+      std::cout << "stopped early: no better validation " << validated_name(settings.training) << " in "
+                << settings.training.patience << " epochs\n";
     if (last) print_metrics(*last, settings.training);
     if (last) print_lines(clamp_advice(settings, trainer.vae(), last->train));
-    print_files(folder);
+    print_files(folder, settings.training);
     std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures)
               << '\n';
     print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
                std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
   }
-  require_result(folder, last ? last->train : trainer.metrics(), last ? last->validation : std::nullopt);
+  require_result(folder, last ? last->train : trainer.metrics(), last);
   return 0;
 }
 
