@@ -187,10 +187,12 @@ ArrayHeader read_npy_header(FileContent& content) {
   return DictParser(content, {reinterpret_cast<const char*>(text.data()), text.size()}, text_at).parse();
 }
 
-void write_npy(std::ostream& out, const float* data, Index rows, Index cols) {
+namespace {
+
+// The header of an array of little-endian floats; `shape` is a tuple of Python.
+void write_header(std::ostream& out, const char* type, const std::string& shape) {
   static_assert(std::endian::native == std::endian::little);
-  std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
-                     std::to_string(cols) + "), }";
+  std::string text = std::string("{'descr': '") + type + "', 'fortran_order': False, 'shape': " + shape + ", }";
   const std::size_t fixed = kNpyMagic.size() + 4;
   text.append(kAlignment - (fixed + text.size() + 1) % kAlignment, ' ');
   text += '\n';
@@ -199,11 +201,25 @@ void write_npy(std::ostream& out, const float* data, Index rows, Index cols) {
   out << kNpyMagic;
   out.write(version_and_length, sizeof version_and_length);
   out << text;
+}
+
+}  // namespace
+
+void write_npy(std::ostream& out, const float* data, Index rows, Index cols) {
+  write_header(out, "<f4", "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")");
   out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizeof(float)) * rows * cols);
 }
 
 void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
   write_file_atomically(path, [&](std::ostream& out) { write_npy(out, data, rows, cols); });
+}
+
+void write_npy(const std::filesystem::path& path, const std::vector<double>& values) {
+  write_file_atomically(path, [&](std::ostream& out) {
+    write_header(out, "<f8", "(" + std::to_string(values.size()) + ",)");
+    out.write(reinterpret_cast<const char*>(values.data()),
+              static_cast<std::streamsize>(values.size() * sizeof(double)));
+  });
 }
 
 }  // namespace cuvae

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <ostream>
 #include <string_view>
+#include <vector>
 
 #include "data/formats/array_header.h"
 
@@ -18,5 +19,7 @@ ArrayHeader read_npy_header(FileContent& content);
 void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols);
 /// Writes the same bytes to a stream.
 void write_npy(std::ostream& out, const float* data, Index rows, Index cols);
+/// Writes float64 [N] to a file, likewise.
+void write_npy(const std::filesystem::path& path, const std::vector<double>& values);
 
 }  // namespace cuvae
