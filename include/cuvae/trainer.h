@@ -85,6 +85,10 @@ struct TrainConfig {
   bool operator==(const TrainConfig&) const = default;
 };
 
+/// The samples of the IWAE bound that validation follows: K, for piwae M K. It has the mean of a MIWAE bound, and is at
+/// least a CIWAE bound.
+Index validation_samples(const TrainConfig& config);
+
 /// Throws Error if the two configurations do not fit together. Each must be valid by itself.
 void validate(const VaeConfig& model, const TrainConfig& training);
 
@@ -119,7 +123,7 @@ struct Progress {
   double learning_rate = 0, beta = 0;
   Metrics train;
   std::optional<Evaluation> validation;  ///< at the end of an epoch, if examples are held out
-  /// The bound that is trained, over TrainConfig::samples, if the estimator is of a bound. Has as many examples.
+  /// The IWAE bound over validation_samples(), if the estimator is of a bound. Has as many examples.
   std::optional<BoundEvaluation> validation_bound;
   bool best = false;  ///< whether this epoch's validation_bound, or else its validation's ELBO, is the best so far
 };

@@ -129,6 +129,10 @@ Objective objective_of(const TrainConfig& config) {
   return config.objective == Objective::variational ? objective_of(config.estimator) : config.objective;
 }
 
+Index validation_samples(const TrainConfig& config) {
+  return objective_of(config) == Objective::piwae ? config.bounds * config.samples : config.samples;
+}
+
 TrainConfig resolved(TrainConfig config) {
   config.estimator = estimator_of(config.objective, config.estimator);
   const bool of_estimator = objective_of(config) == objective_of(config.estimator);

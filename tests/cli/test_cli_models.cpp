@@ -107,6 +107,34 @@ TEST_F(CliModels, TheBoundOfTheTwoLayerModelOfBurdaEtAlIsTrained) {
   EXPECT_LT(json_lines(model + "/metrics.jsonl").back()["loss"], json_lines(model + "/metrics.jsonl").front()["loss"]);
 }
 
+TEST_F(CliModels, AnObjectiveBringsAnEstimatorOfSeveralLayers) {
+  for (const auto& [objective, estimator] : {std::pair{"elbo", "total"},
+                                             {"iwae", "iwae"},
+                                             {"ciwae", "iwae"},
+                                             {"piwae", "iwae"},
+                                             {"rws", "wake-phi"},
+                                             {"wake-sleep", nullptr}}) {
+    SCOPED_TRACE(objective);
+    train(objective, {"--latent", "3", "2", "--samples", "2", "--objective", objective});
+    EXPECT_EQ(config(objective)["objective"], objective);
+    EXPECT_EQ(config(objective).contains("estimator"), estimator != nullptr);
+    if (estimator != nullptr) {
+      EXPECT_EQ(config(objective)["estimator"], estimator);
+    }
+  }
+}
+
+TEST_F(CliModels, AnObjectiveBringsAnEstimatorOfBernoulliLatents) {
+  for (const auto& [objective, estimator] :
+       {std::pair{"elbo", "rloo"}, {"iwae", "vimco"}, {"miwae", "vimco"}, {"piwae", "vimco"}, {"rws", "wake-phi"}}) {
+    SCOPED_TRACE(objective);
+    const std::string model = train(objective, {"--latent-kind", "bernoulli", "--latent", "3", "2", "--samples", "2",
+                                                "--validation", "0.2", "--objective", objective});
+    EXPECT_EQ(config(objective)["estimator"], estimator);
+    succeed({"eval", model, "--data", data(), "--bound", "iwae", "--samples", "20"});
+  }
+}
+
 TEST_F(CliModels, OneLayerUnderAStandardNormalHasItsOldSettings) {
   train("one");
   const Json settings = config("one");
@@ -144,7 +172,7 @@ TEST_F(CliModels, SettingsThatDoNotGoTogetherAreWrongUsage) {
   refused(two + Arguments{"--estimator", "pathwise"},
           "the estimator is pathwise but there is no KL in closed form with 2 latent layers: use total, stl, iwae");
   refused(two + Arguments{"--estimator", "rloo", "--samples", "2"},
-          "2 latent layers need total, stl, iwae or stl-iwae");
+          "2 latent layers need total, stl, iwae, stl-iwae or wake-phi");
   refused(two + Arguments{"--beta", "2"}, "beta is 2 but must be 1 with the estimator total");
   refused(two + Arguments{"--antithetic", "--samples", "2"},
           "antithetic is true but must be false with 2 latent layers");

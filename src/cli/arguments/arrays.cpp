@@ -67,7 +67,8 @@ Command add_encode(CLI::App& program) {
       ->required()
       ->check(with_extension({".npy"}));
   app->footer(
-      "The array is float32 [N, 2L]: each row holds the L means, then the L log variances.\n"
+      "The array is float32 [N, 2L]: each row holds the L means, then the L log variances,\n"
+      "of Bernoulli latents the L probabilities, then the L logits; with several latent layers, of the first.\n"
       "Examples are binarized as in training unless --binarize is given.\n"
       "'cuvae decode' reads this array and decodes the means.\n"
       "In Python: mean, logvar = numpy.split(numpy.load('latents.npy'), 2, axis=1)\n\n"

@@ -32,7 +32,7 @@ std::string objective_name(const TrainConfig& t) {
 }
 
 std::string validated_name(const TrainConfig& t) {
-  return is_importance_weighted(t.estimator) ? objective_name(t) : "ELBO";
+  return is_importance_weighted(t.estimator) ? bound_name(Bound::iwae, validation_samples(t)) : "ELBO";
 }
 
 std::string bound_name(Bound bound, Index samples) {
