@@ -106,10 +106,10 @@ void Trainer::configure(const TrainConfig& config) {
   fixed("batch", whole(now.batch), whole(config_.batch));
   fixed("samples", whole(now.samples), whole(config_.samples));
   fixed("bounds", whole(now.bounds), whole(config_.bounds));
-  fixed("objective", name(objective_of(now)), name(objective_of(config_)));
   fixed("elbo_share", number(now.elbo_share), number(config_.elbo_share));
   fixed("sleep_share", number(now.sleep_share), number(config_.sleep_share));
   fixed("estimator", name(now.estimator), name(config_.estimator));
+  fixed("objective", name(objective_of(now)), name(objective_of(config_)));
   fixed("cost", name(now.cost), name(config_.cost));
   fixed("antithetic", yes(now.antithetic), yes(config_.antithetic));
   fixed("binarize", name(now.binarize), name(config_.binarize));

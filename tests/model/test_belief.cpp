@@ -196,7 +196,7 @@ TEST_P(Belief, SettingsThatDoNotGoTogetherAreNamed) {
   };
   for (const Estimator e : all_estimators()) {
     const std::string name(to_string(e));
-    if (!uses_score(e)) {
+    if (uses_path(e) || uses_probes(e)) {
       refused(belief_network({}), plain_sgd(2, e),
               "the estimator is " + name + " but Bernoulli latents need a score function: score, score-mean, rloo");
       refused(belief_network(), plain_sgd(2, e), "the estimator is " + name + " but several layers of Bernoulli");
