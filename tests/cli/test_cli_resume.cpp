@@ -59,7 +59,7 @@ TEST_F(CliResumeTest, ContinuesAfterEveryKillBitForBit) {
     const bool started = fs::exists(path("run/config.json"));
     Program program(cuvae(started ? Arguments{"resume", path("run"), "--quiet"} : long_arguments("run")));
     const ProgramResult result =
-        kills < 20 ? program.wait(std::chrono::milliseconds(20 + random() % 180)) : program.wait();
+        kills < 20 ? program.wait(std::chrono::milliseconds(20 + random() % 120)) : program.wait();
     if (result.code == 0) break;
     ASSERT_EQ(result.code, 128 + SIGKILL) << result.err;
     ++kills;
