@@ -23,7 +23,7 @@ std::string_view to_string(Bound bound);
 inline constexpr Index kBoundChunk = 50;
 
 /// The fewest samples that k-hat is computed from: a tail of five weights.
-inline constexpr Index kLeastSamplesOfK = 21;
+inline constexpr Index kLeastParetoSamples = 21;
 /// Where k-hat is above it, a few weights decide and the error falls slowly with K: Vehtari et al. 2017.
 inline constexpr double kMostPareto = 0.7;
 
@@ -43,7 +43,7 @@ struct ExampleBound {
   double effective = 0;  ///< the effective sample size (sum_k w_k)^2 / sum_k w_k^2, from 1 to K: Kong 1992
   /// k-hat, the shape of the generalized Pareto distribution that is fitted to the ceil(min(K / 5, 3 sqrt K)) largest
   /// weights (Vehtari et al. 2017; fit: Zhang and Stephens 2009). Moments of w above order 1 / k are infinite. Infinity
-  /// where the tail spans more than double holds. NaN for fewer than kLeastSamplesOfK samples, and where the log
+  /// where the tail spans more than double holds. NaN for fewer than kLeastParetoSamples samples, and where the log
   /// weights in the tail differ by less than 0.001.
   double pareto_k = 0;
 };

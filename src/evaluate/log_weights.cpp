@@ -18,7 +18,7 @@ Index tail_size(Index samples) {
 }
 
 LogWeights::LogWeights(Index samples)
-    : most_kept_(samples < kLeastSamplesOfK ? 0 : static_cast<std::size_t>(tail_size(samples)) + 1),
+    : most_kept_(samples < kLeastParetoSamples ? 0 : static_cast<std::size_t>(tail_size(samples)) + 1),
       largest_(-kInfinity) {
   kept_.reserve(most_kept_);
 }

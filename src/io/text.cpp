@@ -57,6 +57,12 @@ bool is_among(char c, std::string_view others) {
 
 }  // namespace
 
+std::string one_of(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : &name == &names.back() ? " or " : ", ") + name;
+  return all;
+}
+
 std::string printable(std::string_view text) {
   std::string shown;
   for (std::size_t i = 0; i < text.size();) {

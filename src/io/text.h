@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cuvae {
 
@@ -25,6 +26,9 @@ inline std::string fixed(double x, int decimals) {
   std::snprintf(text, sizeof text, "%.*f", decimals, x);
   return text;
 }
+
+/// "a, b or c".
+std::string one_of(const std::vector<std::string>& names);
 
 /// One line that is safe for a terminal: control characters and bytes that are not UTF-8 become "\n", "\t", "\x1b".
 std::string printable(std::string_view text);

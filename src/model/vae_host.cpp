@@ -52,10 +52,6 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
   return result;
 }
 
-}  // namespace
-
-namespace {
-
 // Rows sigmoid(logits) | logits.
 std::vector<float> probabilities_and(const std::vector<float>& logits, Index latent) {
   std::vector<float> rows;

@@ -180,8 +180,9 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
         const Index most = std::min<Index>(config_.batch, 500);
         p.validation = evaluate_rows(vae_, batches.data(), held_out, {1, most, config_.binarize, config_.seed});
         if (is_importance_weighted(config_.estimator))
-          p.validation_bound = evaluate_bound_rows(
-              vae_, batches.data(), held_out, {Bound::iwae, validation_samples(config_), most, config_.binarize, config_.seed});
+          p.validation_bound =
+              evaluate_bound_rows(vae_, batches.data(), held_out,
+                                  {Bound::iwae, validation_samples(config_), most, config_.binarize, config_.seed});
         const double value = p.validation_bound ? p.validation_bound->value : p.validation->elbo;
         p.best = std::isfinite(value) && value > best_;
         epochs_without_gain_ = p.best ? 0 : epochs_without_gain_ + 1;

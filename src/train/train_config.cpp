@@ -13,14 +13,13 @@ void check(bool ok, const char* name, const std::string& value, const std::strin
   if (!ok) throw Error(std::string("training: ") + name + " is " + value + " but must be " + rule);
 }
 
-// The estimators of an objective: "iwae, stl-iwae or dreg".
-std::string estimators_of(Objective objective) {
+// The estimators for which `condition` holds: "iwae, stl-iwae or dreg".
+template <class Condition>
+std::string estimators_with(Condition condition) {
   std::vector<std::string> names;
   for (const EstimatorTraits& t : kEstimators)
-    if (go_together(objective, estimator_of(objective, t.estimator))) names.emplace_back(to_string(t.estimator));
-  std::string all;
-  for (const std::string& name : names) all += (all.empty() ? "" : &name == &names.back() ? " or " : ", ") + name;
-  return all;
+    if (condition(t.estimator)) names.emplace_back(to_string(t.estimator));
+  return one_of(names);
 }
 
 // Which of the settings go with the objective.
@@ -28,8 +27,9 @@ void check_objective(const TrainConfig& t) {
   const Objective o = t.objective;
   const std::string with = " for the objective " + std::string(to_string(objective_of(t)));
   check(go_together(o, estimator_of(o, t.estimator)), "estimator", std::string(to_string(t.estimator)),
-        o == Objective::wake_sleep ? "pathwise for wake-sleep, which estimates no gradient through the samples"
-                                   : estimators_of(o) + with);
+        o == Objective::wake_sleep
+            ? "pathwise for wake-sleep, which estimates no gradient through the samples"
+            : estimators_with([&](Estimator e) { return go_together(o, estimator_of(o, e)); }) + with);
   const auto share = [&](const char* name, float value, Objective of, float otherwise) {
     check(value >= 0 && value <= 1, name, number(static_cast<double>(value)), "from 0 to 1");
     check(objective_of(t) == of || value == otherwise, name, number(static_cast<double>(value)),
@@ -113,11 +113,13 @@ void validate_bernoulli(const VaeConfig& model, const TrainConfig& training, boo
   const bool chain = !model.above.empty();
   const std::string units = chain ? "several layers of Bernoulli latents" : "Bernoulli latents",
                     chosen = "training: the estimator is " + std::string(to_string(training.estimator));
-  if (!wake_sleep && (uses_path(training.estimator) || uses_probes(training.estimator)))
-    throw Error(chosen + " but " + units + " need a score function: score, score-mean, rloo, optimal-shared, nvil, " +
-                "nvil-scaled, vimco, vimco-arithmetic or wake-phi" + (chain ? "" : ", or optimal"));
+  const auto scores = [&](Estimator e) {
+    return !uses_path(e) && !uses_probes(e) && !(chain && e == Estimator::optimal);
+  };
   if (!wake_sleep && chain && training.estimator == Estimator::optimal)
     throw Error(chosen + ", whose baselines need several samples of each layer, but " + units + " have one above");
+  if (!wake_sleep && !scores(training.estimator))
+    throw Error(chosen + " but " + units + " need a score function: " + estimators_with(scores));
   if (training.cost != Cost::elbo)
     throw Error("training: cost is " + std::string(to_string(training.cost)) + " but must be elbo with " + units);
   if (training.antithetic && chain) throw Error("training: antithetic is true but must be false with " + units);
@@ -160,7 +162,7 @@ void validate(const VaeConfig& model, const TrainConfig& given) {
                 ": use total, stl, iwae or another that estimates it");
   if (model.above.empty()) return;
   if (!wake_sleep && !traits(training.estimator).chains)
-    throw Error(chosen + layers + " need total, stl, iwae, stl-iwae or wake-phi");
+    throw Error(chosen + layers + " need " + estimators_with([](Estimator e) { return traits(e).chains; }));
   if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
 }
 

@@ -104,9 +104,9 @@ CUVAE_ON_EVERY_BACKEND(BeliefGradient);
 
 TEST_P(BeliefGradient, OfEachEstimator) {
   for (const int layers : {1, 2, 3})
-    for (const Estimator e : {Estimator::score, Estimator::score_mean, Estimator::rloo, Estimator::optimal,
-                              Estimator::optimal_shared, Estimator::vimco, Estimator::vimco_arithmetic,
-                              Estimator::wake_phi}) {
+    for (const Estimator e :
+         {Estimator::score, Estimator::score_mean, Estimator::rloo, Estimator::optimal, Estimator::optimal_shared,
+          Estimator::vimco, Estimator::vimco_arithmetic, Estimator::wake_phi}) {
       if (e == Estimator::optimal && layers > 1) continue;
       expect_gradients(belief_network(layers), plain_sgd(3, e));
     }

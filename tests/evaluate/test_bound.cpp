@@ -6,6 +6,7 @@
 
 #include "error_text.h"
 #include "op_test.h"
+#include "random_model.h"
 #include "reference_vae.h"
 #include "small_training.h"
 
@@ -16,15 +17,6 @@ using reference::Vector;
 
 class BoundTest : public OpTest {
  protected:
-  /// A model whose every parameter is random.
-  Vae random_model(const VaeConfig& config) {
-    Vae vae(backend_, config, 1);
-    std::vector<float> arena = random_vector(vae.layout().size(), 5, -0.7f, 0.7f);
-    backend_.upload(vae.params(), arena.data(), arena.size() * sizeof(float));
-    vae.refresh_weights();
-    return vae;
-  }
-
   /// log w of the K samples of each row, and what the float32 error of one of them is at most: ten roundings of its
   /// largest term, and the error of a scale's squared exp.
   struct Weights {
@@ -139,7 +131,7 @@ TEST_P(BoundTest, MatchesTheReferenceWithEveryLikelihood) {
       config.likelihood = t.likelihood;
       config.scale = 0.5f;
       const Binarize binarize = is_binary(t.likelihood) ? Binarize::stochastic : Binarize::none;
-      expect_as_reference(random_model(config), every_row(), {Bound::iwae, samples, 10, binarize, 9});
+      expect_as_reference(random_model(backend_, config), every_row(), {Bound::iwae, samples, 10, binarize, 9});
     }
 }
 
@@ -149,7 +141,7 @@ TEST_P(BoundTest, MatchesTheReferenceWithEveryPriorAndSeveralLayers) {
   for (const VaeConfig& config :
        {mixture, chain_model(Prior::standard), chain_model(Prior::mixture, 3), chain_model(Prior::vampprior, 2)}) {
     SCOPED_TRACE(std::string(to_string(config.prior)) + ", " + std::to_string(config.above.size() + 1) + " layers");
-    expect_as_reference(random_model(config), every_row(), {Bound::iwae, 60, 10, Binarize::stochastic, 9});
+    expect_as_reference(random_model(backend_, config), every_row(), {Bound::iwae, 60, 10, Binarize::stochastic, 9});
   }
 }
 
@@ -157,12 +149,13 @@ TEST_P(BoundTest, OfThePriorMatchesTheReference) {
   for (const VaeConfig& config : {small_model(), chain_model(Prior::standard)})
     for (const Index samples : {1, 60}) {
       SCOPED_TRACE(std::to_string(config.above.size() + 1) + " layers, K " + std::to_string(samples));
-      expect_as_reference(random_model(config), every_row(), {Bound::prior, samples, 10, Binarize::stochastic, 9});
+      expect_as_reference(random_model(backend_, config), every_row(),
+                          {Bound::prior, samples, 10, Binarize::stochastic, 9});
     }
 }
 
 TEST_P(BoundTest, SomeRowsInAnyOrder) {
-  const Vae vae = random_model(small_model());
+  const Vae vae = random_model(backend_, small_model());
   for (const std::vector<std::uint32_t>& rows :
        std::vector<std::vector<std::uint32_t>>{{42}, {3, 1, 2}, {7, 7, 0, 41, 20}})
     expect_as_reference(vae, rows, {Bound::iwae, 60, 2, Binarize::stochastic, 9});
@@ -171,7 +164,7 @@ TEST_P(BoundTest, SomeRowsInAnyOrder) {
 // The noise depends only on the row and the sample, so the batch size changes only the rounding of products.
 TEST_P(BoundTest, DoesNotDependOnTheBatch) {
   for (const Bound bound : {Bound::iwae, Bound::prior}) {
-    const Vae vae = random_model(chain_model(Prior::standard));
+    const Vae vae = random_model(backend_, chain_model(Prior::standard));
     const BoundOptions options{bound, 120, 500, Binarize::stochastic, 9};
     const Vector error = reference_weights(vae, every_row(), options).error;
     const auto of_examples = [&](Index batch, std::uint64_t seed = 9) {
@@ -194,7 +187,7 @@ TEST_P(BoundTest, DoesNotDependOnTheBatch) {
 
 // Up to a chunk, the samples are those of evaluate(): with one sample, L_1 is its ELBO with the KL from that sample.
 TEST_P(BoundTest, OfOneSampleIsTheElboOfThatSample) {
-  const Vae vae = random_model(chain_model(Prior::standard));
+  const Vae vae = random_model(backend_, chain_model(Prior::standard));
   const Evaluation elbo = evaluate(vae, small_data(), {1, 500, Binarize::stochastic, 9});
   const BoundEvaluation bound = evaluate_bound(vae, small_data(), {Bound::iwae, 1, 500, Binarize::stochastic, 9});
   for (std::size_t i = 0; i < elbo.elbos.size(); ++i)  // the same float32 values, added in double
@@ -210,7 +203,7 @@ TEST_P(BoundTest, OfStandardizedDataIsInTheDatasUnits) {
   const Index rows = 9;
   const std::vector<float> values = random_vector(rows * 12, 3, -5, 20);
   const Dataset data = Dataset::from_memory(values, rows, 12);
-  Vae vae = random_model(config);
+  Vae vae = random_model(backend_, config);
   std::vector<std::uint32_t> all(static_cast<std::size_t>(rows));
   std::iota(all.begin(), all.end(), 0u);
   const Standardization s = Standardization::of(data, all);
@@ -232,7 +225,7 @@ TEST_P(BoundTest, OfStandardizedDataIsInTheDatasUnits) {
 }
 
 TEST_P(BoundTest, RefusesWhatItCannotDo) {
-  const Vae vae = random_model(small_model());
+  const Vae vae = random_model(backend_, small_model());
   const Dataset data = small_data();
   const auto refused = [&](const BoundOptions& options, const std::string& text) {
     expect_error([&] { evaluate_bound(vae, data, options); }, "evaluate: " + text);
@@ -244,8 +237,9 @@ TEST_P(BoundTest, RefusesWhatItCannotDo) {
   refused({.bound = Bound::elbo}, "the bound is elbo, which is not one of evaluate_bound()");
   expect_error([&] { evaluate_bound(vae, data, std::vector<std::uint32_t>{}, {}); }, "evaluate: no examples");
   expect_error([&] { evaluate_bound(vae, data, {3, 43}, {}); }, "evaluate: row is 43 but the data have only 43 rows");
-  expect_error([&] { evaluate_bound(random_model(chain_model(Prior::mixture, 2)), data, {.bound = Bound::prior}); },
-               "the bound is prior, which needs the model's prior to be standard but it is mixture");
+  expect_error(
+      [&] { evaluate_bound(random_model(backend_, chain_model(Prior::mixture, 2)), data, {.bound = Bound::prior}); },
+      "the bound is prior, which needs the model's prior to be standard but it is mixture");
 }
 
 }  // namespace

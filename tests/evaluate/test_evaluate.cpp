@@ -6,6 +6,7 @@
 
 #include "error_text.h"
 #include "op_test.h"
+#include "random_model.h"
 #include "reference_vae.h"
 #include "small_training.h"
 
@@ -16,14 +17,6 @@ using reference::Vector;
 
 class Evaluate : public OpTest {
  protected:
-  /// A model whose every parameter is random.
-  Vae random_model(const VaeConfig& config) {
-    Vae vae(backend_, config, 1);
-    std::vector<float> arena = random_vector(vae.layout().size(), 5, -0.7f, 0.7f);
-    backend_.upload(vae.params(), arena.data(), arena.size() * sizeof(float));
-    return vae;
-  }
-
   /// The reference's evaluation of rows of the small data. A float32 pass has an error of about ten roundings of its
   /// terms.
   void expect_as_reference(const Vae& vae, const std::vector<std::uint32_t>& rows, const EvaluateOptions& options) {
@@ -95,12 +88,12 @@ TEST_P(Evaluate, MatchesTheReference) {
         VaeConfig config = small_model();
         config.likelihood = t.likelihood;
         config.scale = 0.5f;
-        expect_as_reference(random_model(config), all_rows(), {samples, 10, binarize, 9});
+        expect_as_reference(random_model(backend_, config), all_rows(), {samples, 10, binarize, 9});
       }
 }
 
 TEST_P(Evaluate, SomeRowsInAnyOrder) {
-  const Vae vae = random_model(small_model());
+  const Vae vae = random_model(backend_, small_model());
   for (const std::vector<std::uint32_t>& rows :
        std::vector<std::vector<std::uint32_t>>{{42}, {3, 1, 2}, {7, 7, 0, 41, 20}})
     expect_as_reference(vae, rows, {2, 2, Binarize::stochastic, 9});
@@ -108,7 +101,7 @@ TEST_P(Evaluate, SomeRowsInAnyOrder) {
 
 // The noise depends only on the row, so the batch size changes only the rounding of products.
 TEST_P(Evaluate, DoesNotDependOnTheBatch) {
-  const Vae vae = random_model(small_model());
+  const Vae vae = random_model(backend_, small_model());
   const Evaluation whole = evaluate(vae, small_data(), {2, 500, Binarize::stochastic, 9});
   for (const Index batch : {1, 2, 7, 42, 43, 44}) {
     const Evaluation e = evaluate(vae, small_data(), {2, batch, Binarize::stochastic, 9});
@@ -159,7 +152,7 @@ TEST_P(Evaluate, RowsThatAreAllTheSameHaveNoError) {
 }
 
 TEST_P(Evaluate, RefusesWhatItCannotDo) {
-  const Vae vae = random_model(small_model());
+  const Vae vae = random_model(backend_, small_model());
   const Dataset data = small_data();
   expect_error([&] { evaluate(vae, data, {0, 10}); }, "but both must be at least 1");
   expect_error([&] { evaluate(vae, data, {1, 0}); }, "but both must be at least 1");

@@ -45,14 +45,6 @@ class BernoulliLogProbs : public OpTest {
     else
       expect_stored_within(dlogits.get(), want.dlogits, bound, "dlogits");
   }
-
-  static Vector weights_of(const std::vector<float>& rows) {
-    Vector weight;
-    for (const float row : rows) weight.push_back(double{kOffset} + double{kScale} * row);
-    return weight;
-  }
-  static constexpr float kScale = -0.7f, kOffset = 0.3f;
-  static constexpr double kWeightError = 0x1p-24;  // two roundings of numbers up to one
 };
 CUVAE_IN_EVERY_PRECISION(BernoulliLogProbs);
 
@@ -63,7 +55,7 @@ TEST_P(BernoulliLogProbs, MatchTheReference) {
       const auto rows = random_vector(s.rows, 73);
       expect_match(s, one_row, -0.37f, double{-0.37f}, 0);
       const Matrix row(backend_, s.rows, 1, rows);
-      expect_match(s, one_row, RowFactor(kScale, row, kOffset), weights_of(rows), kWeightError);
+      expect_match(s, one_row, row_factor(row), weights_of(rows), kWeightError);
     }
 }
 
@@ -92,7 +84,7 @@ TEST_P(BernoulliLogProbs, GradientsMatchFiniteDifferences) {
     const Index n = rows_of(s, one_row);
     const auto logits = random_vector(n * s.latent, 76, -3, 3);
     const Matrix in(backend_, n, s.latent, logits), dlogits(backend_, n, s.latent, gradient_type(one_row));
-    backend_.run(BernoulliLogProb{z, in, RowFactor(kScale, row, kOffset), {}, false, dlogits});
+    backend_.run(BernoulliLogProb{z, in, row_factor(row), {}, false, dlogits});
     const auto sum = [&](const Vector& at) {
       return dot(weight, reference::bernoulli_log_prob(values, at, 0, s.latent).log_p);
     };

@@ -50,13 +50,6 @@ TEST_P(BernoulliChecks, BernoulliBackward) {
   EXPECT_NO_THROW(backend_.run(optimal));
 }
 
-struct RowWeightOf {
-  template <class Op>
-  auto& operator()(Op& op) const {
-    return op.row_weight.rows;
-  }
-};
-
 TEST_P(BernoulliChecks, BernoulliLogProb) {
   using L = BernoulliLogProb;
   const std::vector<Slot<L>> outputs{{"row_weight", RowWeightOf(), kShape | kOptional},

@@ -27,13 +27,6 @@ struct KlDimsOf {
     return op.loss.kl_dims;
   }
 };
-struct RowWeightOf {
-  template <class Op>
-  auto& operator()(Op& op) const {
-    return op.row_weight.rows;
-  }
-};
-
 // The loss is optional as a whole; given, each of its parts must be.
 template <class Op>
 std::vector<Slot<Op>> with_loss(std::vector<Slot<Op>> slots) {

@@ -9,13 +9,6 @@ using namespace test;
 class PriorChecks : public CheckTest {};
 CUVAE_IN_EVERY_PRECISION(PriorChecks);
 
-struct RowWeightOf {
-  template <class Op>
-  auto& operator()(Op& op) const {
-    return op.row_weight.rows;
-  }
-};
-
 TEST_P(PriorChecks, LatentLogProb) {
   using L = LatentLogProb;
   expect_checked<L>(

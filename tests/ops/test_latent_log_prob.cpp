@@ -54,14 +54,6 @@ class LatentLogProbs : public OpTest {
     expect_within(dz.get(), dz_want, bound.dz, "dz");
     expect_stored_within(dstats.get(), want.dstats, bound.dstats, "dstats");
   }
-
-  Vector weights_of(const std::vector<float>& rows) const {
-    Vector weight;
-    for (const float row : rows) weight.push_back(double{kOffset} + double{kScale} * row);
-    return weight;
-  }
-  static constexpr float kScale = -0.7f, kOffset = 0.3f;
-  static constexpr double kWeightError = 0x1p-24;  // two roundings of numbers up to one
 };
 CUVAE_IN_EVERY_PRECISION(LatentLogProbs);
 
@@ -72,7 +64,7 @@ TEST_P(LatentLogProbs, MatchTheReference) {
                rows = random_vector(s.rows, 73);
     expect_match(s, z, stats, -0.37f, double{-0.37f}, 0);
     const Matrix row(backend_, s.rows, 1, rows);
-    expect_match(s, z, stats, RowFactor(kScale, row, kOffset), weights_of(rows), kWeightError);
+    expect_match(s, z, stats, row_factor(row), weights_of(rows), kWeightError);
   }
 }
 
@@ -90,7 +82,7 @@ TEST_P(LatentLogProbs, GradientsMatchFiniteDifferences) {
   const Matrix z(backend_, s.rows, s.latent, values, type_), in(backend_, s.rows, 2 * s.latent, stats),
       row(backend_, s.rows, 1, rows), dz(backend_, s.rows, s.latent, std::vector<float>(values.size())),
       dstats(backend_, s.rows, 2 * s.latent, type_);
-  backend_.run(LatentLogProb{z, in, RowFactor(kScale, row, kOffset), {}, false, dz, dstats});
+  backend_.run(LatentLogProb{z, in, row_factor(row), {}, false, dz, dstats});
   const auto sum = [&](const Vector& at, const Vector& of) {
     return dot(weight, reference::latent_log_prob(at, of, 0, s.latent).log_p);
   };

@@ -41,14 +41,6 @@ class Mixtures : public OpTest {
     backend_.run(op);
     expect_stored_within(rounded.get(), want.dcomponents, bound.dcomponents, "dcomponents as activations");
   }
-
-  Vector weights_of(const std::vector<float>& rows) const {
-    Vector weight;
-    for (const float row : rows) weight.push_back(double{kOffset} + double{kScale} * row);
-    return weight;
-  }
-  static constexpr float kScale = -0.7f, kOffset = 0.3f;
-  static constexpr double kWeightError = 0x1p-24;  // two roundings of numbers up to one
 };
 CUVAE_IN_EVERY_PRECISION(Mixtures);
 
@@ -60,7 +52,7 @@ TEST_P(Mixtures, MatchTheReference) {
       const auto rows = random_vector(s.rows, 83);
       expect_match(s, in, -0.37f, double{-0.37f}, 0);
       const Matrix row(backend_, s.rows, 1, rows);
-      expect_match(s, in, RowFactor(kScale, row, kOffset), weights_of(rows), kWeightError);
+      expect_match(s, in, row_factor(row), weights_of(rows), kWeightError);
     }
 }
 
@@ -86,7 +78,7 @@ TEST_P(Mixtures, GradientsMatchFiniteDifferences) {
   const auto rows = random_vector(s.rows, 84);
   const Matrix row(backend_, s.rows, 1, rows);
   const MixtureArrays a(backend_, s, in.z, in, std::vector<float>(in.z.size()));
-  backend_.run(a.op(RowFactor(kScale, row, kOffset)));
+  backend_.run(a.op(row_factor(row)));
   const Vector weight = weights_of(rows), at_z = widen(in.z), at_components = widen(in.components),
                at_logits = widen(in.logits);
   const auto sum = [&](const Vector& z, const Vector& components, const Vector& logits) {

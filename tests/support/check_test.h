@@ -109,4 +109,12 @@ class CheckTest : public OpTest {
   std::vector<Buffer> arrays_;
 };
 
+/// The rows of an op's row_weight, as a slot of it.
+struct RowWeightOf {
+  template <class Op>
+  auto& operator()(Op& op) const {
+    return op.row_weight.rows;
+  }
+};
+
 }  // namespace cuvae::test

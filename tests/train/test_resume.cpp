@@ -14,6 +14,7 @@
 #include "cuvae/estimator.h"
 #include "op_test.h"
 #include "small_training.h"
+#include "stopped_run.h"
 #include "temp_dir.h"
 
 namespace cuvae {
@@ -22,29 +23,11 @@ using namespace test;
 
 class Resume : public OpTest {
  protected:
-  using Stops = std::function<bool(std::uint64_t)>;  // after which steps
-
-  /// Trains to the end, interrupted by each of the stops. Returns the bytes of the last checkpoint and of the best one.
-  std::string trained(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
-    const TempDir folder;
-    const Dataset data = small_data();
-    std::atomic<bool> stop{false};
-    FitOptions options{folder.path(), [&](const Progress& p) { stop = stops(p.step); }, &stop};
-    Trainer first(backend, model, config, data);
-    for (Outcome outcome = first.fit(data, options); outcome == Outcome::interrupted;) {
-      stop = false;
-      outcome = Trainer::resume(backend, folder / "last.safetensors").fit(data, options);
-    }
-    return file_bytes(folder / "last.safetensors") + file_bytes(folder / "best.safetensors");
-  }
   std::string trained(const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
-    return trained(backend_, model, config, stops);
+    return test::trained(backend_, model, config, stops);
   }
 };
 CUVAE_ON_EVERY_BACKEND(Resume);
-
-bool never(std::uint64_t) { return false; }
-bool always(std::uint64_t) { return true; }
 
 TEST_P(Resume, TheSameRunGivesTheSameBytes) {
   const std::string bytes = trained(small_model(), thorough_training(), never);
@@ -61,8 +44,8 @@ TEST_P(Resume, ThreadsRepeatTheirOwnBytes) {
   model.encoder_hidden = {300};
   for (const int threads : {1, 2, 3}) {
     const auto backend = make_backend(GetParam(), threads);
-    EXPECT_TRUE(trained(*backend, model, thorough_training(), never) ==
-                trained(*backend, model, thorough_training(), never));
+    EXPECT_TRUE(test::trained(*backend, model, thorough_training(), never) ==
+                test::trained(*backend, model, thorough_training(), never));
   }
 }
 

@@ -4,6 +4,7 @@
 #include "cli/arguments/settings.h"
 #include "cuvae/estimator.h"
 #include "cuvae/likelihood.h"
+#include "io/text.h"
 
 namespace cuvae::cli {
 
@@ -27,12 +28,9 @@ inline const char* idle_estimator(const TrainConfig& t) {
 // "bernoulli, gaussian ... or beta-binomial".
 inline const char* likelihood_names() {
   static const std::string all = [] {
-    std::string names;
-    for (const LikelihoodTraits& t : kLikelihoods) {
-      const bool last = &t == std::end(kLikelihoods) - 1;
-      names += (names.empty() ? "" : last ? " or " : ", ") + std::string(t.name);
-    }
-    return names;
+    std::vector<std::string> names;
+    for (const LikelihoodTraits& t : kLikelihoods) names.emplace_back(t.name);
+    return one_of(names);
   }();
   return all.c_str();
 }

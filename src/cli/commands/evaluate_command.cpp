@@ -85,8 +85,8 @@ void print_text(const Evaluation& e, const CheckpointInfo& info, Index samples) 
 
 std::string pareto_line(const BoundEvaluation& e) {
   const std::string name = "Pareto k-hat    ";
-  if (e.samples < kLeastSamplesOfK)
-    return name + "n/a: it needs at least " + std::to_string(kLeastSamplesOfK) + " samples\n";
+  if (e.samples < kLeastParetoSamples)
+    return name + "n/a: it needs at least " + std::to_string(kLeastParetoSamples) + " samples\n";
   if (std::isnan(e.largest_pareto_k)) return name + "n/a: the largest weights of each example are equal up to 0.1%\n";
   const std::string line = name + "at most " + number(e.largest_pareto_k, 3) + '\n', limit = number(kMostPareto);
   if (e.unreliable == 0) return line;
