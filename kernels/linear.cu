@@ -99,12 +99,12 @@ __device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) 
   return sum;
 }
 
-// The first blocks compute the tiles of dw and db, the others the tiles of dx. The derivative reads `source`: the
-// pre-activation of the layer below, or its result x.
+// The first blocks compute the tiles of dw and db, if given, the others the tiles of dx. The derivative reads `source`:
+// the pre-activation of the layer below, or its result x.
 template <Activation A, class T, int N>
 __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const T* source) {
   const Index B = op.x.rows, I = op.x.cols, O = op.w.rows;
-  const unsigned dw_tiles = tiles(O) * tiles(I + 1);
+  const unsigned dw_tiles = op.dw.data == nullptr ? 0 : tiles(O) * tiles(I + 1);
   const bool of_dw = blockIdx.x < dw_tiles;
   const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : I);
   const Index first_row = static_cast<Index>(tile / across) * kTile,
@@ -136,7 +136,8 @@ cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
   const Index batch = op.x.rows, inputs = op.x.cols, outputs = op.w.rows;
   const bool packs = inputs % 4 == 0 && outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
   const ConstView source = needs_pre_activation(op.below) ? op.below_pre : op.x;
-  const unsigned dw_tiles = tiles(outputs) * tiles(inputs + 1), dx_tiles = op.dx ? tiles(batch) * tiles(inputs) : 0;
+  const unsigned dw_tiles = op.dw ? tiles(outputs) * tiles(inputs + 1) : 0,
+                 dx_tiles = op.dx ? tiles(batch) * tiles(inputs) : 0;
   return with_type(op.x.dtype, [&]<class T>() {
     return math::with_activation(op.below, [&]<Activation A>() {
       return start(packs ? linear_backward<A, T, 4> : linear_backward<A, T, 1>, dw_tiles + dx_tiles, kThreads, stream,

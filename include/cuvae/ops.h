@@ -56,7 +56,7 @@ struct LinearBackward {
   ConstView dy = {};                            ///< [B, O] [A]
   Activation below = Activation::identity;      ///< of the layer below
   ConstView below_pre = {};                     ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
-  View dw = {}, db = {};                        ///< [O, I], [1, O]
+  View dw = {}, db = {};                        ///< [O, I], [1, O]; may both be empty where dx is given
   View dx = {};                                 ///< [B, I] [A], or f32 where `below` is the identity; may be empty
   Gradients gradients = Gradients::replace;     ///< of dw and db
   Gradients dx_gradients = Gradients::replace;  ///< `add` only to an f32 dx

@@ -225,7 +225,7 @@ class Trainer {
   void backward_of_draws(const Phase& phase, Index batch, Gradients gradients);
   /// Where the gradient by the generative network goes, and how.
   struct Decoder {
-    float* grads;
+    float* grads;  ///< null where it does not learn
     Gradients gradients;
     bool needed;  ///< by a network that learns, or by the samples
   };
@@ -251,7 +251,6 @@ class Trainer {
   VaeGradients gradients_;
   Buffer x_, drawn_;               // [B, D]; drawn_ of the sleep phase
   Buffer grads_, m_, v_, ema_;     // arenas with the layout of the model's parameters
-  Buffer unread_grads_;            // likewise, by the networks that do not learn in a phase; only of piwae
   Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
   Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step
   Buffer unread_sums_;             // of gradients that are no step's

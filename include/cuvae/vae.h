@@ -152,7 +152,7 @@ class Vae {
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
   // The stages of a training step, asynchronous on the backend. They throw Error for more rows than the activations
-  // were made for. `grads` is an arena of gradients.
+  // were made for. `grads` is an arena of gradients; of a decoder or a prior that does not learn it is null.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x)
   /// z_1 [R, L] from its stats, then the layers above it. Also kl and kl_dims where they have a closed form, and what
   /// a.needs says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. The stats are merged into
@@ -178,8 +178,8 @@ class Vae {
   /// with `through_samples`: no gradient passes through them.
   void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                       const VaeGradients& g, bool through_samples, Gradients gradients = Gradients::replace) const;
-  /// The gradients of the encoder of layer t from its dstats, t from the top down to 0. Above the first layer, with
-  /// `through_samples` and Gaussian latents, the gradient by z_{t-1} is added to its dz.
+  /// The gradients of the encoder of layer t from its dstats, t from the top down to 0, unless `grads` is null. Above
+  /// the first layer, with `through_samples` and Gaussian latents, the gradient by z_{t-1} is added to its dz.
   void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                         Gradients gradients = Gradients::replace, bool through_samples = true) const;
 

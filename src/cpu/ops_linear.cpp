@@ -37,15 +37,16 @@ void CpuBackend::do_run(const Linear& op) {
 
 void CpuBackend::do_run(const LinearBackward& op) {
   const ConstView x = op.x, w = op.w, dy = op.dy;
-  gemm(team_, Op::transpose, Op::none, op.dw.rows, op.dw.cols, dy.rows, dy.f32(), x.f32(), op.dw.f32(),
-       op.gradients == Gradients::add);
-
-  const Index chunk = std::max<Index>(rows_for(dy.cols), dy.rows / 64), width = dy.cols;
-  partial_.assign(static_cast<std::size_t>(chunk_count(dy.rows, chunk) * width), 0.0f);
-  chunks(dy.rows, chunk, [&](Index c, Index begin, Index end) {
-    p_.column_sums(dy.f32() + begin * width, end - begin, width, partial_.data() + c * width);
-  });
-  combine(partial_, width, op.db.f32(), op.gradients);
+  if (op.dw) {
+    gemm(team_, Op::transpose, Op::none, op.dw.rows, op.dw.cols, dy.rows, dy.f32(), x.f32(), op.dw.f32(),
+         op.gradients == Gradients::add);
+    const Index chunk = std::max<Index>(rows_for(dy.cols), dy.rows / 64), width = dy.cols;
+    partial_.assign(static_cast<std::size_t>(chunk_count(dy.rows, chunk) * width), 0.0f);
+    chunks(dy.rows, chunk, [&](Index c, Index begin, Index end) {
+      p_.column_sums(dy.f32() + begin * width, end - begin, width, partial_.data() + c * width);
+    });
+    combine(partial_, width, op.db.f32(), op.gradients);
+  }
 
   const View dx = op.dx;
   if (!dx) return;

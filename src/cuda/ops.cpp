@@ -42,12 +42,14 @@ void CudaBackend::compute(const LinearBackward& op) {
   bind();
   // The gradients by the parameters do not depend on those by the inputs: in a graph they are computed at the same
   // time. Outside of one, a call costs more than that saves.
-  const bool in_parallel = recording_;
+  const bool in_parallel = recording_ && dw;
   if (in_parallel) side_->begin(stream_);
-  enqueue(op.name, ColumnSums{dy, op.db, op.gradients}, in_parallel && dx ? side_->stream() : stream_);
-  Product of_weights{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
-  of_weights.add = op.gradients == Gradients::add;
-  (in_parallel ? side_->gemm() : *gemm_).run(of_weights);
+  if (dw) {
+    enqueue(op.name, ColumnSums{dy, op.db, op.gradients}, in_parallel && dx ? side_->stream() : stream_);
+    Product of_weights{Op::transpose, Op::none, dw.rows, dw.cols, dy.rows, dy.data, x.data, dw.data, x.dtype};
+    of_weights.add = op.gradients == Gradients::add;
+    (in_parallel ? side_->gemm() : *gemm_).run(of_weights);
+  }
   if (dx) {
     Product of_inputs{Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype};
     of_inputs.add = op.dx_gradients == Gradients::add;

@@ -117,6 +117,7 @@ void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, 
   op.row_weight = row_weight;
   if (networks_.components) op.gradients = gradients;
   op.dz = dz(top);
+  if (grads == nullptr) return backend_->run(op);
   if (const auto& p = networks_.components) op.dcomponents = slice(grads, *p);
   if (const auto& p = networks_.logits) op.dlogits = slice(grads, *p);
   const auto& inputs = networks_.pseudo_inputs;

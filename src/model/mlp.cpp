@@ -89,14 +89,16 @@ void Mlp::backward(Backend& backend, const Weights& weights, float* grads, Const
                    ConstView dy, const Buffer (&scratch)[2], View dx, Gradients gradients,
                    Gradients dx_gradients) const {
   check("backward", x, a);
+  const auto gradient = [&](const Parameter& p) { return grads != nullptr ? slice(grads, p) : View{}; };
   for (std::size_t i = weights_.size(); i-- > 0;) {
+    if (i == 0 && grads == nullptr && !dx) return;
     const Index rows = x.rows;
     const ConstView below = i == 0 ? x : a.result[i - 1].view(rows, widths_[i], a.hidden_type);
     const ConstView below_pre = i == 0 ? View{} : rows_of(a.pre[i - 1], rows, widths_[i], a.hidden_type);
     const Activation act = i == 0 ? Activation::identity : activation_;
     const View dbelow = i == 0 ? dx : scratch[i % 2].view(rows, widths_[i], a.hidden_type);
     backend.run(LinearBackward{below, weights.slice(weights_[i], below.dtype), dy, act, below_pre,
-                               slice(grads, weights_[i]), slice(grads, biases_[i]), dbelow, gradients,
+                               gradient(weights_[i]), gradient(biases_[i]), dbelow, gradients,
                                i == 0 && dx ? dx_gradients : Gradients::replace});
     dy = dbelow;
   }

@@ -91,7 +91,7 @@ View Vae::log_prob_with_gradient(View output, ConstView x, const RowFactor& row_
                      .row_weight = row_weight,
                      .log_p = log_p,
                      .doutput = output,
-                     .dlog_scale = scale ? slice(grads, *scale) : View{},
+                     .dlog_scale = scale && grads != nullptr ? slice(grads, *scale) : View{},
                      .loss = loss,
                      .gradients = gradients});
   return log_p;

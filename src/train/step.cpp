@@ -68,8 +68,7 @@ void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics
   const SampleGroups groups{B * phase.bounds, samples() / phase.bounds};
   const bool generative = phase.learners != Learners::inference, inference = phase.learners != Learners::generative,
              through_samples = inference && uses_path(config_.estimator);
-  const Decoder decoder{generative ? grads : unread_grads_.as<float>(), generative ? gradients : Gradients::replace,
-                        generative || through_samples};
+  const Decoder decoder{generative ? grads : nullptr, gradients, generative || through_samples};
   const ElboLoss loss = elbo_loss(B, statistics);
   double* moments = statistics.metrics && phase.measured ? step_moments_.as<double>() : nullptr;
 

@@ -85,7 +85,6 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   unread_sums_ = backend.allocate(sums_.bytes());
   if (group_ != nullptr) step_sums_ = backend.allocate(sums_.bytes());
   if (has_sleep(config_)) drawn_ = backend.allocate(x_.bytes());
-  if (config_.objective == Objective::piwae) unread_grads_ = backend.allocate(arena);
   const Estimator estimator = config_.estimator;
   if (uses_probes(estimator)) probes_ = Probes(vae_, estimator, own_rows(), samples());
   encoder_gradient_ =

@@ -245,6 +245,23 @@ TEST_P(LinearOp, AnEmptyDxIsNotComputed) {
   }
 }
 
+TEST_P(LinearOp, EmptyGradientsOfTheParametersAreNotComputed) {
+  for (const Shape s : kSmallAndLarge)
+    for (const Activation below : {Activation::identity, Activation::gelu}) {
+      SCOPED_TRACE(trace(s, below));
+      const Layer a(backend_, s);
+      a.set_x_to(below);
+      const Matrix dw(backend_, s.outputs, s.inputs), db(backend_, 1, s.outputs),
+          dx(backend_, s.batch, s.inputs, type_), dx_alone(backend_, s.batch, s.inputs, type_);
+      LinearBackward op{a.x, a.w, a.dy, below, needs_pre_activation(below) ? ConstView(a.below_pre) : ConstView{},
+                        dw,  db,  dx};
+      backend_.run(op);
+      op.dw = op.db = View{}, op.dx = dx_alone;
+      backend_.run(op);
+      expect_same_bits(dx.get(), dx_alone.get(), "dx");
+    }
+}
+
 // start + gradient, rounded once more than the gradient, or summed in another order.
 TEST_P(LinearOp, GradientsAreAddedWhereAskedFor) {
   for (const Shape s : kSmallAndLarge) {
