@@ -103,8 +103,8 @@ __device__ __forceinline__ void sample_rows(const SampleGaussian& op, Index samp
     const float constant = static_cast<float>(L) * math::kLog2Pi, log_q = -0.5f * (q + constant);
     if (op.log_p_z.data != nullptr) data_of(op.log_p_z)[r] = -0.5f * (p + constant);
     if (op.log_q.data == nullptr) continue;
-    data_of(op.log_q)[r] = op.add_log_q ? data_of(op.log_q)[r] + log_q : log_q;
-    if (op.score_norm.data != nullptr) data_of(op.score_norm)[r] = norm;
+    data_of(op.log_q)[r] = op.add ? data_of(op.log_q)[r] + log_q : log_q;
+    if (op.score_norm.data != nullptr) data_of(op.score_norm)[r] = op.add ? data_of(op.score_norm)[r] + norm : norm;
   }
 }
 

@@ -24,14 +24,15 @@ struct EstimatorTraits {
   bool antithetic = false;      ///< takes antithetic pairs: it averages over samples, without a baseline of the others
   bool other_costs = false;     ///< takes a Cost other than elbo, and adds what that leaves out in closed form
   bool closed_form_kl = false;  ///< the KL's gradient is in closed form with any cost: beta and free bits apply
-  bool chains = false;          ///< takes models of several latent layers
-  bool reweighted = false;      ///< the encoder follows reweighted wake-sleep, and the decoder the bound
+  bool one_layer = false;       ///< takes one latent layer only: its baselines need several samples of each
+  bool stick_the_landing = false;  ///< the path is without the score of q
+  bool reweighted = false;         ///< the encoder follows reweighted wake-sleep, and the decoder the bound
 };
 
 inline constexpr EstimatorTraits kEstimators[] = {
     {.estimator = Estimator::pathwise, .antithetic = true, .closed_form_kl = true},
-    {.estimator = Estimator::total, .antithetic = true, .chains = true},
-    {.estimator = Estimator::stl, .antithetic = true, .chains = true},
+    {.estimator = Estimator::total, .antithetic = true},
+    {.estimator = Estimator::stl, .antithetic = true, .stick_the_landing = true},
     {.estimator = Estimator::score, .gradient = GradientKind::score, .antithetic = true, .other_costs = true},
     {.estimator = Estimator::score_mean,
      .gradient = GradientKind::score,
@@ -47,7 +48,8 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .gradient = GradientKind::score,
      .baseline = ScoreBaseline::first_sample,
      .least_samples = 2,
-     .other_costs = true},
+     .other_costs = true,
+     .one_layer = true},
     {.estimator = Estimator::optimal_shared,
      .gradient = GradientKind::score,
      .baseline = ScoreBaseline::score_norm,
@@ -74,10 +76,14 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .gradient = GradientKind::probes,
      .probes = ProbeKind::independent_pairs,
      .closed_form_kl = true},
-    {.estimator = Estimator::iwae, .of_bound = true, .chains = true},
-    {.estimator = Estimator::stl_iwae, .of_bound = true, .chains = true},
-    {.estimator = Estimator::dreg, .of_bound = true},
-    {.estimator = Estimator::rws_dreg, .of_bound = true, .least_samples = 2, .reweighted = true},
+    {.estimator = Estimator::iwae, .of_bound = true},
+    {.estimator = Estimator::stl_iwae, .of_bound = true, .stick_the_landing = true},
+    {.estimator = Estimator::dreg, .of_bound = true, .stick_the_landing = true},
+    {.estimator = Estimator::rws_dreg,
+     .of_bound = true,
+     .least_samples = 2,
+     .stick_the_landing = true,
+     .reweighted = true},
     {.estimator = Estimator::vimco,
      .gradient = GradientKind::score,
      .of_bound = true,
@@ -88,11 +94,7 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .of_bound = true,
      .baseline = ScoreBaseline::arithmetic,
      .least_samples = 2},
-    {.estimator = Estimator::wake_phi,
-     .gradient = GradientKind::weighted_score,
-     .of_bound = true,
-     .chains = true,
-     .reweighted = true},
+    {.estimator = Estimator::wake_phi, .gradient = GradientKind::weighted_score, .of_bound = true, .reweighted = true},
 };
 
 constexpr const EstimatorTraits& traits(Estimator e) { return kEstimators[static_cast<std::size_t>(e)]; }

@@ -77,7 +77,7 @@ struct SampleGaussian {
   View log_p_z = {};          ///< [R, 1] = log N(z; 0, I) of z before its rounding; may be empty
   View log_q = {};            ///< [R, 1] = log q(z|x), likewise
   View score_norm = {};  ///< [R, 1] = sum_l eps^2 exp(-logvar) + (eps^2 - 1)^2 / 4 = |d log q / d stats|^2; needs log_q
-  bool add_log_q = false;  ///< log_q is added to what is there: the sum over the layers of a chain
+  bool add = false;      ///< log_q and score_norm are added to what is there: the sums over the layers of a chain
   void check(const Backend& backend) const;
 };
 

@@ -53,7 +53,7 @@ void CpuBackend::do_run(const SampleGaussian& op) {
     if (!op.log_q && !op.log_p_z) return;
     const auto from = [&](View v) { return v ? v.f32() + begin * s.samples : nullptr; };
     p_.log_densities(stats.f32() + begin * stats.cols, normals, op.z.f32() + begin * s.samples * s.latent, end - begin,
-                     s.samples, s.latent, from(op.log_p_z), from(op.log_q), op.add_log_q, from(op.score_norm));
+                     s.samples, s.latent, from(op.log_p_z), from(op.log_q), op.add, from(op.score_norm));
   });
   if (op.kl_dims) {
     combine(partial_, s.latent, op.kl_dims.f32());

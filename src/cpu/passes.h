@@ -42,7 +42,7 @@ struct Passes {
                         float* kl, float* kl_dims);
   /// log N(z; 0, I) and log q(z|x) of rows of such samples, and where given the squared norm of q's score.
   void (*log_densities)(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
-                        float* log_p_z, float* log_q, bool add_log_q, float* score_norm);
+                        float* log_p_z, float* log_q, bool add, float* score_norm);
   /// See GaussianBackward; kl_scale[l] is s, already 0 in dimensions below the free bits.
   void (*latent_backward)(const float* stats, const float* noise, const float* dz, const float* kl_scale, Index rows,
                           Index samples, Index latent, float* dstats);

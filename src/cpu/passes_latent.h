@@ -40,12 +40,16 @@ float squared_norm_of_score(const float* noise, const float* logvar, Index laten
 }
 
 void log_densities(const float* stats, const float* noise, const float* z, Index rows, Index samples, Index latent,
-                   float* log_p_z, float* log_q, bool add_log_q, float* score_norm) {
+                   float* log_p_z, float* log_q, bool add, float* score_norm) {
   const float constant = static_cast<float>(latent) * m::kLog2Pi;
   for (Index b = 0; b < rows; ++b) {
     const float* logvar = stats + (2 * b + 1) * latent;
     for (Index k = 0; k < samples; ++k, z += latent, noise += latent) {
-      if (score_norm != nullptr) *score_norm++ = squared_norm_of_score(noise, logvar, latent);
+      if (score_norm != nullptr) {
+        const float norm = squared_norm_of_score(noise, logvar, latent);
+        *score_norm = add ? *score_norm + norm : norm;
+        ++score_norm;
+      }
       float p = constant, q = constant;
 #pragma omp simd reduction(+ : p, q)
       for (Index l = 0; l < latent; ++l) {
@@ -54,7 +58,7 @@ void log_densities(const float* stats, const float* noise, const float* z, Index
       }
       if (log_p_z != nullptr) *log_p_z++ = -0.5f * p;
       if (log_q == nullptr) continue;
-      *log_q = add_log_q ? *log_q - 0.5f * q : -0.5f * q;
+      *log_q = add ? *log_q - 0.5f * q : -0.5f * q;
       ++log_q;
     }
   }

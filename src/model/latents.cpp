@@ -49,7 +49,7 @@ void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const
   if (config_.has_closed_form_kl()) op.kl = a.kl.view(stats.rows, 1), op.kl_dims = a.kl_dims.view(1, config_.latent);
   if (of_prior) op.log_p_z = column(a.log_p_z);
   op.log_q = column(a.log_q);
-  op.add_log_q = t > 0;
+  op.add = t > 0;
   op.score_norm = column(a.score_norm);
   backend_->run(op);
 }

@@ -57,7 +57,12 @@ LatentTerms EncoderGradient::latent_terms_of(const SampleGroups& groups, Cost co
 void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, ConstView dz) {
   const bool closed_form_kl = has_closed_form_kl(estimator_, cost);
   LatentTerms terms = latent_terms_of(p.groups, cost);
-  if (p.share != 1) terms.path = p.share * terms.path, terms.score = p.share * terms.score;  // the path, or the score
+  if (p.for_layer_below) {
+    terms.path = 1.0f;
+    terms.stick_the_landing = false;
+  } else if (p.share != 1) {
+    terms.path = p.share * terms.path, terms.score = p.share * terms.score;  // the path, or the score
+  }
   terms.standard_prior = p.standard_prior;
   backend_.run(GaussianBackward{.terms = terms,
                                 .stats = p.stats,

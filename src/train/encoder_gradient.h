@@ -31,6 +31,8 @@ struct PosteriorGradient {
   bool standard_prior = true;  ///< of this layer: see LatentTerms
   ConstView z = {};            ///< [R, L] [A] of Bernoulli units, whose stats and dstats are logits; else empty
   float share = 1.0f;          ///< the gradient is that of `share` times the loss, for estimators of rws
+  /// dstats are for the samples of the layer below: they have the score of q and no path factor, which is that layer's.
+  bool for_layer_below = false;
 };
 
 class EncoderGradient {

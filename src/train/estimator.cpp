@@ -26,15 +26,13 @@ LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samp
                          ConstView score) {
   const float per_batch_row = 1.0f / static_cast<float>(batch), per_row = 1.0f / static_cast<float>(batch * samples);
   LatentTerms t;
+  t.stick_the_landing = traits(estimator).stick_the_landing;
   switch (estimator) {
     case Estimator::pathwise:
       break;
     case Estimator::total:
-      t.density = per_row;
-      break;
     case Estimator::stl:
       t.density = per_row;
-      t.stick_the_landing = true;
       break;
     case Estimator::score:
     case Estimator::score_mean:
@@ -54,21 +52,16 @@ LatentTerms latent_terms(Estimator estimator, Cost cost, Index batch, Index samp
       t.path = 0.0f;
       break;
     case Estimator::iwae:
-      t.density = {per_batch_row, weights};
-      break;
     case Estimator::stl_iwae:
       t.density = {per_batch_row, weights};
-      t.stick_the_landing = true;
       break;
     case Estimator::dreg:
       t.path = {1.0f, weights};
       t.density = {per_batch_row, weights};
-      t.stick_the_landing = true;
       break;
     case Estimator::rws_dreg:
       t.path = {-1.0f, weights, 1.0f};
       t.density = {per_batch_row, weights};
-      t.stick_the_landing = true;
       break;
     case Estimator::vimco:
     case Estimator::vimco_arithmetic:

@@ -85,10 +85,20 @@ void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics
                         decoder.gradients);  // dz [R, L_t]
   }
   for (std::size_t t = vae_.layers().size(); inference && t-- > 0;) {
-    encoder_gradient_->backward(posterior(t, noise, phase, B, loss), config_.cost, a.log_p.view(R, 1),
-                                g.layers[t].dz.view(R, vae_.layers()[t].latent),
-                                [&] { return probes_.log_prob(vae_, stats, x, noise); });  // dstats [B, 2L]
-    vae_.encoder_backward(t, x, grads, a, g, gradients, through_samples);                  // [P], dz of layer t - 1
+    const bool sticks = t > 0 && traits(config_.estimator).stick_the_landing;
+    const auto dstats = [&](bool for_layer_below) {  // [B, 2L]
+      PosteriorGradient of_layer = posterior(t, noise, phase, B, loss);
+      of_layer.for_layer_below = for_layer_below;
+      encoder_gradient_->backward(of_layer, config_.cost, a.log_p.view(R, 1),
+                                  g.layers[t].dz.view(R, vae_.layers()[t].latent),
+                                  [&] { return probes_.log_prob(vae_, stats, x, noise); });
+    };
+    if (sticks) {  // the layer below needs all of the density's derivative
+      dstats(true);
+      vae_.encoder_backward(t, x, nullptr, a, g, gradients, true);  // dz of layer t - 1
+    }
+    dstats(false);
+    vae_.encoder_backward(t, x, grads, a, g, gradients, through_samples && !sticks);  // [P], dz of layer t - 1
   }
 }
 

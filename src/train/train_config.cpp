@@ -108,21 +108,24 @@ void TrainConfig::validate() const {
 
 namespace {
 
+void validate_chain(const TrainConfig& training, bool wake_sleep, const std::string& layers) {
+  if (!wake_sleep && traits(training.estimator).one_layer)
+    throw Error("training: the estimator is " + std::string(to_string(training.estimator)) +
+                ", whose baselines need several samples of each layer, but " + layers + " have one above");
+  if (training.cost == Cost::joint) throw Error("training: cost is joint but must be elbo with " + layers);
+  if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
+}
+
 // No path leads through samples of Bernoulli units, and no KL or entropy of them is in closed form.
 void validate_bernoulli(const VaeConfig& model, const TrainConfig& training, bool wake_sleep) {
   const bool chain = !model.above.empty();
   const std::string units = chain ? "several layers of Bernoulli latents" : "Bernoulli latents",
                     chosen = "training: the estimator is " + std::string(to_string(training.estimator));
-  const auto scores = [&](Estimator e) {
-    return !uses_path(e) && !uses_probes(e) && !(chain && e == Estimator::optimal);
-  };
-  if (!wake_sleep && chain && training.estimator == Estimator::optimal)
-    throw Error(chosen + ", whose baselines need several samples of each layer, but " + units + " have one above");
+  const auto scores = [&](Estimator e) { return !uses_path(e) && !uses_probes(e) && !(chain && traits(e).one_layer); };
   if (!wake_sleep && !scores(training.estimator))
     throw Error(chosen + " but " + units + " need a score function: " + estimators_with(scores));
   if (training.cost != Cost::elbo)
     throw Error("training: cost is " + std::string(to_string(training.cost)) + " but must be elbo with " + units);
-  if (training.antithetic && chain) throw Error("training: antithetic is true but must be false with " + units);
 }
 
 }  // namespace
@@ -155,15 +158,12 @@ void validate(const VaeConfig& model, const TrainConfig& given) {
   const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
                     layers = std::to_string(model.above.size() + 1) + " latent layers";
   const bool wake_sleep = training.objective == Objective::wake_sleep;
+  if (!model.above.empty()) validate_chain(training, wake_sleep, layers);
   if (model.has_bernoulli_latents()) return validate_bernoulli(model, training, wake_sleep);
   if (!wake_sleep && has_closed_form_kl(training.estimator, training.cost))
     throw Error(chosen + "there is no KL in closed form with " +
                 (model.above.empty() ? "the prior " + std::string(to_string(model.prior)) : layers) +
                 ": use total, stl, iwae or another that estimates it");
-  if (model.above.empty()) return;
-  if (!wake_sleep && !traits(training.estimator).chains)
-    throw Error(chosen + layers + " need " + estimators_with([](Estimator e) { return traits(e).chains; }));
-  if (training.antithetic) throw Error("training: antithetic is true but must be false with " + layers);
 }
 
 }  // namespace cuvae

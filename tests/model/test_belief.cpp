@@ -212,7 +212,7 @@ TEST_P(Belief, SettingsThatDoNotGoTogetherAreNamed) {
   TrainConfig pairs = plain_sgd(2, Estimator::score);
   pairs.antithetic = true;
   EXPECT_NO_THROW(Trainer(backend_, belief_network({}), pairs, kBatch));
-  refused(belief_network(), pairs, "antithetic is true but must be false with several layers");
+  refused(belief_network(), pairs, "antithetic is true but must be false with 2 latent layers");
   Trainer trainer(backend_, belief_network({}), plain_sgd(2, Estimator::rloo), kBatch);
   const Vae& vae = trainer.vae();
   const VaeActivations a = vae.allocate(kBatch, 2);

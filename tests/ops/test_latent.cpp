@@ -62,11 +62,18 @@ class LatentOps : public LatentTest {
     expect_same_bits(same_z.get(), z.get(), "z alone");
     backend_.run(SampleGaussian{.stats = in, .noise = noise(first_row), .z = same_z, .log_p_z = alone});
     expect_same_bits(alone.get(), log_p_z.get(), "log_p_z alone");
-    backend_.run(
-        SampleGaussian{.stats = in, .noise = noise(first_row), .z = same_z, .log_q = added, .add_log_q = true});
-    std::vector<float> twice = log_q.get();
-    for (float& v : twice) v += v;
-    expect_same_bits(added.get(), twice, "log_q added to itself");
+    const Matrix norm(backend_, log_q.rows, 1);
+    SampleGaussian with_norm{.stats = in, .noise = noise(first_row), .z = same_z, .log_q = alone, .score_norm = norm};
+    backend_.run(with_norm);
+    const auto doubled = [](std::vector<float> values) {
+      for (float& v : values) v += v;
+      return values;
+    };
+    const std::vector<float> twice = doubled(norm.get());
+    with_norm.log_q = added, with_norm.add = true;
+    backend_.run(with_norm);
+    expect_same_bits(added.get(), doubled(log_q.get()), "log_q added to itself");
+    expect_same_bits(norm.get(), twice, "score_norm added to itself");
   }
 };
 CUVAE_IN_EVERY_PRECISION(LatentOps);

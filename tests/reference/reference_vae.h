@@ -84,13 +84,17 @@ class Chain : public Model {
 
   struct Samples {
     std::vector<Vector> stats, z;  // stats[0] [B, 2L], above it [R, 2L_t]
+    Vector score_norm;             // |d log q / d stats|^2 [R], the sum over the layers
   };
   Samples sample(const Vector& arena, const Vector& x, Index samples, NoiseKey noise) const {
     Samples s;
     for (std::size_t t = 0; t < latents_.size(); ++t) {
       if (t > 0) noise.stream = static_cast<Stream>(255 + t), noise.first_row *= t == 1 ? samples : 1;
       s.stats.push_back(encode(arena, t, t == 0 ? x : s.z.back()));
-      s.z.push_back(sample_latent(s.stats.back(), noise, t == 0 ? samples : 1, latents_[t]).z);
+      const Latent layer = sample_latent(s.stats.back(), noise, t == 0 ? samples : 1, latents_[t]);
+      s.z.push_back(layer.z);
+      s.score_norm.resize(layer.score_norm.size());
+      add(s.score_norm, layer.score_norm);
     }
     return s;
   }

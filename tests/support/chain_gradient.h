@@ -104,8 +104,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   e.stats = fixed.stats[0], e.z = fixed.z[0];
   e.log_p = chain.log_prob(before, fixed.z[0], x, S);
   e.log_p_z = chain.log_p_z(before, fixed.z), e.log_q = chain.log_q(fixed.z, fixed.stats, S);
-  if (training.estimator == Estimator::optimal_shared)
-    e.score_norm = reference::sample_latent(fixed.stats[0], noise, S, kLatent).score_norm;
+  if (training.estimator == Estimator::optimal_shared) e.score_norm = fixed.score_norm;
   const Parts p = parts(training, e, baselines, noise);
   const auto standing = [&](const Vector& at) {  // the statistics given the fixed samples
     std::vector<Vector> stats;
@@ -117,9 +116,12 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
       sleep > 0 ? draws(model, chain, before, training.seed, static_cast<std::uint32_t>(step)) : Draws{};
   const auto objective = [&](const Vector& at) {
     const auto moved = chain.sample(at, x, S, noise);
+    std::vector<Vector> of_fixed_q;  // the statistics by the encoders as they were
+    for (std::size_t t = 0; t < fixed.z.size(); ++t)
+      of_fixed_q.push_back(t == 0 ? fixed.stats[0] : chain.encode(before, t, moved.z[t - 1]));
     const Vector x_of_decoder = chain.log_prob(at, fixed.z[0], x, S), z_of_decoder = chain.log_p_z(at, fixed.z),
                  x_of_path = chain.log_prob(before, moved.z[0], x, S), z_of_path = chain.log_p_z(before, moved.z),
-                 q_of_path = chain.log_q(moved.z, p.frozen_log_q ? fixed.stats : moved.stats, S),
+                 q_of_path = chain.log_q(moved.z, p.frozen_log_q ? of_fixed_q : moved.stats, S),
                  q_of_standing = chain.log_q(fixed.z, standing(at), S);
     double sum = sleep > 0 ? sleep * sleep_loss(chain, at, asleep) : 0;
     for (std::size_t r = 0; r < p.decoder.size(); ++r)
