@@ -3,8 +3,8 @@
     python bench/plot_estimators.py DIR [--out DIR]
 
 Reads DIR/results.json and writes PNG (300 dpi) and SVG files of the pictures for which it has rows: toy_functions,
-toy_dimension, variance_samples, variance_latent, efficiency, efficiency_pairs, curves_steps, curves_seconds, snr. Needs
-matplotlib.
+toy_dimension, variance_samples, variance_latent, efficiency, efficiency_pairs, discrete, curves_steps, curves_seconds,
+snr. Needs matplotlib.
 """
 import argparse
 import json
@@ -248,6 +248,35 @@ def place_numbers(figure, ax, rows, look):
                     arrowprops=dict(arrowstyle="-", linewidth=0.5, color="grey") if max(abs(dx), abs(dy)) > 15 else None)
 
 
+def discrete(rows, out):
+    """Variance over the number of Bernoulli units, and variance times time. Exact variances are lines of grey crosses."""
+    rows = [r for r in rows if r["suite"] == "discrete" and NOISE in r]
+    if not rows:
+        return
+    names = unique(r["estimator"] for r in rows)
+    look = styles(names)
+    ticks = sorted({r["latent"] for r in rows})
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for name in names:
+        here = sorted((r for r in rows if r["estimator"] == name), key=lambda r: r["latent"])
+        axes[0].errorbar([r["latent"] for r in here], [r[NOISE] for r in here], yerr=bars(here, of=NOISE),
+                         label=named(name), **look[name])
+        timed = [r for r in here if "variance_time_ratio" in r]
+        axes[1].errorbar([r["latent"] for r in timed], [r["variance_time_ratio"] for r in timed],
+                         yerr=bars(timed, of="variance_time_ratio"), label=named(name), **look[name])
+    exact = [r for r in rows if "exact_variance" in r]
+    axes[0].plot([r["latent"] for r in exact], [r["exact_variance"] for r in exact], linestyle="none", marker="x",
+                 color="grey", markersize=9, zorder=5, label="exact, by enumeration")
+    for ax, label in zip(axes, ("variance of the encoder's gradient, nats²",
+                                "variance × time, relative to rloo or vimco")):
+        ax.set(xscale="log", yscale="log", xlabel="Bernoulli units", ylabel=label)
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    figure.suptitle("{stage} of training, K = {samples}, batch {batch}".format(**rows[0]), fontsize=10)
+    legend_below(figure, axes, 5)
+    save(figure, out, "discrete")
+
+
 def curves(rows, out):
     rows = [r for r in rows if r["suite"] == "curves"]
     names = unique(r["estimator"] for r in rows)
@@ -323,7 +352,7 @@ def main():
         sys.exit(f"plot_estimators.py: {arguments.folder / 'results.json'}: {error}")
     out = arguments.out or arguments.folder
     out.mkdir(parents=True, exist_ok=True)
-    for picture in (toy_functions, toy_dimension, variance_samples, variance_latent, efficiency, curves, snr):
+    for picture in (toy_functions, toy_dimension, variance_samples, variance_latent, efficiency, discrete, curves, snr):
         picture(rows, out)
 
 

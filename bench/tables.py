@@ -57,7 +57,18 @@ def interval(row, name):
 
 
 def point(r):
-    return (f"{r['stage']}, {r['layers']} hidden, latent {r['latent']}, K = {r['samples']}, batch {r['batch']}")
+    width = "units" if r["suite"] == "discrete" else "latent"
+    return (f"{r['stage']}, {r['layers']} hidden, {width} {r['latent']}, K = {r['samples']}, batch {r['batch']}")
+
+
+def discrete_table(rows):
+    return table(["estimator", "variance, nats²", "exact", "signal to noise", "bias", "time / rloo", "variance / base",
+                  "variance x time / base"],
+                 [[r["estimator"], interval(r, "variance"),
+                   f"{r['exact_variance']:.4g}" if "exact_variance" in r else "", interval(r, "snr"),
+                   f"{r['bias']:.2g} ± {r['bias_error']:.2g}" if "bias" in r else "",
+                   f"{r['time_ratio']:.3g}" if "time_ratio" in r else "", interval(r, "variance_ratio"),
+                   interval(r, "variance_time_ratio")] for r in rows])
 
 
 def vae_table(rows):
@@ -100,20 +111,23 @@ def snr_table(rows):
 def estimators(path, only=None):
     rows = json.loads(Path(path).read_text())
     commits = ", ".join(dict.fromkeys(r["commit"][:7] for r in rows))
-    suites = {s: [r for r in rows if r["suite"] == s] for s in ("toy", "vae", "cost", "curves", "snr")}
+    suites = {s: [r for r in rows if r["suite"] == s] for s in ("toy", "vae", "discrete", "cost", "curves", "snr")}
     points = {}
-    for r in suites["vae"]:
+    for r in suites["vae"] + suites["discrete"]:
         if "variance" in r:
             points.setdefault(point(r), []).append(r)
+
+    def draws_table(here):
+        return (discrete_table if here[0]["suite"] == "discrete" else vae_table)(here)
     if only:
-        return vae_table(points[only]) if only in points else sys.exit(f"tables.py: {only} is not one of {'; '.join(points)}")
+        return draws_table(points[only]) if only in points else sys.exit(f"tables.py: {only} is not one of {'; '.join(points)}")
     text = f"{rows[0]['machine']}; commit {commits}\n"
     known = [r for r in suites["toy"] if "exact_variance" in r and r["variance"] > 1e-9]
     if known:
         inside = sum(r["variance_low"] <= r["exact_variance"] <= r["variance_high"] for r in known)
         text += f"\n## toy\n\n{inside} of {len(known)} variances lie within their 95% interval around what was measured.\n"
     for name, here in points.items():
-        text += f"\n## vae: {name}\n\n" + vae_table(here)
+        text += f"\n## {here[0]['suite']}: {name}\n\n" + draws_table(here)
     for suite, make in (("cost", cost_table), ("curves", curves_table), ("snr", snr_table)):
         if suites[suite]:
             text += f"\n## {suite}\n\n" + make(suites[suite])

@@ -11,7 +11,8 @@
 namespace cuvae::bench {
 namespace {
 
-const std::vector<std::string> kSuites = {"toy", "vae", "curves", "snr", "cost"}, kOfModels = {"vae", "curves", "cost"};
+const std::vector<std::string> kSuites = {"toy", "vae", "discrete", "curves", "snr", "cost"},
+                               kOfModels = {"vae", "discrete", "curves", "cost"};
 
 // Throws CLI::ValidationError for a flag that has no effect with the chosen suites and device.
 void refuse_idle_flags(const CLI::App& app, const EstimatorOptions& o) {
@@ -25,9 +26,9 @@ void refuse_idle_flags(const CLI::App& app, const EstimatorOptions& o) {
   const auto any_of = [&](const std::vector<std::string>& suites) {
     return std::find_first_of(o.suites.begin(), o.suites.end(), suites.begin(), suites.end()) != o.suites.end();
   };
-  refuse("--data", any_of(kOfModels), "without one of the suites vae, curves and cost");
+  refuse("--data", any_of(kOfModels), "without one of the suites vae, discrete, curves and cost");
   refuse("--checkpoint", any_of({"vae", "cost"}), "without one of the suites vae and cost");
-  refuse("--draws", any_of({"vae"}), "without the suite vae");
+  refuse("--draws", any_of({"vae", "discrete"}), "without one of the suites vae and discrete");
 }
 
 void resolve(const CLI::App& app, EstimatorOptions& o, const std::vector<std::string>& names) {
@@ -72,7 +73,7 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
   app.add_option("--out", o->out,
                  "Folder for cells.jsonl, results.csv and results.json; an interrupted run continues there")
       ->type_name("DIR");
-  app.add_option("--suite", o->suites, "Suites to run: toy, vae, curves, snr, cost (default: all)")
+  app.add_option("--suite", o->suites, "Suites to run: toy, vae, discrete, curves, snr, cost (default: all)")
       ->type_name("NAME")
       ->delimiter(',')
       ->check(CLI::IsMember(kSuites).description(""));
@@ -84,7 +85,8 @@ std::function<int()> add_estimator_flags(CLI::App& app) {
       ->type_name("PATH");
   app.add_option("--checkpoint", o->checkpoint, "Measure on this model instead of models that are trained here")
       ->type_name("FILE");
-  cli::add_number(app, "--draws", o->draws, "Largest number of gradients in a cell of the suite vae", {10, 1e8});
+  cli::add_number(app, "--draws", o->draws, "Largest number of gradients in a cell of the suites vae and discrete",
+                  {10, 1e8});
   cli::add_number(app, "--budget", o->budget, "Seconds for the gradients of a cell, after the least number of them",
                   {1e-3, 1e6})
       ->type_name("S");

@@ -21,13 +21,15 @@ Index steps_of(const Context& c, const std::string& stage) {
 // Training steps of nvil's network. Fewer for large batches, which take longer and give better gradients.
 Index fit_steps(Index batch) { return std::clamp<Index>(256000 / batch, 100, 500); }
 
+Index training_samples(const Point& point) { return traits(point.base()).least_samples; }
+
 double weights_of(const VaeConfig& model) {
   double sum = 0;
   const auto add = [&](Index from, const std::vector<Index>& hidden, Index to) {
     for (const Index h : hidden) sum += static_cast<double>(from * h), from = h;
     sum += static_cast<double>(from * to);
   };
-  add(model.data_dim, model.encoder_hidden, 2 * model.latent);
+  add(model.data_dim, model.encoder_hidden, model.statistics(model.latent));
   add(model.latent, model.decoder_hidden, model.outputs());
   return sum;
 }
@@ -35,8 +37,8 @@ double weights_of(const VaeConfig& model) {
 }  // namespace
 
 std::string Point::name() const {
-  return stage + "/layers=" + std::to_string(layers) + "/latent=" + std::to_string(latent) +
-         "/K=" + std::to_string(samples) + "/batch=" + std::to_string(batch);
+  return stage + "/layers=" + std::to_string(layers) + (kind == LatentKind::bernoulli ? "/units=" : "/latent=") +
+         std::to_string(latent) + "/K=" + std::to_string(samples) + "/batch=" + std::to_string(batch);
 }
 
 Json Point::json() const {
@@ -56,7 +58,7 @@ Point base_point(const Context& c) {
 // The cost of a row is proportional to the weights of its networks. A probe needs only the forward pass, a third of it.
 double gradient_seconds(const Context& c, const Point& p, Estimator e) {
   const VaeConfig model = p.stage == "checkpoint" ? read_checkpoint_info(c.options.checkpoint).model
-                                                  : model_for(*c.train, p.layers, c.width(), p.latent);
+                                                  : model_for(*c.train, p.layers, c.width(), p.latent, p.kind);
   const double size = weights_of(model) / weights_of(model_for(*c.train, 1, c.width(), 20)),
                probes = uses_probes(e)
                             ? static_cast<double>(probes_of_example(traits(e).probes, p.samples, p.latent)) / 3
@@ -65,8 +67,9 @@ double gradient_seconds(const Context& c, const Point& p, Estimator e) {
          c.row_seconds * size * static_cast<double>(p.batch) * (1.0 + static_cast<double>(p.samples) + probes);
 }
 
-VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent) {
+VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent, LatentKind kind) {
   VaeConfig model;
+  model.latent_kind = kind;
   model.data_dim = data.cols();
   model.image_height = data.image_height(), model.image_width = data.image_width();
   model.latent = latent;
@@ -145,8 +148,10 @@ void Models::train(const Point& point, const std::filesystem::path& path) {
   Context& c = context_;
   TrainConfig config;
   config.seed = c.seed(3);
+  config.estimator = point.base(), config.samples = training_samples(point);
   config.binarize = Binarize::none;  // the feed binarizes
-  Trainer trainer(c.backend, model_for(*c.train, point.layers, c.width(), point.latent), config, c.train->rows());
+  Trainer trainer(c.backend, model_for(*c.train, point.layers, c.width(), point.latent, point.kind), config,
+                  c.train->rows());
   Feed feed(c.backend, *c.train, config.batch, Binarize::stochastic, config.seed);
   const Index steps = steps_of(c, point.stage);
   std::printf("training %s for %d steps\n", path.filename().c_str(), static_cast<int>(steps));
@@ -161,7 +166,7 @@ std::filesystem::path Models::path_of(const Point& point) const {
   if (point.stage == "checkpoint") return context_.options.checkpoint;
   return context_.folder / "models" /
          (point.stage + "-" + std::to_string(point.layers) + "x" + std::to_string(context_.width()) + "-" +
-          std::to_string(point.latent) + ".safetensors");
+          std::to_string(point.latent) + (point.kind == LatentKind::bernoulli ? "-units" : "") + ".safetensors");
 }
 
 double Models::training_seconds(const Point& point) const {
@@ -169,10 +174,9 @@ double Models::training_seconds(const Point& point) const {
   const std::filesystem::path path = path_of(point);
   if (std::filesystem::exists(path, unknown) || !context_.counted.insert(path.string()).second) return 0;
   Point step = point;
-  step.batch = TrainConfig{}.batch, step.samples = 1;
+  step.batch = TrainConfig{}.batch, step.samples = training_samples(point);
   // Adds the optimizer's pass over the parameters.
-  return 1.2 * static_cast<double>(steps_of(context_, point.stage)) *
-         gradient_seconds(context_, step, Estimator::pathwise);
+  return 1.2 * static_cast<double>(steps_of(context_, point.stage)) * gradient_seconds(context_, step, point.base());
 }
 
 const Model& Models::at(const Point& point) {

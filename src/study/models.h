@@ -12,6 +12,9 @@ namespace cuvae::bench {
 struct Point {
   std::string stage = "mid";  ///< init, mid, end; or checkpoint
   Index layers = 1, latent = 20, samples = 5, batch = 32;
+  LatentKind kind = LatentKind::gaussian;
+  /// The estimator that times are compared with, and that trains the model.
+  Estimator base() const { return kind == LatentKind::bernoulli ? Estimator::rloo : Estimator::pathwise; }
   std::string name() const;
   Json json() const;
 };
@@ -68,6 +71,7 @@ class Feed {
   std::uint32_t step_ = 0;
 };
 
-VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent);
+VaeConfig model_for(const Dataset& data, Index layers, Index width, Index latent,
+                    LatentKind kind = LatentKind::gaussian);
 
 }  // namespace cuvae::bench

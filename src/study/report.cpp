@@ -13,13 +13,20 @@
 namespace cuvae::bench {
 namespace {
 
+bool is_discrete(const Json& r) { return r["suite"] == "discrete"; }
+
 std::string point_of(const Json& r) {
-  return r.value("stage", "") + " " + std::to_string(r.value("layers", 0)) + " hidden, latent " +
-         std::to_string(r.value("latent", 0)) + ", K " + std::to_string(r.value("samples", 0)) + ", batch " +
-         std::to_string(r.value("batch", 0));
+  return r.value("stage", "") + " " + std::to_string(r.value("layers", 0)) + " hidden, " +
+         (is_discrete(r) ? "units " : "latent ") + std::to_string(r.value("latent", 0)) + ", K " +
+         std::to_string(r.value("samples", 0)) + ", batch " + std::to_string(r.value("batch", 0));
 }
 
-bool is_draws(const Json& r) { return r["suite"] == "vae" && r.contains("variance"); }
+bool is_draws(const Json& r) { return (r["suite"] == "vae" || is_discrete(r)) && r.contains("variance"); }
+// The estimator with the same objective that ratios refer to.
+const char* base_of(const Json& r) {
+  const bool of_bound = is_importance_weighted(parse_variants({r["estimator"].get<std::string>()})[0].estimator);
+  return is_discrete(r) ? (of_bound ? "vimco" : "rloo") : (of_bound ? "iwae" : "pathwise");
+}
 bool is_times(const Json& r) { return r.contains("gradient_ms") && !is_draws(r); }
 
 std::string key_of(const Json& r, const std::string& estimator) {
@@ -87,8 +94,7 @@ Figure time_of(const Json& r) {
   return {get(r, "time_ratio"), std::log(get(r, "time_ratio_high") / get(r, "time_ratio_low")) / 2};
 }
 
-// Ratios to the base with the same objective: pathwise for the ELBO, iwae for the bound. The times come from other
-// cells.
+// Ratios to the base with the same objective. The times come from other cells.
 void join(std::vector<Json>& rows) {
   std::map<std::string, Json> times, draws;
   for (Json& r : rows) {
@@ -104,8 +110,7 @@ void join(std::vector<Json>& rows) {
       for (const char* name :
            {"gradient_ms", "gradients_per_second", "time_ratio", "time_ratio_low", "time_ratio_high"})
         r[name] = time->second[name];
-    const std::string name = r["estimator"].get<std::string>();
-    const std::string base_name = is_importance_weighted(parse_variants({name})[0].estimator) ? "iwae" : "pathwise";
+    const std::string name = r["estimator"].get<std::string>(), base_name = base_of(r);
     const auto base = draws.find(key_of(r, base_name)), base_time = times.find(key_of(r, base_name));
     if (base == draws.end()) continue;
     r["base"] = base_name;
@@ -144,22 +149,26 @@ void print_toy(const std::vector<Json>& rows) {
                   cell(r, "variance_high").c_str());
 }
 
-void print_vae(const std::vector<Json>& rows) {
+void print_draws(const std::vector<Json>& rows, bool discrete) {
   std::string point;
   for (const Json& r : rows) {
-    if (!is_draws(r)) continue;
+    if (!is_draws(r) || is_discrete(r) != discrete) continue;
     if (point_of(r) != point) {
       point = point_of(r);
-      std::printf("\nvae: %s\n%-26s %28s %22s %18s %6s %8s %7s %30s %30s\n", point.c_str(), "estimator", "variance",
-                  "SNR", "bias", "draws", "grad./s", "time x", "var. x", "var. time x");
+      std::printf("\n%s: %s\n%-26s %28s %22s %18s %6s %8s %7s %30s %30s%s\n", discrete ? "discrete" : "vae",
+                  point.c_str(), "estimator", "variance", "SNR", "bias", "draws", "grad./s", "time x", "var. x",
+                  "var. time x", discrete ? " exact variance" : "");
     }
     const std::string bias = r.contains("bias") ? cell(r, "bias", 2) + " +- " + cell(r, "bias_error", 2) : "";
-    std::printf("%-26s %28s %22s %18s %6s %8s %7s %30s %30s\n", r["estimator"].get<std::string>().c_str(),
+    std::printf("%-26s %28s %22s %18s %6s %8s %7s %30s %30s%s\n", r["estimator"].get<std::string>().c_str(),
                 with_interval(r, "variance").c_str(), with_interval(r, "snr").c_str(), bias.c_str(),
                 cell(r, "draws").c_str(), cell(r, "gradients_per_second", 3).c_str(), cell(r, "time_ratio", 3).c_str(),
-                with_interval(r, "variance_ratio").c_str(), with_interval(r, "variance_time_ratio").c_str());
+                with_interval(r, "variance_ratio").c_str(), with_interval(r, "variance_time_ratio").c_str(),
+                discrete ? (" " + cell(r, "exact_variance")).c_str() : "");
   }
 }
+void print_vae(const std::vector<Json>& rows) { print_draws(rows, false); }
+void print_discrete(const std::vector<Json>& rows) { print_draws(rows, true); }
 
 void print_cost(const std::vector<Json>& rows) {
   std::printf("\ncost: time relative to pathwise with the same K\n%3s %6s %-26s %12s %12s %22s %22s\n", "K", "batch",
@@ -248,7 +257,8 @@ void report(const Records& records, const std::vector<Cell>& cells) {
   std::vector<Json> rows = all_rows(records, cells);
   join(rows);
   const std::pair<const char*, void (*)(const std::vector<Json>&)> tables[] = {
-      {"toy", print_toy}, {"vae", print_vae}, {"cost", print_cost}, {"curves", print_curves}, {"snr", print_snr}};
+      {"toy", print_toy},   {"vae", print_vae},       {"discrete", print_discrete},
+      {"cost", print_cost}, {"curves", print_curves}, {"snr", print_snr}};
   for (const auto& [suite, print] : tables)
     if (std::any_of(rows.begin(), rows.end(), [&, name = suite](const Json& r) { return r["suite"] == name; }))
       print(rows);

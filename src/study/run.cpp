@@ -56,7 +56,7 @@ Json provenance_of(const EstimatorOptions& o, const Backend& backend, const Json
 void open_data(Context& context) {
   const EstimatorOptions& o = context.options;
   const auto among = [&](const char* suite) { return std::count(o.suites.begin(), o.suites.end(), suite) > 0; };
-  if (!among("vae") && !among("cost") && !among("curves")) return;
+  if (!among("vae") && !among("discrete") && !among("cost") && !among("curves")) return;
   std::optional<CheckpointInfo> info;
   if (!o.checkpoint.empty()) info = read_checkpoint_info(o.checkpoint);
   context.train = Dataset::open(o.data, Split::train, info ? std::vector{info->model.data_dim} : std::vector<Index>{});
@@ -142,7 +142,8 @@ int run_estimators(EstimatorOptions& options) {
   open_data(context);
   std::vector<Cell> cells;
   const std::pair<const char*, std::vector<Cell> (*)(Context&)> suites[] = {
-      {"toy", toy_cells}, {"vae", vae_cells}, {"cost", cost_cells}, {"curves", curve_cells}, {"snr", snr_cells}};
+      {"toy", toy_cells},   {"vae", vae_cells},      {"discrete", discrete_cells},
+      {"cost", cost_cells}, {"curves", curve_cells}, {"snr", snr_cells}};
   for (const auto& [name, make] : suites)
     if (std::find(options.suites.begin(), options.suites.end(), name) != options.suites.end())
       for (Cell& cell : make(context)) cells.push_back(std::move(cell));

@@ -66,6 +66,7 @@ void add_snr(Json& row, const Interval& squared_norm, const Interval& variance);
 
 std::vector<Cell> toy_cells(Context& context);
 std::vector<Cell> vae_cells(Context& context);
+std::vector<Cell> discrete_cells(Context& context);
 std::vector<Cell> cost_cells(Context& context);
 std::vector<Cell> curve_cells(Context& context);
 std::vector<Cell> snr_cells(Context& context);

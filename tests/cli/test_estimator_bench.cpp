@@ -6,6 +6,7 @@
 #include "cli_test.h"
 #include "study/records.h"
 #include "study/statistics.h"
+#include "study/suites/discrete_exact.h"
 #include "study/toy/toy.h"
 
 namespace cuvae::bench {
@@ -133,6 +134,40 @@ TEST(EstimatorToy, TheSeedExampleLiesInItsInterval) {
   EXPECT_NEAR(draws.draw({Estimator::stl, Cost::elbo}, {0}, nullptr, 0, 1).mu.variance().mean, 0, 1e-9);
 }
 
+// Exact moments of the gradient of a layer of Bernoulli units against those of its draws. Running means settle first.
+TEST(EstimatorExact, UnitsAreEnumerated) {
+  const auto backend = make_backend("cpu", 1);
+  VaeConfig model;
+  model.data_dim = model.image_width = 6;
+  model.latent = 3, model.latent_kind = LatentKind::bernoulli;
+  model.encoder_hidden = model.decoder_hidden = {5};
+  model.activation = Activation::tanh;
+  const Buffer x = backend->allocate(4 * 6 * sizeof(float));
+  const std::vector<float> pixels = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  backend->upload(x.data(), pixels.data(), x.bytes());
+  for (const Estimator e : {Estimator::score, Estimator::score_mean, Estimator::rloo, Estimator::optimal}) {
+    SCOPED_TRACE(std::string(to_string(e)));
+    TrainConfig config;
+    config.batch = 4, config.samples = 3, config.estimator = e, config.binarize = Binarize::none;
+    Trainer trainer(*backend, model, config, 4);
+    const ExactDiscrete exact(trainer.vae(), x.view(4, 6));
+    const GradientDraws g =
+        draw_gradients(*backend, trainer, x.view(4, 6), encoder_of(trainer.vae().layout()), {4000, 60});
+    const Interval distance =
+        squared_distance(g.gram, exact.gradient().gram, products(g.means, exact.gradient().means));
+    EXPECT_NEAR(distance.mean, 0, 5 * distance.error);
+    EXPECT_LT(5 * distance.error, 0.1 * squared_norm(exact.gradient().gram).mean);
+    const auto variance = exact.variance({e}, 3);
+    ASSERT_EQ(variance.has_value(), e != Estimator::optimal);
+    if (variance) {
+      EXPECT_NEAR(g.trace.mean, *variance, 5 * g.trace.error);
+    }
+  }
+  model.latent = 13;
+  const Vae large(*backend, model, 1);
+  EXPECT_THROW(ExactDiscrete(large, x.view(4, 6)), Error);
+}
+
 Json record(const char* key, double v) { return {{"suite", "none"}, {"key", key}, {"estimator", "score"}, {"v", v}}; }
 
 std::string refusal(const std::filesystem::path& folder) {
@@ -242,6 +277,17 @@ TEST_F(EstimatorCommand, MeasuresAndGoesOn) {
   std::ofstream(path("out/cells.jsonl")) << reversed_lines(cells);
   succeed(arguments);
   EXPECT_EQ(read_bytes(path("out/results.csv")), results);
+  // A layer of Bernoulli units, by the estimators among these that it takes.
+  succeed(estimators("discrete", {"--estimators", "pathwise,rloo,dreg"}));
+  std::size_t enumerated = 0;
+  for (const test::Json& row : test::Json::parse(read_bytes(path("out/results.json"))))
+    if (row["suite"] == "discrete" && row.contains("variance")) {
+      EXPECT_EQ(row["estimator"], "rloo");
+      EXPECT_NEAR(row["exact_variance"], row["variance"], 5 * double{row["variance_error"]});
+      EXPECT_NEAR(row["bias"], 0, 5 * double{row["bias_error"]});
+      ++enumerated;
+    }
+  EXPECT_EQ(enumerated, 1u);
   // Other estimators are added, measured and timed.
   succeed(estimators("vae", {"--estimators", "pathwise,stl"}));
   std::set<std::string> timed;

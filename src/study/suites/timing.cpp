@@ -95,8 +95,8 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
                 double seconds) {
   Backend& backend = context.backend;
   const ConstView x = models.batch(point.batch);
-  const auto pathwise = models.trainer(point, {}, context.seed(7));
-  Forward plain(backend, pathwise->vae(), point, false), dense(backend, pathwise->vae(), point, true);
+  const auto reference = models.trainer(point, {point.base()}, context.seed(7));
+  Forward plain(backend, reference->vae(), point, false), dense(backend, reference->vae(), point, true);
   std::vector<std::unique_ptr<Trainer>> trainers;
   for (const Variant& v : variants) trainers.push_back(models.trainer(point, v, context.seed(7)));
   // The time in a training step. For nvil it includes the training of its network.
@@ -116,7 +116,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
     backend.synchronize();
     return (now_ms() - mark) / repeats;
   };
-  const double first = time(gradient_of(*pathwise), 1);
+  const double first = time(gradient_of(*reference), 1);
   const int least = least_rounds(context, uses_probes(variants[0].estimator), first / 1000);
   const auto repeats = std::max(1, static_cast<int>(turn_ms(context) / first));
   const std::size_t count = variants.size();
@@ -124,7 +124,7 @@ Json time_group(Context& context, Models& models, const Point& point, const std:
   Times base, with_densities;
   const double end = now_ms() + 1000 * seconds * static_cast<double>(count);
   for (int round = 0; round < least || (now_ms() < end && round < kMostRounds); ++round) {
-    base.gradient.push_back(time(gradient_of(*pathwise), repeats));
+    base.gradient.push_back(time(gradient_of(*reference), repeats));
     base.forward.push_back(time([&] { plain(x); }, repeats));
     with_densities.forward.push_back(time([&] { dense(x); }, repeats));
     for (std::size_t n = 0; n < count; ++n) {  // forward and backward, so that the order of the estimators changes
@@ -168,7 +168,7 @@ Json time_gradients(Context& context, Models& models, const Point& point, const 
 }
 
 double time_seconds(const Context& c, const Point& point, const std::vector<Variant>& variants, double seconds) {
-  const double base = gradient_seconds(c, point, Estimator::pathwise);
+  const double base = gradient_seconds(c, point, point.base());
   double sum = 0;
   for (const std::vector<Variant>& group : groups_of(point, variants)) {
     const bool probes = uses_probes(group[0].estimator);

@@ -5,7 +5,8 @@
 namespace cuvae::bench {
 
 /// A row for each variant: the median milliseconds of the gradient and of its part after the forward pass, and the
-/// ratios to pathwise. Takes about `seconds` for each variant, or longer if the least number of rounds needs it.
+/// ratios to those of point.base(). Takes about `seconds` for each variant, or longer if the least number of rounds
+/// needs it.
 Json time_gradients(Context& context, Models& models, const Point& point, const std::vector<Variant>& variants,
                     double seconds);
 

@@ -1,6 +1,5 @@
 // The suite "vae": variance, bias and time of every estimator on a real model, with one factor varied at a time.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 
@@ -62,24 +61,7 @@ struct Bench {
     models.fit_baseline(*trainer);
     const GradientDraws g =
         draw_gradients(context.backend, *trainer, x, encoder_of(trainer->vae().layout()), limits(point));
-    const std::vector<std::vector<double>> cross = products(g.means, ref.means);
-    const Interval norm = g.norm(), ref_norm = ref.norm(), distance = squared_distance(g.gram, ref.gram, cross);
-    Json row = {{"estimator", v.name()}};
-    row.update(point.json());
-    row["draws"] = g.draws;
-    row["groups"] = g.means.size();
-    add_variance(row, g.trace);
-    add_snr(row, norm, g.trace);
-    if (ref_norm.low() > 0) {                     // otherwise bias and scale are unknown
-      if (v.estimator != Estimator::nvil_scaled)  // its mean is scaled intentionally
-        row["bias"] = distance.mean / ref_norm.mean, row["bias_error"] = distance.error / ref_norm.mean;
-      const Interval scale = projection(ref.gram, cross);
-      row["scale"] = scale.mean, row["scale_error"] = scale.error;
-    }
-    Json arrays = Json::object();
-    for (const auto& [name, trace] : g.layers) arrays[name] = {{"variance", trace.mean}, {"half_width", trace.half}};
-    row["arrays"] = std::move(arrays);
-    return row;
+    return row_of(point, v, g, ref);
   }
 };
 

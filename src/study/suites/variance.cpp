@@ -106,4 +106,25 @@ GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Sl
   return result;
 }
 
+Json row_of(const Point& point, const Variant& v, const GradientDraws& g, const GradientDraws& ref) {
+  const std::vector<std::vector<double>> cross = products(g.means, ref.means);
+  const Interval norm = g.norm(), ref_norm = ref.norm(), distance = squared_distance(g.gram, ref.gram, cross);
+  Json row = {{"estimator", v.name()}};
+  row.update(point.json());
+  row["draws"] = g.draws;
+  row["groups"] = g.means.size();
+  add_variance(row, g.trace);
+  add_snr(row, norm, g.trace);
+  if (ref_norm.low() > 0) {                     // otherwise bias and scale are unknown
+    if (v.estimator != Estimator::nvil_scaled)  // its mean is scaled intentionally
+      row["bias"] = distance.mean / ref_norm.mean, row["bias_error"] = distance.error / ref_norm.mean;
+    const Interval scale = projection(ref.gram, cross);
+    row["scale"] = scale.mean, row["scale_error"] = scale.error;
+  }
+  Json arrays = Json::object();
+  for (const auto& [name, trace] : g.layers) arrays[name] = {{"variance", trace.mean}, {"half_width", trace.half}};
+  row["arrays"] = std::move(arrays);
+  return row;
+}
+
 }  // namespace cuvae::bench

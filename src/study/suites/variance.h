@@ -35,6 +35,10 @@ std::vector<std::vector<double>> products(const std::vector<std::vector<float>>&
 /// not finite.
 GradientDraws draw_gradients(Backend& backend, Trainer& trainer, ConstView x, Slice slice, const DrawLimits& limits);
 
+/// The row of a variant at a point: variance, signal to noise ratio, bias and scale against the mean of `reference`,
+/// which must estimate the same gradient with independent noise.
+Json row_of(const Point& point, const Variant& variant, const GradientDraws& draws, const GradientDraws& reference);
+
 /// The expected time of draw_gradients if each gradient takes so many seconds.
 double draw_seconds(Estimator e, double each, const DrawLimits& limits);
 
