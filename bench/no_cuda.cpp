@@ -9,7 +9,7 @@ void add_kernels(CLI::App& app) {
   c->callback([] { throw Error("kernels: this build has no CUDA backend"); });
 }
 
-std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision, const Dataset&, Index) {
+std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision, const Dataset&, const StepCase&) {
   throw Error("step: this build has no CUDA backend for device '" + device + "'");
 }
 

@@ -7,11 +7,36 @@
 
 namespace cuvae::bench {
 
-TrainConfig step_training(Index batch) {
-  TrainConfig c;
-  c.batch = batch;
-  c.binarize = Binarize::none;  // gather_batch binarizes before the step, as in fit()
-  return c;
+StepCase::StepCase(StepModel kind, Index batch) : model(standard_model()) {
+  training.batch = batch;
+  training.binarize = Binarize::none;  // gather_batch binarizes before the step, as in fit()
+  if (kind == StepModel::standard) return;
+  model.latent = 100;
+  model.encoder_hidden = model.decoder_hidden = {200, 200};
+  model.above = {{.latent = 50, .encoder_hidden = {100, 100}, .decoder_hidden = {100, 100}}};
+  model.activation = Activation::tanh;
+  training.estimator = Estimator::iwae;
+  training.samples = 5;
+}
+
+std::vector<NetworkShape> networks_of(const StepCase& c) {
+  const Index batch = c.training.batch, rows = batch * c.training.samples;
+  const VaeConfig& m = c.model;
+  std::vector<NetworkShape> networks;
+  const auto add = [&](Index of_rows, Index in, std::vector<Index> widths, Index out) {
+    widths.insert(widths.begin(), in);
+    widths.push_back(out);
+    networks.push_back({of_rows, std::move(widths), networks.empty()});
+  };
+  add(batch, m.data_dim, m.encoder_hidden, m.statistics(m.latent));
+  Index below = m.latent;
+  for (const LayerConfig& layer : m.above) {
+    add(rows, below, layer.encoder_hidden, m.statistics(layer.latent));
+    add(rows, layer.latent, layer.decoder_hidden, m.statistics(below));
+    below = layer.latent;
+  }
+  add(rows, m.latent, m.decoder_hidden, m.outputs());
+  return networks;
 }
 
 std::vector<std::uint32_t> shuffled(Index rows) {
@@ -30,10 +55,21 @@ struct Options {
   double seconds = 3;
   int threads = 2;
   bool serve = false, json = false;
+  StepModel model = StepModel::standard;
 };
 
-void print_heading(const std::string& description, bool cuda) {
-  std::printf("%s; 784-400-20-400-784, Adam, dynamic binarization\n", description.c_str());
+const char* name_of(StepModel model) {
+  switch (model) {
+    case StepModel::standard:
+      return "784-400-20-400-784";
+    case StepModel::two_layers:
+      return "784-200-200-100-100-100-50 and back, tanh, IWAE bound over 5 samples";
+  }
+  return "";
+}
+
+void print_heading(const std::string& description, StepModel model, bool cuda) {
+  std::printf("%s; %s, Adam, dynamic binarization\n", description.c_str(), name_of(model));
   if (cuda)
     std::printf("%8s %12s %12s %16s %12s %12s %14s\n", "batch", "replayed ms", "eager ms", "products ms", "step/prod.",
                 "launches", "examples/s");
@@ -58,7 +94,8 @@ void run(const Options& o) {
   const auto backend = make_backend(o.device, o.threads, o.precision);
   const Dataset data = digits_like(60000);
   const auto make = [&](Index batch) {
-    return cuda ? cuda_step(o.device, o.precision, data, batch) : cpu_step(*backend, data, o.threads, batch);
+    const StepCase c(o.model, batch);
+    return cuda ? cuda_step(o.device, o.precision, data, c) : cpu_step(*backend, data, o.threads, c);
   };
   if (o.serve) {  // one request per line, "batch seconds", so that a driver can let several programs take turns
     std::map<Index, std::unique_ptr<StepBench>> benches;
@@ -72,7 +109,7 @@ void run(const Options& o) {
     }
     return;
   }
-  if (!o.json) print_heading(backend->description(), cuda);
+  if (!o.json) print_heading(backend->description(), o.model, cuda);
   for (Index batch : o.batches) {
     const nlohmann::json r = make(batch)->measure(o.seconds);
     if (o.json)
@@ -89,6 +126,12 @@ void add_step(CLI::App& app) {
   auto o = std::make_shared<Options>();
   c->add_option("--device", o->device, "cpu, cuda or cuda:N")->capture_default_str();
   add_precision(*c, o->precision);
+  const std::map<std::string, StepModel> models{{"standard", StepModel::standard},
+                                                {"two-layers", StepModel::two_layers}};
+  c->add_option("--model", o->model, "standard, or two-layers: that of Burda et al. 2015, with 5 samples")
+      ->transform(CLI::CheckedTransformer(models).description(""))
+      ->type_name("NAME")
+      ->default_str("standard");
   cli::add_numbers(*c, "--batch", o->batches, "Batch sizes", {1, 60000});
   cli::add_number(*c, "--seconds", o->seconds, "Time for each batch size", kSeconds);
   cli::add_number(*c, "--threads", o->threads, "CPU threads", {1, 1024});

@@ -1,4 +1,4 @@
-// One training step of the standard model, ready to be measured.
+// One training step of a model, ready to be measured.
 #pragma once
 #include <nlohmann/json.hpp>
 
@@ -13,12 +13,30 @@ class StepBench {
   virtual nlohmann::json measure(double seconds) = 0;
 };
 
-/// `backend` and `data` must outlive the result.
-std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, Index batch);
-std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data, Index batch);
+/// The models that are measured: the standard one, and the two-layer model of Burda et al. 2015 with its bound over 5
+/// samples.
+enum class StepModel : std::uint8_t { standard, two_layers };
 
-/// The training settings of the steps.
-TrainConfig step_training(Index batch);
+/// What a step computes.
+struct StepCase {
+  StepCase(StepModel kind, Index batch);
+  VaeConfig model;
+  TrainConfig training;
+};
+
+/// A network of a step's model. The products of its layers are y = x w^T, dw = dy^T x and dx = dy w.
+struct NetworkShape {
+  Index rows;
+  std::vector<Index> widths;  ///< {in, hidden..., out}
+  bool reads_data;            ///< then the first layer has no dx
+};
+std::vector<NetworkShape> networks_of(const StepCase& c);
+
+/// `backend` and `data` must outlive the result.
+std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, const StepCase& c);
+std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data,
+                                     const StepCase& c);
+
 /// All row numbers in shuffled order, the same in every run.
 std::vector<std::uint32_t> shuffled(Index rows);
 

@@ -13,45 +13,32 @@ using cpu::Op;
 
 // The operands of one linear layer. Each has its own memory, as in a training step.
 struct Layer {
-  Index in, out;
+  Index rows, in, out;
+  const float* x;
+  float* dx;  // null: none
   std::vector<float> w, dw, y, dy;
+  Layer(Index of_rows, Index from, Index to, const float* input, float* dinput)
+      : rows(of_rows), in(from), out(to), x(input), dx(dinput) {
+    const auto weights = static_cast<std::size_t>(in * out), values = static_cast<std::size_t>(rows * out);
+    w.assign(weights, 0.01f), dw.assign(weights, 0.0f), y.assign(values, 0.1f), dy.assign(values, 0.1f);
+  }
 };
-
-std::vector<Layer> layers_of(const VaeConfig& model, Index batch) {
-  std::vector<Layer> layers;
-  const auto mlp = [&](Index in, std::vector<Index> widths, Index out) {
-    widths.push_back(out);
-    for (Index width : widths) {
-      const auto weights = static_cast<std::size_t>(in * width), rows = static_cast<std::size_t>(batch * width);
-      layers.push_back({in, width, std::vector<float>(weights, 0.01f), std::vector<float>(weights),
-                        std::vector<float>(rows, 0.1f), std::vector<float>(rows, 0.1f)});
-      in = width;
-    }
-  };
-  mlp(model.data_dim, model.encoder_hidden, 2 * model.latent);
-  mlp(model.latent, model.decoder_hidden, model.outputs());
-  return layers;
-}
 
 class CpuStep final : public StepBench {
  public:
-  CpuStep(Backend& backend, const Dataset& data, int threads, Index batch)
+  CpuStep(Backend& backend, const Dataset& data, int threads, const StepCase& c)
       : backend_(backend),
         data_(data),
         team_(threads > 0 ? threads : cpu::default_threads()),
-        model_(standard_model()),
-        batch_(batch),
-        trainer_(backend, model_, step_training(batch), data.rows()) {
-    x_ = backend.allocate(static_cast<std::size_t>(batch * 784) * sizeof(float));
+        batch_(c.training.batch),
+        trainer_(backend, c.model, c.training, data.rows()) {
+    x_ = backend.allocate(static_cast<std::size_t>(batch_ * 784) * sizeof(float));
     const std::vector<std::uint32_t> order = shuffled(data.rows());
     order_ = backend.allocate(order.size() * sizeof(std::uint32_t));
     backend.upload(order_.data(), order.data(), order_.bytes());
     step_ = backend.allocate(sizeof(std::uint32_t));
-    layers_ = layers_of(model_, batch);
-    for (const Layer& l : layers_)
-      flops_ += (&l == &layers_[0] ? 4.0 : 6.0) * static_cast<double>(batch * l.in * l.out);
-    z_.assign(static_cast<std::size_t>(batch * model_.latent), 0.1f);
-    dz_ = z_;
+    for (const NetworkShape& network : networks_of(c)) add(network);
+    for (const Layer& l : layers_) flops_ += (l.dx == nullptr ? 4.0 : 6.0) * static_cast<double>(l.rows * l.in * l.out);
   }
 
   /// Runs blocks of steps and blocks of products in turn, for about `seconds`. A block is long enough that its data are
@@ -96,42 +83,45 @@ class CpuStep final : public StepBench {
     trainer_.step(x);
     ++*step_.as<std::uint32_t>();
   }
-  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w. The encoder's first layer has no dx.
-  void gemms() {
-    const cpu::FlushDenormals flush;
-    const std::size_t decoder = layers_.size() / 2;
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      Layer& l = layers_[i];
-      cpu::gemm(team_, Op::none, Op::transpose, batch_, l.out, l.in, input(i, decoder), l.w.data(), l.y.data());
-    }
-    for (std::size_t i = layers_.size(); i-- > 0;) {
-      Layer& l = layers_[i];
-      cpu::gemm(team_, Op::transpose, Op::none, l.out, l.in, batch_, l.dy.data(), input(i, decoder), l.dw.data());
-      if (i == 0) continue;
-      float* dx = i == decoder ? dz_.data() : layers_[i - 1].dy.data();
-      cpu::gemm(team_, Op::none, Op::none, batch_, l.in, l.out, l.dy.data(), l.w.data(), dx);
+  void add(const NetworkShape& network) {
+    const float* x = x_.as<float>();
+    float* dx = nullptr;
+    if (!network.reads_data)
+      for (int i = 0; i < 2; ++i)
+        inputs_.emplace_back(static_cast<std::size_t>(network.rows * network.widths[0]), 0.1f);
+    if (!network.reads_data) x = inputs_[inputs_.size() - 2].data(), dx = inputs_.back().data();
+    for (std::size_t i = 0; i + 1 < network.widths.size(); ++i) {
+      layers_.emplace_back(network.rows, network.widths[i], network.widths[i + 1], x, dx);
+      x = layers_.back().y.data(), dx = layers_.back().dy.data();
     }
   }
-  const float* input(std::size_t i, std::size_t decoder) const {
-    return i == 0 ? x_.as<float>() : i == decoder ? z_.data() : layers_[i - 1].y.data();
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w.
+  void gemms() {
+    const cpu::FlushDenormals flush;
+    for (Layer& l : layers_)
+      cpu::gemm(team_, Op::none, Op::transpose, l.rows, l.out, l.in, l.x, l.w.data(), l.y.data());
+    for (auto l = layers_.rbegin(); l != layers_.rend(); ++l) {
+      cpu::gemm(team_, Op::transpose, Op::none, l->out, l->in, l->rows, l->dy.data(), l->x, l->dw.data());
+      if (l->dx != nullptr)
+        cpu::gemm(team_, Op::none, Op::none, l->rows, l->in, l->out, l->dy.data(), l->w.data(), l->dx);
+    }
   }
 
   Backend& backend_;
   const Dataset& data_;
   cpu::Team team_;
-  VaeConfig model_;
   Index batch_;
   Trainer trainer_;
   Buffer x_, order_, step_;
   std::vector<Layer> layers_;
-  std::vector<float> z_, dz_;
+  std::vector<std::vector<float>> inputs_;  // z and dz of each network
   double flops_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, Index batch) {
-  return std::make_unique<CpuStep>(backend, data, threads, batch);
+std::unique_ptr<StepBench> cpu_step(Backend& backend, const Dataset& data, int threads, const StepCase& c) {
+  return std::make_unique<CpuStep>(backend, data, threads, c);
 }
 
 }  // namespace cuvae::bench

@@ -15,15 +15,15 @@ constexpr std::size_t kWorkspace = std::size_t{32} << 20;
 
 class CudaStep final : public StepBench {
  public:
-  CudaStep(int ordinal, Precision precision, const Dataset& data, Index batch)
+  CudaStep(int ordinal, Precision precision, const Dataset& data, const StepCase& c)
       : timer_(ordinal),
         backend_(ordinal, precision, timer_.stream()),
         precision_(precision),
-        batch_(batch),
+        batch_(c.training.batch),
         rows_(data.rows()),
-        trainer_(backend_, standard_model(), step_training(batch), data.rows()),
+        trainer_(backend_, c.model, c.training, data.rows()),
         pixels_(uploaded(data.data(), static_cast<std::size_t>(data.rows() * data.cols()))),
-        x_(floats(batch * data.cols())),
+        x_(floats(batch_ * data.cols())),
         workspace_(backend_.allocate(kWorkspace)),
         gemm_(precision, timer_.stream(), workspace_.data(), workspace_.bytes()) {
     const std::vector<std::uint32_t> order = shuffled(rows_);
@@ -31,7 +31,7 @@ class CudaStep final : public StepBench {
     std::vector<std::uint32_t> steps(kAtOnce);
     for (int i = 0; i < kAtOnce; ++i) steps[static_cast<std::size_t>(i)] = static_cast<std::uint32_t>(i);
     steps_ = uploaded(steps.data(), steps.size() * sizeof(std::uint32_t));
-    make_products(standard_model());
+    for (const NetworkShape& network : networks_of(c)) add(network);
   }
 
   nlohmann::json measure(double seconds) override {
@@ -119,25 +119,22 @@ class CudaStep final : public StepBench {
     trainer_.step(x);
   }
 
-  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w. The encoder's first layer has no dx.
-  // Each operand has its own memory, as in a step.
-  void make_products(const VaeConfig& model) {
+  // Every product of one step: y = x w^T, dw = dy^T x, and dx = dy w. Each operand has its own memory, as in a step.
+  void add(const NetworkShape& network) {
     const DType type = backend_.activation_type();
-    const auto mlp = [&](Index in, std::vector<Index> widths, Index out, bool needs_dx) {
-      widths.push_back(out);
-      const void* x = operand(batch_ * in, type);
-      void* dx = needs_dx ? operand(batch_ * in, type) : nullptr;
-      for (const Index width : widths) {
-        void *w = operand(in * width, type), *dw = operand(in * width, DType::f32), *y = operand(batch_ * width, type),
-             *dy = operand(batch_ * width, type);
-        products_.push_back({Op::none, Op::transpose, batch_, width, in, x, w, y, type, type});
-        products_.push_back({Op::transpose, Op::none, width, in, batch_, dy, x, dw, type, DType::f32});
-        if (dx != nullptr) products_.push_back({Op::none, Op::none, batch_, in, width, dy, w, dx, type, type});
-        x = y, dx = dy, in = width;
-      }
-    };
-    mlp(model.data_dim, model.encoder_hidden, 2 * model.latent, false);
-    mlp(model.latent, model.decoder_hidden, model.outputs(), true);
+    const Index rows = network.rows;
+    const void* x = operand(rows * network.widths[0], type);
+    void* dx = network.reads_data ? nullptr : operand(rows * network.widths[0], type);
+    for (std::size_t i = 0; i + 1 < network.widths.size(); ++i) {
+      const Index in = network.widths[i], out = network.widths[i + 1];
+      void *w = operand(in * out, type), *dw = operand(in * out, DType::f32), *y = operand(rows * out, type),
+           *dy = operand(rows * out, type);
+      products_.push_back({Op::none, Op::transpose, rows, out, in, x, w, y, type, type});
+      products_.push_back({Op::transpose, Op::none, out, in, rows, dy, x, dw, type, DType::f32});
+      if (dx != nullptr) products_.push_back({Op::none, Op::none, rows, in, out, dy, w, dx, type, type});
+      x = y, dx = dy;
+    }
+    flops_ = 0;
     for (const Product& p : products_) flops_ += 2.0 * static_cast<double>(p.m * p.n * p.k);
   }
 
@@ -158,8 +155,9 @@ class CudaStep final : public StepBench {
 
 }  // namespace
 
-std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data, Index batch) {
-  return std::make_unique<CudaStep>(cuda_ordinal(device), precision, data, batch);
+std::unique_ptr<StepBench> cuda_step(const std::string& device, Precision precision, const Dataset& data,
+                                     const StepCase& c) {
+  return std::make_unique<CudaStep>(cuda_ordinal(device), precision, data, c);
 }
 
 }  // namespace cuvae::bench
