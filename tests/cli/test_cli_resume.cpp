@@ -20,10 +20,15 @@ std::vector<Json> metrics_without_times(const std::string& run) {
 
 class CliResumeTest : public CliTest {
  protected:
-  // Long enough to be stopped before its end: a few seconds.
+  // Long enough to be stopped before its end: a few seconds, also with a sanitizer.
   Arguments long_arguments(const std::string& out) const {
+#if defined(__SANITIZE_ADDRESS__)
+    const char* const epochs = "40";
+#else
+    const char* const epochs = "150";
+#endif
     return train_arguments(
-        out, {"--epochs", "150", "--batch", "10", "--log-every", "7", "--validation", "0.2", "--ema", "0.9"});
+        out, {"--epochs", epochs, "--batch", "10", "--log-every", "7", "--validation", "0.2", "--ema", "0.9"});
   }
 
   static void expect_same_run(const std::string& run, const std::string& reference) {

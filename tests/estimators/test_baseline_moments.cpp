@@ -12,13 +12,8 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-#if defined(CUVAE_EMULATED)
-constexpr Index kRows = 1 << 11;  // times samples: of a step
-constexpr std::uint32_t kSteps = 3;
-#else
-constexpr Index kRows = 1 << 14;
-constexpr std::uint32_t kSteps = 16;
-#endif
+const Index kRows = emulated() ? 1 << 11 : 1 << 14;  // times samples: of a step
+const std::uint32_t kSteps = emulated() ? 3 : 16;
 
 class BaselineMoments : public OpTest {
  protected:

@@ -10,13 +10,8 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-#if defined(CUVAE_EMULATED)          // where a row costs a thousand times as much
-constexpr Index kNumbers = 1 << 13;  // of a step
-constexpr std::uint32_t kSteps = 4;
-#else
-constexpr Index kNumbers = 1 << 17;
-constexpr std::uint32_t kSteps = 16;
-#endif
+const Index kNumbers = emulated() ? 1 << 13 : 1 << 17;  // of a step
+const std::uint32_t kSteps = emulated() ? 4 : 16;
 constexpr std::uint32_t kFirst = 10;  // batches for the running mean to come to rest
 
 const double kLog2Pi = std::log(2 * std::acos(-1.0));

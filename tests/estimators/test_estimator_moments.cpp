@@ -12,13 +12,8 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-#if defined(CUVAE_EMULATED)  // where a row costs a thousand times as much
-constexpr std::uint32_t kSteps = 8;
-constexpr Index kBatch = 256;
-#else
-constexpr std::uint32_t kSteps = 32;
-constexpr Index kBatch = 4096;
-#endif
+const std::uint32_t kSteps = emulated() ? 8 : 32;
+const Index kBatch = emulated() ? 256 : 4096;
 constexpr double kPi = 3.14159265358979323846;
 
 struct Posterior {

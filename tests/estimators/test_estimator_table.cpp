@@ -13,13 +13,8 @@ using namespace test;
 using reference::Vector;
 using Function = std::function<double(double)>;
 
-#if defined(CUVAE_EMULATED)  // where a row costs a thousand times as much
-constexpr std::uint32_t kSteps = 8;
-constexpr Index kBatch = 512;
-#else
-constexpr std::uint32_t kSteps = 32;
-constexpr Index kBatch = 8192;
-#endif
+const std::uint32_t kSteps = emulated() ? 8 : 32;
+const Index kBatch = emulated() ? 512 : 8192;
 constexpr std::uint32_t kFirst = 20;  // batches for the running mean to come to rest
 
 struct Row {

@@ -14,13 +14,8 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-#if defined(CUVAE_EMULATED)
-constexpr std::uint32_t kSteps = 4;
-constexpr Index kBatch = 1024;
-#else
-constexpr std::uint32_t kSteps = 32;
-constexpr Index kBatch = 4096;
-#endif
+const std::uint32_t kSteps = emulated() ? 4 : 32;
+const Index kBatch = emulated() ? 1024 : 4096;
 constexpr double kPi = std::numbers::pi;
 
 using Function = std::function<double(const double* z)>;

@@ -13,9 +13,7 @@
 
 #include "cuvae/backend.h"
 #include "reference.h"
-#if defined(CUVAE_EMULATED)
-#include "cuemu/control.h"
-#endif
+#include "test_device.h"
 
 namespace cuvae::test {
 
@@ -37,20 +35,7 @@ inline bool cuda_is_required() {
   return value != nullptr && std::string(value) == "1";
 }
 
-/// The backends on which every op is tested. A required CUDA device is in the list even if it is missing, so that its
-/// tests fail with the reason.
-#if defined(CUVAE_EMULATED_AND_CPU)
-inline std::vector<std::string> backends_under_test() { return {"cpu", "cuda"}; }
-#elif defined(CUVAE_EMULATED)
-inline std::vector<std::string> backends_under_test() { return {"cuda"}; }
-#else
-inline std::vector<std::string> backends_under_test() {
-  if (cuda_is_required() || cuda_is_there()) return {"cpu", "cuda"};
-  return {"cpu"};
-}
-#endif
-
-/// The same and "cuda bf16", for tests that must pass with both types of activations.
+/// backends_under_test() and "cuda bf16", for tests that must pass with both types of activations.
 inline std::vector<std::string> backends_in_every_precision() {
   std::vector<std::string> all = backends_under_test();
   for (const std::string& name : backends_under_test())
@@ -85,9 +70,7 @@ class Array {
       : backend_(&backend), size_(size), bytes_(backend.allocate(2 * kGuard + size * sizeof(T))) {
     const std::vector<unsigned char> poison(bytes_.bytes(), kPoison);
     backend_->upload(bytes_.data(), poison.data(), poison.size());
-#if defined(CUVAE_EMULATED)
-    cuemu::forget(bytes_.data(), bytes_.bytes());  // reads are reported until the bytes are written
-#endif
+    forget(bytes_.data(), bytes_.bytes());
   }
   Array(Backend& backend, const std::vector<T>& values) : Array(backend, values.size()) { set(values); }
 

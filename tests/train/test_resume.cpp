@@ -131,11 +131,12 @@ TEST_P(Resume, SaveAndResumeBetweenOwnSteps) {
   EXPECT_TRUE(file_bytes(folder / "whole") == file_bytes(folder / "part"));
 }
 
-/// A run of train_until_killed in a folder.
+/// A run of train_until_killed, which lies next to this program, in a folder.
 class Child {
  public:
   explicit Child(const std::filesystem::path& folder) {
-    std::string program = CUVAE_TRAIN_UNTIL_KILLED, argument = folder;
+    const auto here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+    std::string program = here / (emulated() ? "train_until_killed_emulated" : "train_until_killed"), argument = folder;
     char* arguments[] = {program.data(), argument.data(), nullptr};
     if (::posix_spawn(&pid_, program.c_str(), nullptr, nullptr, arguments, environ) != 0)
       throw std::runtime_error("cannot start " + program);
@@ -165,11 +166,7 @@ TEST(Killed, AtAnyMomentARunResumesToTheSameBytes) {
 
   std::mt19937 random(5);
   int kills = 0;
-#if defined(CUVAE_EMULATED)  // the emulator is slow, and the files are written by the same code
-  const int enough = 5;
-#else
-  const int enough = 20;
-#endif
+  const int enough = emulated() ? 5 : 20;  // the emulator is slow, and the files are written by the same code
   for (int run = 0; kills < enough; ++run) {
     ASSERT_LT(run, 200) << "the runs end before they are killed";
     const TempDir folder;
