@@ -22,7 +22,7 @@ class CliResumeTest : public CliTest {
  protected:
   // Long enough to be stopped before its end: a few seconds, also with a sanitizer.
   Arguments long_arguments(const std::string& out) const {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(CUVAE_SANITIZED)
     const char* const epochs = "40";
 #else
     const char* const epochs = "150";

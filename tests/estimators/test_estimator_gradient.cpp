@@ -49,12 +49,10 @@ class EstimatorGradient : public OpTest {
         for (std::size_t i = 0; i < p.stats.size(); ++i) sum -= p.stats[i] * e.stats[i];
         return sum;
       };
-      const Vector want = central_differences(objective, before);
 
       trainer.reset_metrics();
       trainer.step(batch);
       const Vector after = reference::widen(parameters(trainer.vae()));
-      Vector got, bound;
       // As in the ELBO's gradient; a score's weight, nats in place of one, scales what is rounded: the costs as they
       // were before their baselines, since a difference keeps the rounding errors of what it is taken from.
       double largest = 1;
@@ -63,11 +61,7 @@ class EstimatorGradient : public OpTest {
       for (const double of_stats : p.stats) largest = std::max(largest, std::fabs(of_stats) * kBatch);
       if (p.score != Vector(p.score.size()) || !p.stats.empty())
         for (const double cost : costs(training, fixed)) largest = std::max(largest, std::fabs(cost));
-      for (std::size_t i = 0; i < before.size(); ++i) {
-        got.push_back((before[i] - after[i]) / kRate);
-        bound.push_back(0x1p-24 * std::fabs(after[i]) / kRate + 80 * 0x1p-24 * (largest + std::fabs(want[i])));
-      }
-      expect_within(got, want, bound, "gradient");
+      expect_applied(objective, before, after, largest);
       EXPECT_NEAR(trainer.metrics().loss, loss(training, fixed), 0x1p-19 * std::fabs(loss(training, fixed)));
 
       baselines.take_in(baselines.rest(costs(training, fixed), K));

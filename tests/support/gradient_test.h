@@ -49,4 +49,28 @@ inline void set_parameters(Trainer& trainer, const std::vector<float>& arena) {
   trainer.vae().backend().upload(trainer.vae().params(), arena.data(), arena.size() * sizeof(float));
 }
 
+/// The gradient that a step of plain_sgd() applied, against central differences of the objective, with the rounding
+/// errors of sums of log-densities up to `largest`. They take most of a test's time: with a sanitizer, of every eighth
+/// parameter.
+template <class F>
+void expect_applied(F objective, const reference::Vector& before, const reference::Vector& after, double largest) {
+#if defined(CUVAE_SANITIZED)
+  constexpr std::size_t kEvery = 8;
+#else
+  constexpr std::size_t kEvery = 1;
+#endif
+  reference::Vector at = before, want, got, bound;
+  for (std::size_t i = 0; i < before.size(); i += kEvery) {
+    const auto of_parameter = [&](const reference::Vector& value) {
+      at[i] = value[0];
+      return objective(at);
+    };
+    want.push_back(central_differences(of_parameter, {before[i]})[0]);
+    at[i] = before[i];
+    got.push_back((before[i] - after[i]) / kRate);
+    bound.push_back(0x1p-24 * std::fabs(after[i]) / kRate + 80 * 0x1p-24 * (largest + std::fabs(want.back())));
+  }
+  expect_within(got, want, bound, "gradient");
+}
+
 }  // namespace cuvae::test
