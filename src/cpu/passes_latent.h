@@ -118,11 +118,31 @@ void subtract_optimal_score(const RowFactor& score, Index first, const float* lo
   }
 }
 
+/// The factors of one sample row in its terms: of the path, the density and the score.
+struct RowTerms {
+  float path, density, score;
+};
+
+// Adds a sample's part of dstats. A loop with a condition on dz would have no vector code.
+template <bool has_dz>
+void add_sample(const LatentTerms& terms, const RowTerms& row, const float* mu, const float* noise, const float* dz,
+                Index latent, float* dmu, float* dlogvar) {
+  const float *logvar = mu + latent, stick = terms.stick_the_landing ? 1.0f : 0.0f;
+  const float of_z = terms.standard_prior ? 1.0f : 0.0f;
+  const float t = row.path, w = row.density, c = row.score;
+#pragma omp simd
+  for (Index l = 0; l < latent; ++l) {
+    const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
+    const float pull = eps / sigma, z = mu[l] + sigma * eps;
+    const float path = t * ((has_dz ? dz[l] : 0.0f) + w * (of_z * z - stick * pull));
+    dmu[l] += path - c * pull;
+    dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
+  }
+}
+
 void latent_backward_terms(const LatentTerms& terms, Index first, const float* stats, const float* noise,
                            const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
                            float* dstats) {
-  const float stick = terms.stick_the_landing ? 1.0f : 0.0f;
-  const bool standard = terms.standard_prior;
   for (Index b = 0; b < rows; ++b) {
     const float *mu = stats + b * 2 * latent, *logvar = mu + latent;
     float *dmu = dstats + b * 2 * latent, *dlogvar = dmu + latent;
@@ -132,17 +152,12 @@ void latent_backward_terms(const LatentTerms& terms, Index first, const float* s
       subtract_optimal_score(terms.score, first + b * samples, logvar, noise, samples, latent, dmu, dlogvar);
     for (Index k = 0; k < samples; ++k, noise += latent) {
       const Index r = first + b * samples + k;
-      const float t = m::at(terms.path, r), w = m::at(terms.density, r),
-                  c = terms.optimal_baseline ? 0.0f : m::at(terms.score, r);
-      const float* d = dz != nullptr ? dz + (b * samples + k) * latent : nullptr;
-#pragma omp simd
-      for (Index l = 0; l < latent; ++l) {
-        const float sigma = m::exp(0.5f * m::clamp(logvar[l], kLogVarMin, kLogVarMax)), eps = noise[l];
-        const float pull = eps / sigma, z = mu[l] + sigma * eps;
-        const float path = t * ((d != nullptr ? d[l] : 0.0f) + w * ((standard ? z : 0.0f) - stick * pull));
-        dmu[l] += path - c * pull;
-        dlogvar[l] += path * sigma * eps - (1.0f - stick) * t * w - c * (eps * eps - 1.0f);
-      }
+      const RowTerms row{m::at(terms.path, r), m::at(terms.density, r),
+                         terms.optimal_baseline ? 0.0f : m::at(terms.score, r)};
+      if (dz != nullptr)
+        add_sample<true>(terms, row, mu, noise, dz + (b * samples + k) * latent, latent, dmu, dlogvar);
+      else
+        add_sample<false>(terms, row, mu, noise, nullptr, latent, dmu, dlogvar);
     }
 #pragma omp simd
     for (Index l = 0; l < latent; ++l) {
