@@ -126,7 +126,7 @@ TEST_F(CliNumbersTest, SettingsWithoutEffectAreRefused) {
          "--count: is 51, but the data have only 50 examples");
   expect({"estimators", "--toy", "--suite", "vae"}, "--suite: has no effect with --toy");
   expect({"estimators", "--suite", "toy", "--out", path("e"), "--draws", "10"},
-         "--draws: has no effect without the suite vae");
+         "--draws: has no effect without one of the suites vae and discrete");
   expect({"estimators", "--suite", "snr", "--out", path("e"), "--data", data()},
          "--data: has no effect without one of");
   EXPECT_FALSE(fs::exists(path("e")));

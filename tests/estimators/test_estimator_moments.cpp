@@ -62,7 +62,7 @@ class EstimatorMoments : public OpTest {
       log_prob(-1.0f / static_cast<float>(R), dlogits);
       if (weighted) {
         backend_.run(ImportanceWeights{log_p, log_p_z, log_q, bound, weights, {}});
-        log_prob({-1.0f / kBatch, weights}, dlogits);
+        log_prob({-1.0f / static_cast<float>(kBatch), weights}, dlogits);
       }
       if (uses_score(e)) {
         ScoreWeights weigh = score_weights(e, cost, log_p, log_p_z, log_q, K, score);
@@ -70,13 +70,14 @@ class EstimatorMoments : public OpTest {
         backend_.run(weigh);
       }
       if (decoder != nullptr) backend_.run(LinearBackward{z, w, dlogits, Activation::identity, {}, dw, db, dz});
-      const float kl_scale = has_closed_form_kl(e, cost) ? 1.0f / kBatch : 0.0f;
+      const float kl_scale = has_closed_form_kl(e, cost) ? 1.0f / static_cast<float>(kBatch) : 0.0f;
       backend_.run(GaussianBackward{
           terms, stats, noise, uses_path(e) ? ConstView(dz) : ConstView{}, {}, kl_dims, kl_scale, dstats});
       if (s < first_step) continue;
       const std::vector<float> got = dstats.get();
       for (std::size_t i = 0; i < got.size(); i += 2)
-        dmu.push_back(double{got[i]} * kBatch), dlogvar.push_back(double{got[i + 1]} * kBatch);
+        dmu.push_back(double{got[i]} * static_cast<double>(kBatch)),
+            dlogvar.push_back(double{got[i + 1]} * static_cast<double>(kBatch));
     }
     return {MomentsOf(dmu), MomentsOf(dlogvar)};
   }

@@ -116,7 +116,8 @@ class EstimatorTable : public OpTest {
       std::vector<float> f, dz;
       for (const float at : z.get()) {
         f.push_back(static_cast<float>(row.f(double{at}) - baseline));
-        dz.push_back(static_cast<float>(-row.df(double{at}) / kBatch));  // of the loss, the mean of -f
+        dz.push_back(
+            static_cast<float>(-row.df(double{at}) / static_cast<double>(kBatch)));  // of the loss, the mean of -f
       }
       const Matrix log_p(backend_, kBatch, 1, f), slope(backend_, kBatch, 1, dz);
       if (uses_score(e)) {
@@ -130,7 +131,7 @@ class EstimatorTable : public OpTest {
       const std::vector<float> got = dstats.get();
       // By sigma = exp(logvar/2) = 1, twice that by logvar.
       for (std::size_t i = 0; i < got.size(); i += 2)
-        gradients.push_back(-kBatch * (row.by_sigma ? 2 * double{got[i + 1]} : double{got[i]}));
+        gradients.push_back(-static_cast<double>(kBatch) * (row.by_sigma ? 2 * double{got[i + 1]} : double{got[i]}));
     }
     return MomentsOf(gradients);
   }

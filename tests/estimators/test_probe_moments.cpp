@@ -57,7 +57,7 @@ class ProbeMoments : public OpTest {
         const bool by_mu = column < mu.size();
         // logvar = 2 log sigma
         const double scale = by_mu ? 1 : 2 / std::exp(double{logvar[column - mu.size()]} / 2);
-        draws[column].push_back(-double{got[i]} * kBatch * scale);
+        draws[column].push_back(-double{got[i]} * static_cast<double>(kBatch) * scale);
       }
     }
     return {draws.begin(), draws.end()};
