@@ -15,6 +15,16 @@ struct EvaluateOptions {
   std::uint64_t seed = 0;
 };
 
+/// What is computed of layer t, in nats.
+struct LayerEvaluation {
+  Index latent = 0;        ///< L_t
+  double kl = 0;           ///< E_q log q(z_t|z_{t-1}) - log p(z_t|z_{t+1}), of the top layer p(z_T); may be below 0
+  Index active_units = 0;  ///< units with Var_x E_q[z_t|x] > 0.01: Burda et al. 2015, section 5.2
+};
+
+/// Above the first layer, E_q[z_t|x] is estimated from at least so many samples of z_{t-1}.
+inline constexpr Index kActivitySamples = 20;
+
 /// Nats per example, averaged over the examples. Values may be NaN or infinite; the caller must check.
 struct Evaluation {
   Index examples = 0;
@@ -26,6 +36,11 @@ struct Evaluation {
   std::vector<double> kl_dims;  ///< KL per latent dimension; empty where it has no closed form
   Index active_units = 0;       ///< dimensions of z_1 with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
   std::vector<double> elbos;    ///< [N], the ELBO of each example, in the order of the rows
+  std::vector<LayerEvaluation> layers;  ///< of z_1 to z_T; the sum of their KLs is kl
+
+  // As rate-distortion theory names the parts of the ELBO: Alemi et al. 2018.
+  double rate() const { return kl; }
+  double distortion() const { return -reconstruction; }
 };
 
 /// The step counter in the noise of evaluation. Training never reaches it.

@@ -158,6 +158,11 @@ class Vae {
   /// a.needs says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. The stats are merged into
   /// `moments`, 1 + 4L doubles, if given.
   View sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
+  /// The same without log p(z), where it is not that of a standard normal.
+  View sample_layers(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
+  /// After sample_latents() of `rows` examples with this noise, in a model of several layers: log_q and log_p_z become
+  /// those of layer t alone, log q(z_t|z_{t-1}) and log p(z_t|z_{t+1}), of the top layer log p(z_T).
+  void layer_densities(std::size_t t, Index rows, const Noise& noise, const VaeActivations& a) const;
   View decode(ConstView z, const VaeActivations& a) const;  ///< the outputs that LogProb takes [R, n D]
   /// log p(x|z) [R, 1], and the loss if given.
   View log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss = {}) const;
@@ -225,9 +230,13 @@ class Vae {
     Gradients gradients = Gradients::replace;
   };
   void run(const LikelihoodPass& pass) const;
+  enum class LogDensity { alone, added };  ///< of a layer: in place of what is there, or added to it
   void log_prior(Index rows, const VaeActivations& a) const;
+  void top_log_prior(Index rows, const VaeActivations& a) const;
+  void layer_log_prior(std::size_t t, Index rows, const VaeActivations& a, LogDensity log_p) const;
   MixtureLogProb mixture(Index rows, const VaeActivations& a) const;
-  void sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const;
+  void sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments,
+                    LogDensity log_q) const;
   void density_backward(std::size_t t, ConstView stats, const RowFactor& row_weight, const VaeActivations& a, View dz,
                         View dstats) const;
   View prior_stats(Index rows, const VaeActivations& a) const;

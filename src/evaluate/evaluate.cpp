@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "data/check_data.h"
 #include "evaluate/evaluate_rows.h"
+#include "evaluate/layer_sums.h"
 #include "evaluate/row_batches.h"
 #include "evaluate/units.h"
 #include "math/philox.h"
@@ -121,6 +123,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   std::vector<double> kl_dims(closed_form ? static_cast<std::size_t>(latent) : 0);
   std::vector<float> log_p(static_cast<std::size_t>(batch * options.samples)), dims(kl_dims.size());
   RowKl kl(backend, closed_form, batch, options.samples);
+  std::optional<LayerSums> layers;
+  if (vae.layers().size() > 1) layers.emplace(vae, batch, options.samples);
   for (Index first = 0; first < count; first += batch) {
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
@@ -146,6 +150,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
       e.elbos.push_back(elbo);
     }
     for (std::size_t l = 0; l < dims.size(); ++l) kl_dims[l] += static_cast<double>(dims[l]) * static_cast<double>(n);
+    if (layers) layers->add(n, noise(Stream::latent), step, a);
   }
 
   const double n = static_cast<double>(count);
@@ -158,6 +163,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   for (double& k : kl_dims) k /= n;
   e.kl_dims = std::move(kl_dims);
   e.active_units = active_units(read_moments(backend, moments, latent), latent);
+  e.layers = layers ? layers->results() : std::vector<LayerEvaluation>{{.latent = latent, .kl = e.kl}};
+  e.layers.front().active_units = e.active_units;
   return e;
 }
 

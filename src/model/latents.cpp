@@ -21,19 +21,31 @@ View Vae::stats(std::size_t t, Index rows, const VaeActivations& a) const {
 }
 
 View Vae::sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
+  const View z = sample_layers(stats, noise, a, moments);
+  if (!config_.has_closed_form_kl()) log_prior(z.rows, a);
+  return z;
+}
+
+View Vae::sample_layers(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
   check_room("sample_latents", "stats", stats, a.batch);
   const Index rows = stats.rows * a.samples;
-  sample_layer(0, stats, noise, a, moments);
+  sample_layer(0, stats, noise, a, moments, LogDensity::alone);
   for (std::size_t t = 1; t < layers().size(); ++t)
     sample_layer(t, layers()[t].encoder.forward(*backend_, weights(), z_of(t - 1, rows, a), layer_of(a, t).encoder),
-                 noise_of_layer(noise, t, a.samples), a, nullptr);
-  if (!config_.has_closed_form_kl()) log_prior(rows, a);
+                 noise_of_layer(noise, t, a.samples), a, nullptr, LogDensity::added);
   return z_of(0, rows, a);
 }
 
+void Vae::layer_densities(std::size_t t, Index rows, const Noise& noise, const VaeActivations& a) const {
+  const Index sample_rows = rows * a.samples;
+  sample_layer(t, stats(t, t == 0 ? rows : sample_rows, a), noise_of_layer(noise, t, a.samples), a, nullptr,
+               LogDensity::alone);
+  t + 1 == layers().size() ? top_log_prior(sample_rows, a) : layer_log_prior(t, sample_rows, a, LogDensity::alone);
+}
+
 // z_t and log q of it. Where the prior is a standard normal, also log p(z_T), and one layer's KL.
-void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a,
-                       double* moments) const {
+void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments,
+                       LogDensity log_q) const {
   const Index rows = t == 0 ? stats.rows * a.samples : stats.rows;
   const auto column = [&](const Buffer& b) { return b ? b.view(rows, 1) : View{}; };
   if (config_.has_bernoulli_latents())
@@ -43,40 +55,51 @@ void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const
                                          .moments = moments,
                                          .log_q = column(a.log_q),
                                          .score_norm = column(a.score_norm),
-                                         .add = t > 0});
+                                         .add = log_q == LogDensity::added});
   const bool of_prior = t + 1 == layers().size() && config_.prior == Prior::standard;
   SampleGaussian op{.stats = stats, .noise = noise, .z = z_of(t, rows, a), .moments = moments};
   if (config_.has_closed_form_kl()) op.kl = a.kl.view(stats.rows, 1), op.kl_dims = a.kl_dims.view(1, config_.latent);
   if (of_prior) op.log_p_z = column(a.log_p_z);
   op.log_q = column(a.log_q);
-  op.add = t > 0;
+  op.add = log_q == LogDensity::added;
   op.score_norm = column(a.score_norm);
   backend_->run(op);
 }
 
-// log p(z_T), unless it is that of a standard normal and already there, then each log p(z_t|z_{t+1}) added to it.
+// log p(z_T), then each log p(z_t|z_{t+1}) added to it.
 void Vae::log_prior(Index rows, const VaeActivations& a) const {
+  top_log_prior(rows, a);
+  for (std::size_t t = 0; t + 1 < layers().size(); ++t) {
+    const LatentLayer& above = layers()[t + 1];
+    above.decoder.forward(*backend_, weights(), z_of(t + 1, rows, a), layer_of(a, t + 1).decoder);
+    layer_log_prior(t, rows, a, LogDensity::added);
+  }
+}
+
+// log p(z_T), unless it is that of a standard normal and already there.
+void Vae::top_log_prior(Index rows, const VaeActivations& a) const {
   const View log_p = a.log_p_z.view(rows, 1);
   const std::size_t top = layers().size() - 1;
-  const bool bernoulli = config_.has_bernoulli_latents();
-  if (bernoulli)
+  if (config_.has_bernoulli_latents())
     backend_->run(BernoulliLogProb{.z = z_of(top, rows, a), .logits = own(*networks_.logits), .log_p = log_p});
-  if (config_.prior != Prior::standard) {
-    if (const auto& inputs = networks_.pseudo_inputs)
-      layers()[top].encoder.forward(*backend_, weights(), weights().slice(*inputs, backend_->activation_type()),
-                                    a.pseudo_inputs);
-    MixtureLogProb op = mixture(rows, a);
-    op.log_p = log_p;
-    backend_->run(op);
-  }
-  for (std::size_t t = 0; t < top; ++t) {
-    const View stats =
-        layers()[t + 1].decoder.forward(*backend_, weights(), z_of(t + 1, rows, a), layer_of(a, t + 1).decoder);
-    if (bernoulli)
-      backend_->run(BernoulliLogProb{.z = z_of(t, rows, a), .logits = stats, .log_p = log_p, .add = true});
-    else
-      backend_->run(LatentLogProb{.z = z_of(t, rows, a), .stats = stats, .log_p = log_p, .add = true});
-  }
+  if (config_.prior == Prior::standard) return;
+  if (const auto& inputs = networks_.pseudo_inputs)
+    layers()[top].encoder.forward(*backend_, weights(), weights().slice(*inputs, backend_->activation_type()),
+                                  a.pseudo_inputs);
+  MixtureLogProb op = mixture(rows, a);
+  op.log_p = log_p;
+  backend_->run(op);
+}
+
+// log p(z_t|z_{t+1}) from the last pass of the decoder of layer t + 1.
+void Vae::layer_log_prior(std::size_t t, Index rows, const VaeActivations& a, LogDensity log_p) const {
+  const View z = z_of(t, rows, a), column = a.log_p_z.view(rows, 1),
+             stats = layer_of(a, t + 1).decoder.result.back().view(rows, config_.statistics(layers()[t].latent));
+  const bool add = log_p == LogDensity::added;
+  if (config_.has_bernoulli_latents())
+    backend_->run(BernoulliLogProb{.z = z, .logits = stats, .log_p = column, .add = add});
+  else
+    backend_->run(LatentLogProb{.z = z, .stats = stats, .log_p = column, .add = add});
 }
 
 MixtureLogProb Vae::mixture(Index rows, const VaeActivations& a) const {

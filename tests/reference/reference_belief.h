@@ -46,9 +46,14 @@ class BeliefNetwork : public Model {
 
   /// log p(z_1, ..., z_T) of each sample row.
   Vector log_p_z(const Vector& arena, const std::vector<Vector>& z) const {
-    Vector sum = bernoulli_log_prob(z.back(), prior_logits(arena), 0, layers_.back().latent).log_p;
-    for (std::size_t t = 0; t + 1 < layers_.size(); ++t) add(sum, log_p(z[t], decode(arena, t + 1, z[t + 1]), t, 1));
+    Vector sum = log_p_of_layer(arena, z, z.size() - 1);
+    for (std::size_t t = 0; t + 1 < layers_.size(); ++t) add(sum, log_p_of_layer(arena, z, t));
     return sum;
+  }
+  /// log p(z_t|z_{t+1}), of the top layer log p(z_T).
+  Vector log_p_of_layer(const Vector& arena, const std::vector<Vector>& z, std::size_t t) const {
+    if (t + 1 < layers_.size()) return log_p(z[t], decode(arena, t + 1, z[t + 1]), t, 1);
+    return bernoulli_log_prob(z[t], prior_logits(arena), 0, layers_[t].latent).log_p;
   }
   /// log q of the samples under logits which may be of another pass.
   Vector log_q(const std::vector<Vector>& z, const std::vector<Vector>& logits, Index samples) const {

@@ -101,14 +101,14 @@ class Chain : public Model {
 
   /// log p(z_1, ..., z_T) of each sample row.
   Vector log_p_z(const Vector& arena, const std::vector<Vector>& z) const {
-    const std::size_t top = latents_.size() - 1;
-    Vector sum = log_prior(arena, z[top]);
-    for (std::size_t t = 0; t < top; ++t) {
-      const Vector stats =
-          mlp(arena, "decoder" + std::to_string(t + 2), z[t + 1], latents_[t + 1], decoders_[t + 1], 2 * latents_[t]);
-      add(sum, latent_log_prob(z[t], stats, 0, latents_[t]).log_p);
-    }
+    Vector sum = log_p_of_layer(arena, z, z.size() - 1);
+    for (std::size_t t = 0; t + 1 < z.size(); ++t) add(sum, log_p_of_layer(arena, z, t));
     return sum;
+  }
+  /// log p(z_t|z_{t+1}), of the top layer log p(z_T).
+  Vector log_p_of_layer(const Vector& arena, const std::vector<Vector>& z, std::size_t t) const {
+    if (t + 1 == latents_.size()) return log_prior(arena, z[t]);
+    return latent_log_prob(z[t], decode(arena, t + 1, z[t + 1]), 0, latents_[t]).log_p;
   }
 
   /// The outputs of the decoder of layer t, counted from 0.

@@ -4,6 +4,7 @@
 
 #include "cli/arguments/arguments.h"
 #include "cli/commands/command.h"
+#include "cli/run/layers_json.h"
 #include "cli/run/quantities.h"
 #include "cli/run/run_folder.h"
 #include "cuvae/bound.h"
@@ -45,7 +46,10 @@ void print_json(const Evaluation& e, const CheckpointInfo& info, Index samples) 
                        {"elbo_error", e.elbo_error},
                        {"reconstruction", e.reconstruction},
                        {"kl", e.kl},
+                       {"rate", e.rate()},
+                       {"distortion", e.distortion()},
                        {"kl_dims", e.kl_dims},
+                       {"layers", layers_json(e.layers)},
                        {"bits_per_dim", e.bits_per_dim},
                        {"bits_are_of", bits_are_of(traits(info.model.likelihood))},
                        {"active_units", e.active_units},
@@ -72,13 +76,28 @@ void print_json(const BoundEvaluation& e, const CheckpointInfo& info) {
   std::cout << object.dump() << '\n';
 }
 
+// The KL and the active units of each layer. Of a single layer, the KL has a line of its own.
+std::string layer_lines(const Evaluation& e) {
+  const auto active = [](const LayerEvaluation& layer) {
+    return std::to_string(layer.active_units) + " of " + std::to_string(layer.latent);
+  };
+  if (e.layers.size() == 1) return "active units    " + active(e.layers.front()) + '\n';
+  std::string lines;
+  for (std::size_t t = 0; t < e.layers.size(); ++t) {
+    const std::string name = "layer " + std::to_string(t + 1);
+    lines += name + std::string(16 - name.size(), ' ') + "KL " + result(e.layers[t].kl, 7) + " nats, active units " +
+             active(e.layers[t]) + '\n';
+  }
+  return lines;
+}
+
 void print_text(const Evaluation& e, const CheckpointInfo& info, Index samples) {
   std::cout << examples_line(e.examples, samples) << "ELBO            " << with_error(result(e.elbo, 7), e.elbo_error)
             << " nats (standard error)\n"
-            << "reconstruction  " << result(e.reconstruction, 7) << " nats\n"
-            << "KL              " << result(e.kl, 7) << " nats\n"
-            << bits_line(e.bits_per_dim, info) << "active units    " << e.active_units << " of " << info.model.latent
-            << '\n';
+            << "reconstruction  " << result(e.reconstruction, 7) << " nats (distortion " << result(e.distortion(), 7)
+            << ")\n"
+            << "KL              " << result(e.kl, 7) << " nats (rate)\n"
+            << bits_line(e.bits_per_dim, info) << layer_lines(e);
   if (is_importance_weighted(info.training.estimator))
     std::cout << "trained on      " << objective_name(info.training) << ", which is at least the ELBO above\n";
 }

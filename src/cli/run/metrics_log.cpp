@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include "cli/run/layers_json.h"
 #include "cuvae/error.h"
 #include "cuvae/estimator.h"
 #include "io/atomic_file.h"
@@ -62,7 +63,8 @@ Json json_of(const Progress& p, const TrainConfig& training) {
   if (is_importance_weighted(training.estimator)) object["bound"] = -p.train.loss;
   if (p.validation) {
     const Evaluation& v = *p.validation;
-    object["validation"] = {{"elbo", v.elbo}, {"reconstruction", v.reconstruction}, {"kl", v.kl}};
+    object["validation"] = {
+        {"elbo", v.elbo}, {"reconstruction", v.reconstruction}, {"kl", v.kl}, {"layers", layers_json(v.layers)}};
     if (p.validation_bound) object["validation"]["bound"] = p.validation_bound->value;
   }
   return object;

@@ -39,6 +39,8 @@ std::string epoch_line(const Progress& p) {
   else if (p.validation)
     line += "  validation ELBO " + fixed(p.validation->elbo, 3);
   if (p.best) line += " (best)";
+  if (p.validation && p.validation->layers.size() > 1)
+    line += "  layers: kl " + kl_of_layers(*p.validation, 3) + " active " + active_of_layers(*p.validation);
   if (p.train.skipped > 0) line += format("  skipped %llu", static_cast<unsigned long long>(p.train.skipped));
   return line + format("  %.0f examples/s", p.examples_per_second);
 }

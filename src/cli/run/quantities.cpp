@@ -57,6 +57,23 @@ std::string with_error(const std::string& value, double error) {
   return value + " +- " + (std::isfinite(error) ? number(error, 2) : "n/a");
 }
 
+namespace {
+template <class F>
+std::string of_layers(const Evaluation& e, F text) {
+  std::string sum;
+  for (const LayerEvaluation& layer : e.layers) sum += (sum.empty() ? "" : " + ") + text(layer);
+  return sum;
+}
+}  // namespace
+
+std::string kl_of_layers(const Evaluation& e, int decimals) {
+  return of_layers(e, [&](const LayerEvaluation& layer) { return fixed(layer.kl, decimals); });
+}
+
+std::string active_of_layers(const Evaluation& e) {
+  return of_layers(e, [](const LayerEvaluation& layer) { return std::to_string(layer.active_units); });
+}
+
 void require_finite(const Evaluation& e, const std::string& what) {
   const std::pair<const char*, double> parts[] = {{"ELBO", e.elbo}, {"reconstruction", e.reconstruction}, {"KL", e.kl}};
   for (const auto& [name, value] : parts)

@@ -25,6 +25,10 @@ std::string loss_name(const TrainConfig& training);
 /// "-98.23 +- 0.51", or "-98.23 +- n/a" if the error is not finite, as for one example.
 std::string with_error(const std::string& value, double error);
 
+/// The KLs and the numbers of active units of the layers from the lowest up: "20.31 + 4.80", "21 + 5".
+std::string kl_of_layers(const Evaluation& evaluation, int decimals);
+std::string active_of_layers(const Evaluation& evaluation);
+
 /// Throws Error if the evaluation is not finite. `what` is its name in the message.
 void require_finite(const Evaluation& evaluation, const std::string& what);
 void require_finite(const BoundEvaluation& evaluation, const std::string& what);

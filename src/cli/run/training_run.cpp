@@ -70,6 +70,9 @@ void print_metrics(const Progress& p, const TrainConfig& training) {
               << with_error(fixed(bound->value, 2), bound->error) << '\n';
   else if (p.validation)
     std::cout << "validation ELBO " << with_error(fixed(p.validation->elbo, 2), p.validation->elbo_error) << '\n';
+  if (p.validation && p.validation->layers.size() > 1)
+    std::cout << "validation KL " << kl_of_layers(*p.validation, 2) << " nats and active units "
+              << active_of_layers(*p.validation) << " of the layers, from the lowest up\n";
 }
 
 void print_files(const RunFolder& folder, const TrainConfig& training) {
