@@ -1,5 +1,6 @@
 // Includes all public headers that a program needs.
 #pragma once
+#include "cuvae/aggregate.h"
 #include "cuvae/backend.h"
 #include "cuvae/bound.h"
 #include "cuvae/checkpoint.h"
