@@ -8,6 +8,7 @@
 #include "cuvae/error.h"
 #include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
+#include "cuvae/exact.h"
 #include "cuvae/standardization.h"
 #include "cuvae/trainer.h"
 #include "cuvae/vae.h"
