@@ -14,6 +14,7 @@ enum class Bound : std::uint8_t {
   elbo,   ///< E_q log p(x|z) - KL(q(z|x) || p(z)): see evaluate()
   iwae,   ///< L_K = log (1/K) sum_k w_k, w = p(x|z) p(z) / q(z|x), z ~ q(z|x): Burda et al. 2015, section 3
   prior,  ///< log (1/K) sum_k w_k, w = p(x|z), z ~ p(z): naive Monte Carlo, for comparison
+  ais,    ///< the same with the weights of K chains from p(z) to p(z|x): annealed importance sampling, Neal 2001
 };
 std::string_view to_string(Bound bound);
 
@@ -27,14 +28,33 @@ inline constexpr Index kLeastParetoSamples = 21;
 /// Where k-hat is above it, a few weights decide and the error falls slowly with K: Vehtari et al. 2017.
 inline constexpr double kMostPareto = 0.7;
 
+/// The inverse temperatures beta_0 = 0 to beta_T = 1 of annealed importance sampling.
+enum class Annealing : std::uint8_t {
+  linear,     ///< t / T
+  sigmoidal,  ///< (s(4 (2 t / T - 1)) - s(-4)) / (s(4) - s(-4)), s the sigmoid: denser at both ends, Wu et al. 2017
+};
+std::string_view to_string(Annealing annealing);
+
+/// Annealed importance sampling as Wu, Burda, Salakhutdinov and Grosse 2017 evaluate decoders. A chain starts at z ~
+/// p(z); its weight is w = prod_t p(x|z_{t-1})^(beta_t - beta_{t-1}). Between the temperatures z moves by Hamiltonian
+/// Monte Carlo on p(z) p(x|z)^beta_t.
+struct AisOptions {
+  Index temperatures = 1000;  ///< T
+  Annealing schedule = Annealing::sigmoidal;
+};
+inline constexpr int kLeapfrogSteps = 10;          ///< of a proposal
+inline constexpr double kWantedAcceptance = 0.65;  ///< the step size of an example follows what its chains accept
+inline constexpr double kMostStepSize = 0.5;       ///< of the leapfrog
+
 struct BoundOptions {
-  Bound bound = Bound::iwae;  ///< iwae, or prior for a model whose prior is a standard normal
-  Index samples = 5000;       ///< K, latent samples per example, up to 2147483647
+  Bound bound = Bound::iwae;  ///< iwae, or for a model whose prior is a standard normal also prior and ais
+  Index samples = 5000;       ///< K, latent samples or chains per example, up to 2147483647
   /// Examples per batch; changes the memory that is needed, not the noise. 0: so many that the decoder's outputs of a
   /// chunk take 2.5 MB on the CPU, which its caches hold, and 32 MB on other devices.
   Index batch = 0;
   Binarize binarize = Binarize::stochastic;
   std::uint64_t seed = 0;
+  AisOptions ais = {};  ///< of the bound ais, which needs one layer of Gaussian latents
 };
 
 /// Of one example.
@@ -59,6 +79,7 @@ struct BoundEvaluation {
   double mean_effective = 0, least_effective = 0;  ///< effective sample size over the examples
   double largest_pareto_k = 0;                     ///< over the examples that have one; NaN where none has
   Index unreliable = 0;                            ///< examples whose k-hat is above kMostPareto
+  double acceptance = 0;                           ///< of ais: the share of the proposals that were accepted
   std::vector<ExampleBound> of_examples;           ///< [N], in the order of the rows
 };
 

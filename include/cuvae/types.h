@@ -185,6 +185,8 @@ enum class Stream : std::uint32_t {
   sleep_latent = 8,          ///< z of the top layer, of the model's own draws in the sleep phase
   sleep_data = 9,            ///< x of these draws
   refine = 15,               ///< z of posteriors that are refined for single examples
+  ais_momentum = 16,         ///< of annealed importance sampling, step t: the momenta before the transition at t
+  ais_accept = 17,           ///< the uniforms that accept or refuse its proposals
   sleep_latent_below = 128,  ///< z of the first layer in these draws; 129 of the second, and so on
   latent_2 = 256,            ///< of the second latent layer; 257 of the third, and so on
 };

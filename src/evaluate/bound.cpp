@@ -4,10 +4,10 @@
 #include <cmath>
 #include <limits>
 
+#include "evaluate/ais.h"
 #include "evaluate/chunk_weights.h"
-#include "evaluate/evaluate_rows.h"
+#include "evaluate/example_batches.h"
 #include "evaluate/log_weights.h"
-#include "evaluate/row_batches.h"
 
 namespace cuvae {
 namespace {
@@ -16,9 +16,17 @@ void check_bound(const Vae& vae, const BoundOptions& options) {
   if (options.samples > 0x7fffffff)
     throw Error("evaluate: samples is " + std::to_string(options.samples) + " but must be at most 2147483647");
   if (options.bound == Bound::elbo) throw Error("evaluate: the bound is elbo, which is not one of evaluate_bound()");
-  if (const Prior prior = vae.config().prior; options.bound == Bound::prior && prior != Prior::standard)
-    throw Error("evaluate: the bound is prior, which needs the model's prior to be standard but it is " +
-                std::string(to_string(prior)));
+  const bool of_prior = options.bound == Bound::prior || options.bound == Bound::ais;
+  if (const Prior prior = vae.config().prior; of_prior && prior != Prior::standard)
+    throw Error("evaluate: the bound is " + std::string(to_string(options.bound)) +
+                ", which needs the model's prior to be standard but it is " + std::string(to_string(prior)));
+  if (options.bound != Bound::ais) return;
+  require_one_gaussian_layer(vae, "the bound ais");
+  if (vae.backend().activation_type() != DType::f32)
+    throw Error("evaluate: the bound is ais, which needs activations of f32 but those of " + vae.backend().name() +
+                " are bf16");
+  if (const Index T = options.ais.temperatures; T < 1 || T > 0x7fffffff)
+    throw Error("evaluate: temperatures is " + std::to_string(T) + " but must be 1 to 2147483647");
 }
 
 // The examples of a batch, of which each has `chunk` samples: see BoundOptions::batch.
@@ -99,12 +107,42 @@ BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, co
   return e;
 }
 
+namespace {
+
+BoundEvaluation evaluate_annealed(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
+                                  const BoundOptions& options) {
+  const Index samples = options.samples;
+  check_options(rows, samples, options.batch == 0 ? 1 : options.batch, samples);
+  check_bound(vae, options);
+  const Index batch = batch_of(vae, options, samples, static_cast<Index>(rows.size()));
+  ExampleBatches batches(vae, data, rows, {samples, batch, options.binarize, options.seed}, samples);
+  AnnealedChains chains(vae, batches.batch(), options);
+  BoundEvaluation e;
+  e.bound = options.bound, e.examples = batches.count(), e.samples = samples;
+  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  batches.for_each([&](Index first, ConstView x) {
+    const std::vector<double> log_w = chains.log_weights(x, first, batches.noise(Stream::sleep_latent, first));
+    for (auto at = log_w.begin(); at != log_w.end(); at += samples) {
+      LogWeights weights(samples);
+      weights.add(&*at, samples);
+      e.of_examples.push_back(weights.result());
+      e.of_examples.back().value -= log_volume;
+    }
+  });
+  e.acceptance = chains.acceptance();
+  summarize(e, vae.config().data_dim);
+  return e;
+}
+
+}  // namespace
+
 BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const BoundOptions& options) {
   return evaluate_bound(vae, data, all_rows(data), options);
 }
 
 BoundEvaluation evaluate_bound(const Vae& vae, const Dataset& data, const std::vector<std::uint32_t>& rows,
                                const BoundOptions& options) {
+  if (options.bound == Bound::ais) return evaluate_annealed(vae, data, rows, options);
   check_rows(vae, data, rows, options.binarize);
   return evaluate_bound_rows(vae, ResidentData(vae.backend(), vae.standardization().apply(data)), rows, options);
 }

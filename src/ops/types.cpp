@@ -104,7 +104,13 @@ template <>
 struct Names<Bound> {
   static constexpr const char* what = "bound";
   static constexpr std::pair<Bound, std::string_view> all[] = {
-      {Bound::elbo, "elbo"}, {Bound::iwae, "iwae"}, {Bound::prior, "prior"}};
+      {Bound::elbo, "elbo"}, {Bound::iwae, "iwae"}, {Bound::prior, "prior"}, {Bound::ais, "ais"}};
+};
+template <>
+struct Names<Annealing> {
+  static constexpr const char* what = "schedule";
+  static constexpr std::pair<Annealing, std::string_view> all[] = {{Annealing::linear, "linear"},
+                                                                   {Annealing::sigmoidal, "sigmoidal"}};
 };
 template <>
 struct Names<Optimizer> {
@@ -151,6 +157,7 @@ std::string_view to_string(Estimator v) { return name_of(v); }
 std::string_view to_string(Objective v) { return name_of(v); }
 std::string_view to_string(Cost v) { return name_of(v); }
 std::string_view to_string(Bound v) { return name_of(v); }
+std::string_view to_string(Annealing v) { return name_of(v); }
 std::string_view to_string(Optimizer v) { return name_of(v); }
 std::string_view to_string(LearningRate::Kind v) { return name_of(v); }
 
@@ -180,6 +187,7 @@ template Estimator parse<Estimator>(std::string_view);
 template Objective parse<Objective>(std::string_view);
 template Cost parse<Cost>(std::string_view);
 template Bound parse<Bound>(std::string_view);
+template Annealing parse<Annealing>(std::string_view);
 template Optimizer parse<Optimizer>(std::string_view);
 template LearningRate::Kind parse<LearningRate::Kind>(std::string_view);
 

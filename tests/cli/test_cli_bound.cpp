@@ -100,7 +100,8 @@ TEST_F(CliBound, WritesTheValueOfEachExample) {
 
 TEST_F(CliBound, RefusesWhatDoesNotGoTogether) {
   const std::string model = train("run");
-  expect_failure(run(eval(model, {"--bound", "best"})), 2, "--bound: bound 'best' is not one of elbo, iwae, prior");
+  expect_failure(run(eval(model, {"--bound", "best"})), 2,
+                 "--bound: bound 'best' is not one of elbo, iwae, prior, ais");
   expect_failure(run(eval(model, {"--bound", "iwae", "--samples", "0"})), 2, "--samples: must be 1 to 2147483647");
   expect_failure(run(eval(model, {"--per-example", path("x.csv")})), 2, "must end in .npy");
   expect_failure(run(eval(model, {"--per-example", "-"})), 2, "must end in .npy");

@@ -44,6 +44,8 @@ std::string bound_name(Bound bound, Index samples) {
       return "IWAE bound" + over;
     case Bound::prior:
       return "naive Monte Carlo" + over + " from the prior";
+    case Bound::ais:
+      return "annealed importance sampling by " + std::to_string(samples) + " chains";
   }
   return "ELBO" + over;
 }
