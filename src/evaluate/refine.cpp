@@ -100,14 +100,10 @@ void Refinement::refine(ConstView x, Index first_row, View stats) {
                     .loss = b.loss.as<float>(),
                     .state = b.state.as<StepState>(),
                     .sums = b.sums.as<double>()};
-  Recording recording;
-  backend.replay(
-      recording,
-      [&] {
-        b.gradient(x, noise, stats);
-        backend.run(update);
-      },
-      b.options.steps);
+  for (Index step = 0; step < b.options.steps; ++step) {
+    b.gradient(x, noise, stats);
+    backend.run(update);
+  }
 }
 
 }  // namespace cuvae
