@@ -104,6 +104,13 @@ TEST_P(Ais, DoesNotDependOnTheBatchAndTheBackend) {
   EXPECT_NE(annealed(vae, ais, 3, 12, 5).value, whole.value);
 }
 
+TEST_P(Ais, IsInTheDatasUnits) {
+  Vae vae = model();
+  const BoundOptions options{Bound::ais, 2, 0, Binarize::none, 4, {3, Annealing::linear}};
+  const double plain = evaluate_bound(vae, data(), options).value;
+  EXPECT_NEAR(evaluate_bound(vae, in_halves(vae), options).value, plain - kDim * std::log(2.0), 1e-9);
+}
+
 // A step of the leapfrog that is small enough conserves the energy: then all proposals are accepted.
 TEST_P(Ais, SmallStepsConserveTheEnergy) {
   const Vae vae = model();

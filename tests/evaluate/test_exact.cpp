@@ -83,6 +83,22 @@ TEST_P(Exact, ProbabilitiesOfAllDataAddUpToOne) {
   EXPECT_NEAR(sum, 1, 10 * 0x1p-24 * 10);
 }
 
+TEST_P(Exact, IsInTheDatasUnits) {
+  VaeConfig config = belief_network({});
+  config.likelihood = Likelihood::gaussian;
+  const std::vector<float> values = random_vector(5 * 12, 3);
+  std::vector<float> twice = values;
+  for (float& v : twice) v *= 2;
+  Vae vae = random_model(backend_, config);
+  const ExactOptions options{5, Binarize::none, 0};
+  const ExactEvaluation plain = evaluate_exact(vae, Dataset::from_memory(values, 5, 12), options);
+  vae.set_standardization({std::vector<double>(12, 0.0), std::vector<double>(12, 2.0)});
+  const ExactEvaluation got = evaluate_exact(vae, Dataset::from_memory(twice, 5, 12), options);
+  EXPECT_NEAR(got.log_p, plain.log_p - 12 * std::log(2.0), 1e-9);
+  EXPECT_NEAR(got.elbo, plain.elbo - 12 * std::log(2.0), 1e-9);
+  EXPECT_NEAR(got.reconstruction, plain.reconstruction - 12 * std::log(2.0), 1e-9);
+}
+
 // The bounds from samples agree with the sums.
 TEST_P(Exact, IsWhatSamplesFind) {
   const Vae vae = random_model(backend_, belief_network({{2, {4}, {3}}}));

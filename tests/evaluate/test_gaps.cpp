@@ -171,6 +171,18 @@ TEST_P(Gaps, DoNotDependOnTheBatch) {
   }
 }
 
+TEST_P(Gaps, AreInTheDatasUnits) {
+  Vae vae = model(0.3, 4);
+  const GapOptions options{.samples = 3,
+                           .batch = 12,
+                           .binarize = Binarize::none,
+                           .refine = {.steps = 3, .samples = 1, .learning_rate = 0.1f}};
+  const GapEvaluation plain = evaluate_gaps(vae, data(), options), got = evaluate_gaps(vae, in_halves(vae), options);
+  EXPECT_NEAR(got.elbo, plain.elbo - kDim * std::log(2.0), 1e-9);
+  EXPECT_NEAR(got.refined_elbo, plain.refined_elbo - kDim * std::log(2.0), 1e-9);
+  EXPECT_NEAR(got.log_p, plain.log_p - kDim * std::log(2.0), 1e-9);
+}
+
 TEST_P(Gaps, RefuseWhatTheyCannotDo) {
   VaeConfig chain = small_model();
   chain.above = {{3, {5}, {4}}};

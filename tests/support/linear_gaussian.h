@@ -101,6 +101,13 @@ class LinearGaussianTest : public OpTest {
   }
 
   Dataset data() const { return Dataset::from_memory(x_, kRows, kDim); }
+  /// The data in units half as large, which the model is told. log p(x) is then less by kDim log 2.
+  Dataset in_halves(Vae& vae) const {
+    vae.set_standardization({std::vector<double>(kDim, 0.0), std::vector<double>(kDim, 2.0)});
+    std::vector<float> halves = x_;
+    for (float& v : halves) v *= 2;
+    return Dataset::from_memory(halves, kRows, kDim);
+  }
 
   Columns w_;
   std::vector<float> x_;
