@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "evaluate/ais.h"
+#include "evaluate/annealing/annealed_chains.h"
 #include "evaluate/chunk_weights.h"
 #include "evaluate/example_batches.h"
 #include "evaluate/log_weights.h"

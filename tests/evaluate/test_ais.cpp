@@ -1,5 +1,5 @@
 // Annealed importance sampling of a model whose log p(x) is known, and its parts.
-#include "evaluate/ais.h"
+#include "evaluate/annealing/annealed_chains.h"
 
 #include "error_text.h"
 #include "linear_gaussian.h"

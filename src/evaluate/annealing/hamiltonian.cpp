@@ -1,4 +1,4 @@
-#include "evaluate/hamiltonian.h"
+#include "evaluate/annealing/hamiltonian.h"
 
 #include <algorithm>
 #include <cmath>

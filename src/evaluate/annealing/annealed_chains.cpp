@@ -1,4 +1,4 @@
-#include "evaluate/ais.h"
+#include "evaluate/annealing/annealed_chains.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Annealed importance sampling of log p(x): see AisOptions.
 #pragma once
 #include "cuvae/bound.h"
-#include "evaluate/hamiltonian.h"
+#include "evaluate/annealing/hamiltonian.h"
 
 namespace cuvae {
 
