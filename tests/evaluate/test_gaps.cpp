@@ -171,6 +171,17 @@ TEST_P(Gaps, DoNotDependOnTheBatch) {
   }
 }
 
+TEST_P(Gaps, AreCloserUnderAVampPriorToo) {
+  VaeConfig config = small_model();
+  config.prior = Prior::vampprior, config.prior_components = 2;
+  const GapEvaluation e = evaluate_gaps(random_model(backend_, config), small_data(), {0, 20, 42},
+                                        {.samples = 60, .refine = {.steps = 20, .samples = 4, .learning_rate = 0.1f}});
+  for (const ExampleGaps& x : e.of_examples) {
+    EXPECT_GT(x.refined_elbo, x.elbo + 0.1);
+    EXPECT_GT(x.log_p.value, x.refined_elbo);  // Jensen, as both are of the same weights
+  }
+}
+
 TEST_P(Gaps, AreInTheDatasUnits) {
   Vae vae = model(0.3, 4);
   const GapOptions options{.samples = 3,

@@ -12,8 +12,7 @@ Hamiltonian::Hamiltonian(const Vae& vae, Index batch, Index chains)
       chains_(chains),
       latent_(static_cast<std::size_t>(vae.config().latent)),
       a_(vae.allocate(batch, chains, {.model_draws = true})),
-      g_(vae.allocate_gradients(batch, chains)),
-      unread_grads_(vae.backend().allocate(static_cast<std::size_t>(vae.layout().size()) * sizeof(float))) {}
+      g_(vae.allocate_gradients(batch, chains)) {}
 
 void Hamiltonian::start(ConstView x, const Noise& noise) {
   const View z = vae_.draw_latents(noise, x.rows, chains_, a_);
@@ -32,10 +31,9 @@ void Hamiltonian::evaluate(ConstView x, State& state) {
   std::transform(state.z.begin(), state.z.end(), floats_.begin(), narrowed);
   backend.upload(z.data, floats_.data(), floats_.size() * sizeof(float));
 
-  const View output = vae_.decode(z, a_);  // [R, n D]
-  const View log_p =
-      vae_.log_prob_with_gradient(output, x, 1.0f, unread_grads_.as<float>(), a_);  // doutput in its place
-  vae_.decoder_backward(output, unread_grads_.as<float>(), a_, g_, true);           // dz [R, L]
+  const View output = vae_.decode(z, a_);                                        // [R, n D]
+  const View log_p = vae_.log_prob_with_gradient(output, x, 1.0f, nullptr, a_);  // doutput in its place
+  vae_.decoder_backward(output, nullptr, a_, g_, true);                          // dz [R, L]
 
   backend.download(floats_.data(), g_.layers[0].dz.data(), floats_.size() * sizeof(float));
   state.gradient.assign(floats_.begin(), floats_.end());

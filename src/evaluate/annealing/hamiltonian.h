@@ -34,7 +34,6 @@ class Hamiltonian {
   std::size_t latent_;
   VaeActivations a_;
   VaeGradients g_;
-  Buffer unread_grads_;  // by the model's parameters
   std::vector<float> floats_;
   State now_;
 };

@@ -29,7 +29,6 @@ struct Refinement::Buffers {
         options(o),
         a(vae.allocate(batch, o.samples)),
         g(vae.allocate_gradients(batch, o.samples)),
-        unread_grads(floats(vae.layout().size())),
         m(floats(statistics(batch))),
         v(floats(statistics(batch))),
         dstats(floats(statistics(batch))),
@@ -49,7 +48,6 @@ struct Refinement::Buffers {
   RefineOptions options;
   VaeActivations a;
   VaeGradients g;
-  Buffer unread_grads;       // by the model's parameters
   Buffer m, v, dstats;       // [B, 2L]
   Buffer state, loss, sums;  // of the optimizer; the loss is not computed and is 0
 };
@@ -64,13 +62,12 @@ void Refinement::Buffers::gradient(ConstView x, const Noise& noise, View stats) 
   const VaeConfig& model = vae.config();
   const Index rows = x.rows * options.samples;
   const float share = 1.0f / static_cast<float>(options.samples);
-  float* grads = unread_grads.as<float>();
 
   const View output = vae.decode(vae.sample_latents(stats, noise, a), a);  // [R, n D]
-  vae.log_prob_with_gradient(output, x, -share, grads, a);                 // doutput in its place
-  vae.decoder_backward(output, grads, a, g, true);                         // dz [R, L]
+  vae.log_prob_with_gradient(output, x, -share, nullptr, a);               // doutput in its place
+  vae.decoder_backward(output, nullptr, a, g, true);                       // dz [R, L]
   const bool standard = model.prior == Prior::standard;
-  if (!standard) vae.prior_backward(rows, -share, grads, a, g, true);  // added to dz
+  if (!standard) vae.prior_backward(rows, -share, nullptr, a, g, true);  // added to dz
   backend().run(GaussianBackward{.terms = {.density = share, .stick_the_landing = true, .standard_prior = standard},
                                  .stats = stats,
                                  .noise = noise,
