@@ -194,6 +194,18 @@ TEST_P(Gaps, AreInTheDatasUnits) {
   EXPECT_NEAR(got.log_p, plain.log_p - kDim * std::log(2.0), 1e-9);
 }
 
+class GapsInEveryPrecision : public OpTest {};
+CUVAE_IN_EVERY_PRECISION(GapsInEveryPrecision);
+
+TEST_P(GapsInEveryPrecision, NeedActivationsOfF32) {
+  const Vae vae = random_model(backend_, small_model());
+  if (type_ == DType::f32) return (void)Refinement(vae, 5);
+  expect_error([&] { Refinement(vae, 5); },
+               "a refined posterior needs activations of f32 but those of cuda:0 are bf16");
+  expect_error([&] { evaluate_bound(vae, small_data(), {.bound = Bound::ais, .samples = 2}); },
+               "evaluate: the bound is ais, which needs activations of f32 but those of cuda:0 are bf16");
+}
+
 TEST_P(Gaps, RefuseWhatTheyCannotDo) {
   VaeConfig chain = small_model();
   chain.above = {{3, {5}, {4}}};

@@ -123,6 +123,8 @@ class Layers : public OpTest {
   }
 };
 CUVAE_ON_EVERY_BACKEND(Layers);
+class LayersInEveryPrecision : public OpTest {};
+CUVAE_IN_EVERY_PRECISION(LayersInEveryPrecision);
 
 VaeConfig chain_model(Prior prior, Index components = 0) {
   VaeConfig m = small_model();
@@ -147,6 +149,16 @@ TEST_P(Layers, OfBernoulliUnitsMatchTheReference) {
     for (const float weights :
          {1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f})  // logits vary more than probabilities, which some of these tell apart
       expect_as_reference<reference::BeliefNetwork>(config, samples, weights);
+}
+
+// The parts and the whole are of the same samples, rounded or not.
+TEST_P(LayersInEveryPrecision, AddUpToTheKl) {
+  for (const VaeConfig& config : {chain_model(Prior::standard), chain_model(Prior::mixture, 3)}) {
+    const Evaluation e = evaluate(random_model(backend_, config), small_data(), {3, 10, Binarize::stochastic, 9});
+    double kl = 0;
+    for (const LayerEvaluation& layer : e.layers) kl += layer.kl;
+    EXPECT_NEAR(kl, e.kl, 10 * 0x1p-24 * 40);  // densities of up to 40 nats
+  }
 }
 
 TEST_P(Layers, OneLayerHasTheWholeKl) {
