@@ -106,7 +106,7 @@ TEST_F(CliEvaluation, AnnealsImportanceSampling) {
   EXPECT_NE(json(model, ais + Arguments{"--annealing", "linear"})["value"], e["value"]);
   const std::string text = succeed(eval(model, ais));
   expect_lines(text, {"examples        5\n", "log p(x)        at least -", "acceptance      "});
-  EXPECT_NE(text.find("(annealed importance sampling by 16 chains, standard error)"), std::string::npos) << text;
+  EXPECT_NE(text.find("(AIS bound over K = 16 chains, standard error)"), std::string::npos) << text;
 }
 
 TEST_F(CliEvaluation, RefusesFlagsWithoutEffect) {

@@ -64,6 +64,15 @@ TEST_F(CliNotFinite, EvaluationsAndLatentsOfModelsThatOverflow) {
   EXPECT_EQ(text.code, 1);
   EXPECT_NE(text.out.find("ELBO            not finite +- n/a"), std::string::npos) << text.out;
 
+  const auto refused = [&](const Arguments& flags, const std::string& what) {
+    const ProgramResult of_flags = run(Arguments{"eval", path("run"), "--data", huge, "--json"} + flags);
+    EXPECT_EQ(of_flags.code, 1);
+    EXPECT_NE(of_flags.err.find(what), std::string::npos) << of_flags.err;
+    EXPECT_TRUE(Json::accept(of_flags.out)) << of_flags.out;
+  };
+  refused({"--gaps", "--samples", "3", "--refine-steps", "2"}, "the ELBO over 3 examples is not finite");
+  refused({"--bound", "ais", "--temperatures", "2"}, "the AIS bound over K = 16 chains of example 0 is not finite");
+
   const std::string beyond = array_of(3e38f, 3, "beyond.npy");
   expect_failure(run({"encode", path("run"), "--data", beyond, "--out", path("z.npy")}), 1, "is not finite");
   EXPECT_FALSE(std::filesystem::exists(path("z.npy")));

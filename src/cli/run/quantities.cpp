@@ -45,7 +45,7 @@ std::string bound_name(Bound bound, Index samples) {
     case Bound::prior:
       return "naive Monte Carlo" + over + " from the prior";
     case Bound::ais:
-      return "annealed importance sampling by " + std::to_string(samples) + " chains";
+      return "AIS bound over K = " + std::to_string(samples) + " chains";
   }
   return "ELBO" + over;
 }
