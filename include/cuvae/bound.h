@@ -43,7 +43,8 @@ struct AisOptions {
   Annealing schedule = Annealing::sigmoidal;
 };
 inline constexpr int kLeapfrogSteps = 10;          ///< of a proposal
-inline constexpr double kWantedAcceptance = 0.65;  ///< the step size of an example follows what its chains accept
+inline constexpr double kWantedAcceptance = 0.65;  ///< the step size of an example follows what its pilots accept
+inline constexpr Index kPilotChains = 4;           ///< of an example, without a weight
 inline constexpr double kMostStepSize = 0.5;       ///< of the leapfrog
 
 struct BoundOptions {

@@ -121,7 +121,7 @@ BoundEvaluation evaluate_annealed(const Vae& vae, const Dataset& data, const std
   e.bound = options.bound, e.examples = batches.count(), e.samples = samples;
   const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
   batches.for_each([&](Index first, ConstView x) {
-    const std::vector<double> log_w = chains.log_weights(x, first, batches.noise(Stream::sleep_latent, first));
+    const std::vector<double> log_w = chains.log_weights(x, first);
     for (auto at = log_w.begin(); at != log_w.end(); at += samples) {
       LogWeights weights(samples);
       weights.add(&*at, samples);

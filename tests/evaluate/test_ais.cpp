@@ -81,8 +81,8 @@ TEST_P(Ais, AtOneTemperatureIsTheBoundOfThePrior) {
   const BoundEvaluation got = annealed(vae, {1, Annealing::sigmoidal}),
                         want = evaluate_bound(vae, data(), {Bound::prior, 16, 0, Binarize::none, 4});
   for (std::size_t i = 0; i < got.of_examples.size(); ++i) {
-    EXPECT_NEAR(got.of_examples[i].value, want.of_examples[i].value, 1e-12);
-    EXPECT_NEAR(got.of_examples[i].effective, want.of_examples[i].effective, 1e-9);
+    EXPECT_NEAR(got.of_examples[i].value, want.of_examples[i].value, kRounding);
+    EXPECT_NEAR(got.of_examples[i].effective, want.of_examples[i].effective, 4 * 16 * kRounding);
   }
   EXPECT_TRUE(std::isnan(got.acceptance));
 }
@@ -104,6 +104,18 @@ TEST_P(Ais, DoesNotDependOnTheBatchAndTheBackend) {
   EXPECT_NE(annealed(vae, ais, 3, 12, 5).value, whole.value);
 }
 
+// The step sizes come from pilots. If they followed the chains with weights, E w would not be p(x): 1.026 p(x) was
+// measured for one chain and 60 temperatures of this model.
+TEST_P(Ais, AChainDoesNotDependOnTheOthers) {
+  const Vae vae = model();
+  const Matrix x(backend_, 1, kDim, {x_.begin(), x_.begin() + kDim});
+  const auto first_chain = [&](Index chains) {
+    return AnnealedChains(vae, 1, {.bound = Bound::ais, .samples = chains, .seed = 4, .ais = {12, Annealing::linear}})
+        .log_weights(x, 0)[0];
+  };
+  EXPECT_NEAR(first_chain(1), first_chain(3), 1e-3);
+}
+
 TEST_P(Ais, IsInTheDatasUnits) {
   Vae vae = model();
   const BoundOptions options{Bound::ais, 2, 0, Binarize::none, 4, {3, Annealing::linear}};
@@ -116,11 +128,10 @@ TEST_P(Ais, SmallStepsConserveTheEnergy) {
   const Vae vae = model();
   constexpr Index kChains = 3;
   const Matrix x(backend_, kRows, kDim, x_);
-  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{7});
   const std::vector<float> momenta = random_vector(kRows * kChains * kLatent, 3, -2, 2);
   const auto least = [&](double size) {
     Hamiltonian h(vae, kRows, kChains);
-    h.start(x, {4, Stream::sleep_latent, step.data(), 0});
+    h.start(x, random_vector(kRows * kChains * kLatent, 4, -2, 2));
     const std::vector<double> p =
         h.move(x, 0.7, std::vector<double>(kRows, size), momenta, std::vector<float>(kRows * kChains, 0.5f));
     return 1 - *std::min_element(p.begin(), p.end());

@@ -35,38 +35,55 @@ double inverse_temperature(const AisOptions& options, Index t) {
 }
 
 AnnealedChains::AnnealedChains(const Vae& vae, Index batch, const BoundOptions& options)
-    : vae_(vae), options_(options), hamiltonian_(vae, batch, options.samples) {}
+    : vae_(vae),
+      options_(options),
+      weighted_{Hamiltonian(vae, batch, options.samples), options.samples},
+      pilots_{Hamiltonian(vae, batch, kPilotChains), kPilotChains} {}
 
-std::vector<double> AnnealedChains::log_weights(ConstView x, Index first, const Noise& of_start) {
+std::vector<double> AnnealedChains::log_weights(ConstView x, Index first) {
   const Index T = options_.ais.temperatures;
   step_sizes_.assign(static_cast<std::size_t>(x.rows), kFirstStepSize);
-  hamiltonian_.start(x, of_start);
+  start(weighted_, x, first, kEvaluationStep);
+  if (T > 1) start(pilots_, x, first, kEvaluationStep - 1);
   std::vector<double> log_w(static_cast<std::size_t>(x.rows * options_.samples));
   for (Index t = 1; t <= T; ++t) {
     const double rise = inverse_temperature(options_.ais, t) - inverse_temperature(options_.ais, t - 1);
-    for (std::size_t r = 0; r < log_w.size(); ++r) log_w[r] += rise * hamiltonian_.log_p()[r];
-    if (t < T) move(x, first, t);
+    for (std::size_t r = 0; r < log_w.size(); ++r) log_w[r] += rise * weighted_.hamiltonian.log_p()[r];
+    if (t == T) break;
+    const auto step = static_cast<std::uint32_t>(t);
+    for (const double share : move(weighted_, x, first, t, step)) accepted_ += share, proposed_ += 1;
+    const std::vector<double> of_examples = move(pilots_, x, first, t, kEvaluationStep - step);
+    for (std::size_t b = 0; b < step_sizes_.size(); ++b)
+      step_sizes_[b] =
+          std::min(kMostStepSize, step_sizes_[b] * std::exp(kAdaptation * (of_examples[b] - kWantedAcceptance)));
   }
   return log_w;
 }
 
-// The transition at beta_t. Its noise depends on the seed, t and the chain's place.
-void AnnealedChains::move(ConstView x, Index first, Index t) {
-  const Index chains = options_.samples, latent = vae_.config().latent;
+// The normals of a group's chains [R, L]. They depend on the seed, the step and the chain's place.
+std::vector<float> AnnealedChains::normals(const Group& group, ConstView x, Index first, Stream stream,
+                                           std::uint32_t step) const {
+  const Index of_example = group.chains * vae_.config().latent;
+  return standard_normals(options_.seed, stream, step, static_cast<std::uint64_t>(first * of_example),
+                          static_cast<std::size_t>(x.rows * of_example));
+}
+
+// z from the prior, as the bound `prior` draws it on a device.
+void AnnealedChains::start(Group& group, ConstView x, Index first, std::uint32_t step) {
+  group.hamiltonian.start(x, normals(group, x, first, Stream::sleep_latent, step));
+}
+
+// The transition at beta_t. Returns the share of each example's proposals that are accepted on average.
+std::vector<double> AnnealedChains::move(Group& group, ConstView x, Index first, Index t, std::uint32_t step) {
+  const Index chains = group.chains;
   const auto rows = static_cast<std::size_t>(x.rows * chains);
-  const auto step = static_cast<std::uint32_t>(t);
-  const std::vector<double> accepted = hamiltonian_.move(
-      x, inverse_temperature(options_.ais, t), step_sizes_,
-      standard_normals(options_.seed, Stream::ais_momentum, step, static_cast<std::uint64_t>(first * chains * latent),
-                       rows * static_cast<std::size_t>(latent)),
+  const std::vector<double> accepted = group.hamiltonian.move(
+      x, inverse_temperature(options_.ais, t), step_sizes_, normals(group, x, first, Stream::ais_momentum, step),
       uniforms(options_.seed, step, static_cast<std::uint64_t>(first * chains), rows));
-  for (std::size_t b = 0; b < step_sizes_.size(); ++b) {
-    double mean = 0;
-    for (auto r = b * static_cast<std::size_t>(chains); r < (b + 1) * static_cast<std::size_t>(chains); ++r)
-      mean += accepted[r] / static_cast<double>(chains);
-    step_sizes_[b] = std::min(kMostStepSize, step_sizes_[b] * std::exp(kAdaptation * (mean - kWantedAcceptance)));
-    accepted_ += mean, proposed_ += 1;
-  }
+  std::vector<double> of_examples(static_cast<std::size_t>(x.rows));
+  for (std::size_t r = 0; r < rows; ++r)
+    of_examples[r / static_cast<std::size_t>(chains)] += accepted[r] / static_cast<double>(chains);
+  return of_examples;
 }
 
 }  // namespace cuvae

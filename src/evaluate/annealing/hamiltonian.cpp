@@ -11,14 +11,11 @@ Hamiltonian::Hamiltonian(const Vae& vae, Index batch, Index chains)
     : vae_(vae),
       chains_(chains),
       latent_(static_cast<std::size_t>(vae.config().latent)),
-      a_(vae.allocate(batch, chains, {.model_draws = true})),
+      a_(vae.allocate(batch, chains)),
       g_(vae.allocate_gradients(batch, chains)) {}
 
-void Hamiltonian::start(ConstView x, const Noise& noise) {
-  const View z = vae_.draw_latents(noise, x.rows, chains_, a_);
-  floats_.resize(static_cast<std::size_t>(z.size()));
-  vae_.backend().download(floats_.data(), z.data, floats_.size() * sizeof(float));
-  now_.z.assign(floats_.begin(), floats_.end());
+void Hamiltonian::start(ConstView x, const std::vector<float>& z) {
+  now_.z.assign(z.begin(), z.end());
   evaluate(x, now_);
 }
 

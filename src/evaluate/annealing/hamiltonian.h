@@ -12,8 +12,8 @@ class Hamiltonian {
  public:
   Hamiltonian(const Vae& vae, Index batch, Index chains);
 
-  /// z of all chains from the prior, with this noise.
-  void start(ConstView x, const Noise& noise);
+  /// All chains at z [R, L].
+  void start(ConstView x, const std::vector<float>& z);
   const std::vector<double>& log_p() const { return now_.log_p; }  ///< log p(x|z) [R]
 
   /// One proposal for each chain by kLeapfrogSteps steps of the leapfrog, of a size for each example [B], from momenta
