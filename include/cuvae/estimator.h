@@ -114,9 +114,14 @@ constexpr bool has_network(Estimator e) { return has_network(traits(e).baseline)
 /// Whether log p(z) and log q(z|x) of each sample are needed.
 constexpr bool uses_log_densities(Estimator e) { return traits(e).of_bound || uses_score(e); }
 constexpr bool takes_cost(Estimator e, Cost cost) { return cost == Cost::elbo || traits(e).other_costs; }
-/// Whether the gradient of the KL is in closed form, so that beta, warm-up and free bits apply.
+/// Whether the gradient of the KL is in closed form, so that free bits apply.
 constexpr bool has_closed_form_kl(Estimator e, Cost cost) {
   return traits(e).closed_form_kl || (traits(e).other_costs && cost == Cost::likelihood);
+}
+/// Whether beta and its warm-up apply: where the KL is in closed form, and where its terms follow the ELBO's samples.
+/// The objective is then the mean of log p(x|z) + beta (log p(z) - log q(z|x)).
+constexpr bool takes_kl_weight(Estimator e, Cost cost) {
+  return has_closed_form_kl(e, cost) || (uses_path(e) && !traits(e).of_bound);
 }
 /// The objective that an estimator belongs to, if none is chosen: elbo, iwae or rws.
 constexpr Objective objective_of(Estimator e) {

@@ -49,8 +49,8 @@ struct TrainConfig {
   /// wake_sleep, beta must be 1, and warm-up and free bits 0. A sleep phase needs a standard normal prior.
   Objective objective = Objective::variational;
   /// How the encoder's gradient is estimated; go_together() says with which objective, and estimator_of() what pathwise
-  /// and stl stand for with a bound. If the KL is not in closed form (see has_closed_form_kl), beta must be 1, and
-  /// warm-up and free bits must be 0.
+  /// and stl stand for with a bound. Beta must be 1 and the warm-up 0 unless takes_kl_weight(), and free bits must be 0
+  /// unless has_closed_form_kl().
   Estimator estimator = Estimator::pathwise;
   float elbo_share = 0.5f;  ///< s in [0, 1], of ciwae: s ELBO + (1 - s) IWAE. Must be the default otherwise
   float sleep_share = 0;    ///< s in [0, 1], of rws: the sleep phase's share of the encoder's gradient. Otherwise 0

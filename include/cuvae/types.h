@@ -229,13 +229,22 @@ struct KlWeight {
   float free_bits = 0.0f;
 };
 
-/// A number for each sample row r: offset + scale * rows[r], or the offset alone where there are no rows.
+/// A number for each sample row r: offset + scale * rows[r], or the offset alone where there are no rows. Where a step
+/// is given, times beta(*step): the factor of a term of the KL.
 struct RowFactor {
   constexpr RowFactor(float constant) : offset(constant) {}  // NOLINT: one number for all rows is the common case
   constexpr RowFactor(float s, ConstView r, float o = 0.0f) : offset(o), scale(s), rows(r) {}
-  constexpr bool is(float constant) const { return !rows && offset == constant; }  ///< for all rows
+  constexpr bool is(float constant) const { return !rows && step == nullptr && offset == constant; }  ///< for all rows
+  /// This factor times beta(*at).
+  constexpr RowFactor times(const KlWeight& weight, const std::uint32_t* at) const {
+    RowFactor f = *this;
+    if (!is(0) && (weight.beta != 1 || weight.warmup_steps > 0)) f.kl = weight, f.step = at;
+    return f;
+  }
   float offset, scale = 0.0f;
-  ConstView rows;  ///< [R, 1], in the backend's memory
+  ConstView rows;                       ///< [R, 1], in the backend's memory
+  KlWeight kl = {};                     ///< beta; its free bits are ignored
+  const std::uint32_t* step = nullptr;  ///< in the backend's memory; may be null
 };
 
 /// What GaussianBackward sums over the samples of a row; see there for the letters. The default is the pathwise

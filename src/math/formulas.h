@@ -21,10 +21,16 @@ CUVAE_FN float binarized(float p, float u) { return is_probability(p) ? (u <= p 
 /// 1 from 1/2 on, else 0; NaN likewise.
 CUVAE_FN float thresholded(float p) { return is_probability(p) ? (p >= 0.5f ? 1.0f : 0.0f) : kNaN; }
 
+/// beta(step): see KlWeight.
+CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {
+  return step >= w.warmup_steps ? w.beta : w.beta * static_cast<float>(step) / static_cast<float>(w.warmup_steps);
+}
+
 /// The factor of row r.
 CUVAE_FN float at(const RowFactor& factor, Index r) {
   const auto* rows = static_cast<const float*>(factor.rows.data);
-  return rows == nullptr ? factor.offset : factor.offset + factor.scale * rows[r];
+  const float f = rows == nullptr ? factor.offset : factor.offset + factor.scale * rows[r];
+  return factor.step == nullptr ? f : f * kl_weight(factor.kl, *factor.step);
 }
 
 /// The constant b of least variance of (c - b) s from a row's samples but one: sum c s^2 / sum s^2 over the others, or
@@ -111,11 +117,6 @@ auto with_activation(Activation act, F f) {
       return f.template operator()<Activation::elu>();
   }
   return f.template operator()<Activation::identity>();
-}
-
-/// beta(step): see KlWeight.
-CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {
-  return step >= w.warmup_steps ? w.beta : w.beta * static_cast<float>(step) / static_cast<float>(w.warmup_steps);
 }
 
 /// The learning rate at a step: see LearningRate.

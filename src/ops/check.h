@@ -71,4 +71,12 @@ inline void check_sample_noise(const Check& check, const Noise& noise, Index sam
                   "samples is " + std::to_string(samples) + " but must be even for antithetic pairs");
 }
 
+/// A factor of each of `rows` rows, or one for all. Their number follows from the shape of `other`.
+inline void check_factor(const Check& check, const char* name, const RowFactor& factor, Index rows,
+                         const char* other_name, ConstView other) {
+  if (factor.rows) check.matches(name, factor.rows, DType::f32, rows, 1, other_name, other);
+  check.true_that(factor.kl.beta >= 0,
+                  std::string("the beta of ") + name + " is " + number(factor.kl.beta) + " but must not be negative");
+}
+
 }  // namespace cuvae

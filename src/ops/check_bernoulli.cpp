@@ -27,7 +27,7 @@ void SampleBernoulli::check(const Backend& backend) const {
 void BernoulliBackward::check(const Backend& backend) const {
   const Check check(name, backend);
   check_samples(check, z, logits);
-  if (score.rows) check.matches("score", score.rows, DType::f32, z.rows, 1, "z", z);
+  check_factor(check, "score", score, z.rows, "z", z);
   if (optimal_baseline) {
     check.f32("score", score.rows);
     check.true_that(z.rows > logits.rows, "logits is " + shape(logits) + " but z is " + shape(z) +
@@ -44,7 +44,7 @@ void BernoulliLogProb::check(const Backend& backend) const {
   check.true_that(logits.cols == z.cols && (one_row || logits.rows == z.rows),
                   "z is " + shape(z) + " but logits is " + shape(logits) + ", not [1, " + std::to_string(z.cols) +
                       "] or [" + std::to_string(z.rows) + ", " + std::to_string(z.cols) + "]");
-  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, z.rows, 1, "z", z);
+  check_factor(check, "row_weight", row_weight, z.rows, "z", z);
   if (log_p) check.matches("log_p", log_p, DType::f32, z.rows, 1, "z", z);
   if (dlogits) {
     // One row is its own sum, which may be rounded.

@@ -84,7 +84,7 @@ void check_likelihood(const Check& check, const char* name, ConstView output, In
                   std::string(name) + " is " + shape(output) + " but x is " + shape(x) +
                       (n == 1 ? "" : ", with " + std::to_string(n) + " outputs a value"));
   check.matches("log_p", log_p, DType::f32, output.rows, 1, name, output);
-  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, output.rows, 1, name, output);
+  check_factor(check, "row_weight", row_weight, output.rows, name, output);
   if (gradient) check.matches("the gradient", gradient, output.dtype, output.rows, output.cols, name, output);
   check_loss(check, loss, "x", x);
 }
@@ -121,7 +121,7 @@ void GaussianBackward::check(const Backend& backend) const {
   const Index rows = dz ? dz.rows : terms.score.rows.rows;
   for (const auto& [term, factor] :
        {std::pair{"path", &terms.path}, {"density", &terms.density}, {"score", &terms.score}})
-    if (factor->rows) check.matches(term, factor->rows, DType::f32, rows, 1, "stats", stats);
+    check_factor(check, term, *factor, rows, "stats", stats);
   if (terms.optimal_baseline) {
     check.f32("score", terms.score.rows);
     check.true_that(rows > stats.rows, "stats is " + shape(stats) + " but score is " + shape(terms.score.rows) +

@@ -7,7 +7,7 @@ void LatentLogProb::check(const Backend& backend) const {
   const Check check(name, backend);
   check.activation("z", z);
   check.matches("stats", stats, DType::f32, z.rows, 2 * z.cols, "z", z);
-  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, z.rows, 1, "z", z);
+  check_factor(check, "row_weight", row_weight, z.rows, "z", z);
   if (log_p) check.matches("log_p", log_p, DType::f32, z.rows, 1, "z", z);
   if (dz) check.matches("dz", dz, DType::f32, z.rows, z.cols, "z", z);
   if (dstats) check.matches("dstats", dstats, z.dtype, stats.rows, stats.cols, "stats", stats);
@@ -21,7 +21,7 @@ void MixtureLogProb::check(const Backend& backend) const {
   check.true_that(components.cols == 2 * z.cols, "z is " + shape(z) + " but components is " + shape(components) +
                                                      ", not [C, " + std::to_string(2 * z.cols) + "]");
   if (logits) check.matches("logits", logits, DType::f32, 1, components.rows, "components", components);
-  if (row_weight.rows) check.matches("row_weight", row_weight.rows, DType::f32, z.rows, 1, "z", z);
+  check_factor(check, "row_weight", row_weight, z.rows, "z", z);
   if (log_p) check.matches("log_p", log_p, DType::f32, z.rows, 1, "z", z);
   if (dz) check.matches("dz", dz, DType::f32, z.rows, z.cols, "z", z);
   if (dcomponents) {

@@ -42,8 +42,9 @@ void EncoderGradient::score(const Densities& d, Cost cost, ConstView x, const Sa
 }
 
 namespace {
-RowFactor operator*(float share, const RowFactor& factor) {
-  return {share * factor.scale, factor.rows, share * factor.offset};
+RowFactor operator*(float share, RowFactor factor) {
+  factor.scale *= share, factor.offset *= share;
+  return factor;
 }
 }  // namespace
 
@@ -63,6 +64,7 @@ void EncoderGradient::gaussian_backward(const PosteriorGradient& p, Cost cost, C
   } else if (p.share != 1) {
     terms.path = p.share * terms.path, terms.score = p.share * terms.score;  // the path, or the score
   }
+  terms.density = terms.density.times(p.weight, p.noise.step);
   terms.standard_prior = p.standard_prior;
   backend_.run(GaussianBackward{.terms = terms,
                                 .stats = p.stats,

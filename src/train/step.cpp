@@ -81,8 +81,8 @@ void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics
 
   if (decoder.needed) {
     vae_.decoder_backward(output, decoder.grads, a, g, through_samples, decoder.gradients);  // dz [R, L]
-    vae_.prior_backward(R, encoder_gradient_->row_weight(groups), decoder.grads, a, g, through_samples,
-                        decoder.gradients);  // dz [R, L_t]
+    vae_.prior_backward(R, encoder_gradient_->row_weight(groups).times(loss.weight, loss.step), decoder.grads, a, g,
+                        through_samples, decoder.gradients);  // dz [R, L_t]
   }
   for (std::size_t t = vae_.layers().size(); inference && t-- > 0;) {
     const bool sticks = t > 0 && traits(config_.estimator).stick_the_landing;

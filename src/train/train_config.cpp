@@ -95,12 +95,13 @@ void TrainConfig::validate() const {
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0 for wake-sleep");
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0 for wake-sleep");
   }
-  if (!has_closed_form_kl(used, cost)) {  // there is no KL by dimension, nor one that a weight could reach
+  if (!takes_kl_weight(used, cost)) {
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
-    check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
   }
   schedule.validate();
+  if (!has_closed_form_kl(used, cost))  // there is no KL by dimension
+    check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
   const bool ends = schedule.kind == LearningRate::Kind::cosine && schedule.epochs > 0 && schedule.final_rate == 0;
   check(!ends || static_cast<double>(epochs) <= schedule.epochs, "epochs", std::to_string(epochs),
         "at most " + number(schedule.epochs) + ", where the cosine's rate comes to 0, or its final rate positive");

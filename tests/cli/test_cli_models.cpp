@@ -173,7 +173,8 @@ TEST_F(CliModels, SettingsThatDoNotGoTogetherAreWrongUsage) {
           "the estimator is pathwise but there is no KL in closed form with 2 latent layers: use total, stl, iwae");
   refused(two + Arguments{"--estimator", "optimal", "--samples", "2"},
           "the estimator is optimal, whose baselines need several samples of each layer");
-  refused(two + Arguments{"--beta", "2"}, "beta is 2 but must be 1 with the estimator total");
+  refused(two + Arguments{"--free-bits", "2"}, "free_bits is 2 but must be 0 with the estimator total");
+  refused(two + Arguments{"--estimator", "iwae", "--beta", "2"}, "beta is 2 but must be 1 with the estimator iwae");
   refused(two + Arguments{"--antithetic", "--samples", "2"},
           "antithetic is true but must be false with 2 latent layers");
   refused({"--latent", "4", "0"}, "--latent: must be 1 to 2147483647, not \"0\"");

@@ -71,6 +71,17 @@ TEST_P(ChainGradient, OfSeveralLayersUnderALearnedPrior) {
                        plain_sgd(2, e));
 }
 
+// beta is 0, then 0.35, then 0.7.
+TEST_P(ChainGradient, OfAWeightedKl) {
+  for (const Estimator e : {Estimator::total, Estimator::stl}) {
+    TrainConfig training = plain_sgd(2, e);
+    training.beta = 0.7f, training.kl_warmup_epochs = 2;
+    expect_gradients(with_layers(smooth_model(), 3), training, 3);
+    for (const Prior prior : {Prior::mixture, Prior::vampprior})
+      expect_gradients(with_prior(with_layers(smooth_model(), 1 + (prior == Prior::vampprior)), prior, 3), training, 3);
+  }
+}
+
 TEST_P(ChainGradient, OfALearnedPrior) {
   for (const Prior prior : {Prior::mixture, Prior::vampprior})
     for (const Index components : {1, 4})

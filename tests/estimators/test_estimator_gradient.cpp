@@ -28,6 +28,8 @@ class EstimatorGradient : public OpTest {
                                       training.antithetic};
       const reference::Model reference_model(model);
       const Index K = training.samples;
+      const KlWeight weight{training.beta, static_cast<std::uint32_t>(training.kl_warmup_epochs)};
+      const double beta = reference::beta(weight, static_cast<std::uint32_t>(step));
 
       const Vector before = reference::widen(parameters(trainer.vae()));
       const reference::Elbo fixed = reference_model.elbo(before, x, K, noise);
@@ -41,7 +43,7 @@ class EstimatorGradient : public OpTest {
                      q_of_standing = log_q(fixed.z, e.stats, K);
         double sum = 0;
         for (std::size_t r = 0; r < p.decoder.size(); ++r)
-          sum -= p.decoder[r] * of_decoder[r] + p.path[r] * (of_path[r] + e.log_p_z[r] - q_of_path[r]) +
+          sum -= p.decoder[r] * of_decoder[r] + p.path[r] * (of_path[r] + beta * (e.log_p_z[r] - q_of_path[r])) +
                  p.score[r] * q_of_standing[r];
         for (Index b = 0; b < kBatch; ++b)
           for (Index l = 0; l < kLatent; ++l) sum -= p.entropy * e.stats[(2 * b + 1) * kLatent + l] / 2;
@@ -62,7 +64,8 @@ class EstimatorGradient : public OpTest {
       if (p.score != Vector(p.score.size()) || !p.stats.empty())
         for (const double cost : costs(training, fixed)) largest = std::max(largest, std::fabs(cost));
       expect_applied(objective, before, after, largest);
-      EXPECT_NEAR(trainer.metrics().loss, loss(training, fixed), 0x1p-19 * std::fabs(loss(training, fixed)));
+      const double want_loss = loss(training, fixed, beta);
+      EXPECT_NEAR(trainer.metrics().loss, want_loss, 0x1p-19 * std::fabs(want_loss));
 
       baselines.take_in(baselines.rest(costs(training, fixed), K));
     }
@@ -83,8 +86,9 @@ class EstimatorGradient : public OpTest {
     for (double& h : hidden) h = reference::activate(Activation::tanh, h);
     return reference::affine(hidden, values("1.weight", {1, 100}), values("1.bias", {1}), 100, 1);
   }
-  static double loss(const TrainConfig& training, const reference::Elbo& e) {
-    if (!is_importance_weighted(training.estimator)) return reference::elbo_loss(e.log_p, e.kl, e.kl_dims, {}, 0).loss;
+  static double loss(const TrainConfig& training, const reference::Elbo& e, double beta) {
+    if (!is_importance_weighted(training.estimator))
+      return reference::elbo_loss(e.log_p, e.kl, e.kl_dims, {static_cast<float>(beta)}, 0).loss;
     Vector log_w = e.log_p;
     for (std::size_t r = 0; r < log_w.size(); ++r) log_w[r] += e.log_p_z[r] - e.log_q[r];
     const Vector bound = reference::importance_weights(log_w, training.samples).bound;
@@ -113,6 +117,15 @@ TEST_P(EstimatorGradient, OfAntitheticPairsIsTheObjectives) {
       training.antithetic = true;
       expect_gradients(smooth_model(), training, 2);
     }
+}
+
+// beta is 0, then 0.35, then 0.7.
+TEST_P(EstimatorGradient, OfAWeightedKlIsTheObjectives) {
+  for (const Estimator e : {Estimator::total, Estimator::stl}) {
+    TrainConfig training = plain_sgd(2, e);
+    training.beta = 0.7f, training.kl_warmup_epochs = 2;
+    expect_gradients(smooth_model(), training, 3);
+  }
 }
 
 // One sample leaves nothing to weigh.

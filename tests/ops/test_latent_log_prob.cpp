@@ -68,6 +68,18 @@ TEST_P(LatentLogProbs, MatchTheReference) {
   }
 }
 
+// beta is 0.5 * 2 / 4, a power of two.
+TEST_P(LatentLogProbs, AreWeighedByBeta) {
+  const Array<std::uint32_t> step(backend_, std::vector<std::uint32_t>{2});
+  const KlWeight weight{0.5f, 4, 9.0f};
+  const auto z = random_vector(21, 72, -3, 3), stats = random_stats(7, 3), rows = random_vector(7, 73);
+  expect_match({7, 3}, z, stats, RowFactor(-0.37f).times(weight, step.data()), 0.25 * double{-0.37f}, 0);
+  const Matrix row(backend_, 7, 1, rows);
+  Vector each = weights_of(rows);
+  for (double& w : each) w *= 0.25;
+  expect_match({7, 3}, z, stats, row_factor(row).times(weight, step.data()), each, kWeightError);
+}
+
 TEST_P(LatentLogProbs, MatchTheReferenceFarFromTheMeanAndAtTheClamp) {
   expect_match({1, 6}, {1e6f, -1e6f, 3, -3, 1, 1e4f}, {0, 0, 1, 1, 1, 1, -15, 15, -15.5f, 15.5f, -1e4f, 1e4f}, -1.0f,
                -1.0, 0);

@@ -69,6 +69,11 @@ inline double mean_of(const Vector& v) {
   return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
 }
 
+/// The weight of the KL at a step, with one step in an epoch.
+inline double beta_of(const TrainConfig& t, int step) {
+  return reference::beta({t.beta, static_cast<std::uint32_t>(t.kl_warmup_epochs)}, static_cast<std::uint32_t>(step));
+}
+
 /// The mean of what is trained; of two networks, the generative one's.
 inline double mean_bound(const TrainConfig& t, const Vector& log_w) {
   const double s = double{t.elbo_share};
@@ -97,6 +102,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   const reference::NoiseKey noise{training.seed, Stream::latent, static_cast<std::uint32_t>(step)};
   const reference::Chain chain(model);
   const Index S = training.samples * training.bounds;
+  const double beta = beta_of(training, step);
 
   const Vector before = reference::widen(parameters(trainer.vae()));
   const auto fixed = chain.sample(before, x, S, noise);
@@ -125,8 +131,8 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
                  q_of_standing = chain.log_q(fixed.z, standing(at), S);
     double sum = sleep > 0 ? sleep * sleep_loss(chain, at, asleep) : 0;
     for (std::size_t r = 0; r < p.decoder.size(); ++r)
-      sum -= p.decoder[r] * (x_of_decoder[r] + z_of_decoder[r]) +
-             p.path[r] * (x_of_path[r] + z_of_path[r] - q_of_path[r]) + p.score[r] * q_of_standing[r];
+      sum -= p.decoder[r] * (x_of_decoder[r] + beta * z_of_decoder[r]) +
+             p.path[r] * (x_of_path[r] + beta * (z_of_path[r] - q_of_path[r])) + p.score[r] * q_of_standing[r];
     for (Index b = 0; b < kBatch; ++b)
       for (Index l = 0; l < kLatent; ++l) sum -= p.entropy * moved.stats[0][(2 * b + 1) * kLatent + l] / 2;
     for (std::size_t i = 0; i < p.stats.size(); ++i) sum -= p.stats[i] * moved.stats[0][i];
@@ -146,7 +152,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   expect_applied(objective, before, after, largest);
 
   Vector log_w = e.log_p;
-  for (std::size_t r = 0; r < log_w.size(); ++r) log_w[r] += e.log_p_z[r] - e.log_q[r];
+  for (std::size_t r = 0; r < log_w.size(); ++r) log_w[r] += beta * (e.log_p_z[r] - e.log_q[r]);
   const Metrics m = trainer.metrics();
   const double want_bound = mean_bound(training, log_w);
   EXPECT_NEAR(m.loss, -want_bound, 0x1p-19 * std::fabs(want_bound));

@@ -93,6 +93,17 @@ TEST_P(Resume, EveryEstimatorStoppedAnywhereEndsTheSame) {
   }
 }
 
+TEST_P(Resume, ChainsWithAWeightedKlStoppedAnywhereEndTheSame) {
+  VaeConfig model = small_model();
+  model.above = {{2, {4}, {3}}};
+  TrainConfig config = small_training();
+  config.estimator = Estimator::total;
+  config.beta = 0.7f, config.kl_warmup_epochs = 1.5;
+  const std::string whole = trained(model, config, never);
+  for (const std::uint64_t at : {1, 9, 17})
+    EXPECT_TRUE(whole == trained(model, config, [at](std::uint64_t step) { return step == at; })) << at;
+}
+
 TEST_P(Resume, RareCheckpointsAreNoDifferent) {
   TrainConfig config = thorough_training();
   config.checkpoint_every = 2;

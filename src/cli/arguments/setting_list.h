@@ -10,13 +10,17 @@ namespace cuvae::cli {
 
 inline constexpr Range kReal{}, kShare{0, 1};
 
-// The reason why --beta has no effect, or null; then the same for flags that change how the KL is weighted.
+// The reason why --beta has no effect, or null; then those of --kl-warmup and --free-bits.
 inline const char* idle_weight(const TrainConfig& t) {
   if (t.objective == Objective::wake_sleep) return "with --objective wake-sleep, which does not weigh the KL";
-  return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, which estimates the KL from samples");
+  return unless(takes_kl_weight(t.estimator, t.cost), "with this --estimator, which does not weigh the KL");
 }
-inline const char* idle_weighting(const TrainConfig& t) {
+inline const char* idle_warmup(const TrainConfig& t) {
   return idle_weight(t) != nullptr ? idle_weight(t) : unless(t.beta > 0, "with --beta 0");
+}
+inline const char* idle_free_bits(const TrainConfig& t) {
+  if (idle_warmup(t) != nullptr) return idle_warmup(t);
+  return unless(has_closed_form_kl(t.estimator, t.cost), "with this --estimator, which estimates the KL from samples");
 }
 
 inline const char* idle_estimator(const TrainConfig& t) {
@@ -100,8 +104,8 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("pixel-scale", t.pixel_scale,
         "Divide the data by this (1 for 0/1 masks); 0: divide uint8 by 255, leave floats unchanged", kReal);
   visit("beta", t.beta, "Weight of the KL", kReal, idle_weight(t));
-  visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which beta grows linearly from 0", kReal, idle_weighting(t));
-  visit("free-bits", t.free_bits, "KL per latent dimension that is not penalized, in nats", kReal, idle_weighting(t));
+  visit("kl-warmup", t.kl_warmup_epochs, "Epochs over which beta grows linearly from 0", kReal, idle_warmup(t));
+  visit("free-bits", t.free_bits, "KL per latent dimension that is not penalized, in nats", kReal, idle_free_bits(t));
   visit("output-bias-from-data", t.output_bias_from_data, "Initialize the decoder's last bias from the data's mean");
   visit("standardize", t.standardize,
         "Gaussian likelihoods only: scale each column to mean 0 and standard deviation 1; results are in the data's "
