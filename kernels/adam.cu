@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) *decision = decide(op, sum);
 }
 
-template <Optimizer O, int N>
+template <Optimizer O, bool clips, int N>
 __global__ void __launch_bounds__(kThreads) update(const Adam op, const Decision* decision) {
   if (!decision->update) return;
   const math::UpdateScalars s = decision->scalars;
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kThreads) update(const Adam op, const Decision
     if constexpr (O != Optimizer::sgd) v = load<M>(a.v + i);
     if (ema_decay > 0.0f) ema = load<M>(a.ema + i);
 #pragma unroll
-    for (int j = 0; j < M; ++j) math::update<O>(op.step, s, g.v[j], p.v[j], m.v[j], v.v[j]);
+    for (int j = 0; j < M; ++j) math::update<O, clips>(op.step, s, g.v[j], p.v[j], m.v[j], v.v[j]);
     store(a.params + i, p);
     if (a.rounded != nullptr) store(static_cast<Bf16*>(a.rounded) + i, p);
     store(a.m + i, m);
@@ -98,6 +98,14 @@ __global__ void __launch_bounds__(kThreads) update(const Adam op, const Decision
   });
 }
 
+template <Optimizer O, int N>
+cudaError_t start_update(const Adam& op, const Decision* decision, cudaStream_t stream) {
+  const auto run = [&](auto kernel) {
+    return start(kernel, grid_for(op.arena.size, kThreads * N), kThreads, stream, op, decision);
+  };
+  return op.step.clip_value > 0.0f ? run(update<O, true, N>) : run(update<O, false, N>);
+}
+
 template <int N>
 cudaError_t start_adam(const Adam& op, Scratch scratch, cudaStream_t stream) {
   const Index chunk = norm_chunk(op.arena.size);
@@ -106,18 +114,17 @@ cudaError_t start_adam(const Adam& op, Scratch scratch, cudaStream_t stream) {
   const cudaError_t error = start(gradient_norm<N>, static_cast<unsigned>(ceil_div(op.arena.size, chunk)), kThreads,
                                   stream, op, chunk, decision, partials, scratch.ticket);
   if (error != cudaSuccess) return error;
-  const unsigned blocks = grid_for(op.arena.size, kThreads * N);
   switch (op.step.kind) {
     case Optimizer::adam:
       break;
     case Optimizer::adamw:
-      return start(update<Optimizer::adamw, N>, blocks, kThreads, stream, op, decision);
+      return start_update<Optimizer::adamw, N>(op, decision, stream);
     case Optimizer::sgd:
-      return start(update<Optimizer::sgd, N>, blocks, kThreads, stream, op, decision);
+      return start_update<Optimizer::sgd, N>(op, decision, stream);
     case Optimizer::adam_iwae:
-      return start(update<Optimizer::adam_iwae, N>, blocks, kThreads, stream, op, decision);
+      return start_update<Optimizer::adam_iwae, N>(op, decision, stream);
   }
-  return start(update<Optimizer::adam, N>, blocks, kThreads, stream, op, decision);
+  return start_update<Optimizer::adam, N>(op, decision, stream);
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ struct TrainConfig {
   Schedule schedule;
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f, clip_norm = 0.0f, ema_decay = 0.0f;
+  float clip_value = 0.0f;  ///< each gradient is clamped to [-clip_value, clip_value], after clip_norm; 0: none
   bool output_bias_from_data = false;
   /// fit() scales each column to mean 0 and standard deviation 1 over the training examples, without those held out:
   /// see Standardization. Metrics and evaluations stay in the data's units. The likelihood must be Gaussian, and

@@ -303,6 +303,7 @@ struct OptimizerStep {
   float beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
   float weight_decay = 0.0f;
   float clip_norm = 0.0f;         ///< gradients are scaled down to this global norm; 0: no clipping
+  float clip_value = 0.0f;        ///< then each is clamped to [-clip_value, clip_value]; 0: no clamping
   float ema_decay = 0.0f;         ///< ema = d ema + (1 - d) params; 0: none
   std::uint32_t max_skipped = 0;  ///< steps in a row that are not finite after which a step does nothing; 0: never
 };

@@ -247,8 +247,13 @@ double sum_of_squares(const float* x, Index n) {
 template <Optimizer O>
 void update_all(const OptimizerStep& step, const m::UpdateScalars& s, Index n, float* p, const float* g, float* mo,
                 float* v, float* ema) {
+  if (step.clip_value > 0) {
 #pragma omp simd
-  for (Index i = 0; i < n; ++i) m::update<O>(step, s, g[i], p[i], mo[i], v[i]);
+    for (Index i = 0; i < n; ++i) m::update<O, true>(step, s, g[i], p[i], mo[i], v[i]);
+  } else {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) m::update<O, false>(step, s, g[i], p[i], mo[i], v[i]);
+  }
   if (ema == nullptr) return;
 #pragma omp simd
   for (Index i = 0; i < n; ++i) ema[i] = step.ema_decay * ema[i] + (1.0f - step.ema_decay) * p[i];

@@ -148,11 +148,13 @@ struct UpdateScalars {
   float rate, gradient_scale, correction1, correction2_sqrt;  // 1 / (1 - b1^t), 1 / sqrt(1 - b2^t)
 };
 
-template <Optimizer O>
+// `clips` is a template argument, so that without it products and sums are contracted as ever.
+template <Optimizer O, bool clips>
 CUVAE_FN void update(const OptimizerStep& o, const UpdateScalars& s, float grad, float& p, float& m, float& v) {
   static_assert(O == Optimizer::adam || O == Optimizer::adamw || O == Optimizer::sgd || O == Optimizer::adam_iwae,
                 "an optimizer without its update");
   float g = grad * s.gradient_scale;
+  if constexpr (clips) g = clamp(g, -o.clip_value, o.clip_value);
   if constexpr (O == Optimizer::adamw) {
     p -= s.rate * o.weight_decay * p;
   } else {

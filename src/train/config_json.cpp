@@ -114,12 +114,13 @@ void visit_train(const Visit& v, Config& c) {
 
 // Always read, and only written where it is not the default.
 template <class Visit, class Config>
-void visit_objective(const Visit& v, Config& c) {
+void visit_optional(const Visit& v, Config& c) {
   constexpr bool all = std::is_same_v<Visit, Reader>;
   if (all || c.objective != Objective::variational) v("objective", c.objective, false);
   if (all || c.bounds != 1) v("bounds", c.bounds, false);
   if (all || c.objective == Objective::ciwae) v("elbo_share", c.elbo_share, false);
   if (all || c.sleep_share != 0) v("sleep_share", c.sleep_share, false);
+  if (all || c.clip_value != 0) v("clip_value", c.clip_value, false);
 }
 
 void require_object(const json& j) {
@@ -140,7 +141,7 @@ json to_json(const VaeConfig& config) {
 json to_json(const TrainConfig& config) {
   json j;
   visit_train(Writer{j}, config);
-  visit_objective(Writer{j}, config);
+  visit_optional(Writer{j}, config);
   return j;
 }
 
@@ -167,7 +168,7 @@ TrainConfig train_config_from_json(const json& j) {
   require_object(j);
   TrainConfig c;
   visit_train(Reader{j}, c);
-  visit_objective(Reader{j}, c);
+  visit_optional(Reader{j}, c);
   c.validate();
   return c;
 }

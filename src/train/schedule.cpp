@@ -69,6 +69,7 @@ OptimizerStep optimizer_step(const TrainConfig& config, Index steps_per_epoch) {
           of_sum ? config.epsilon / static_cast<float>(config.batch) : config.epsilon,
           config.weight_decay,
           config.clip_norm,
+          config.clip_value,
           config.ema_decay,
           static_cast<std::uint32_t>(config.max_skipped)};
 }

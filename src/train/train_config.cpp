@@ -71,6 +71,7 @@ void TrainConfig::validate() const {
   from_zero("free_bits", static_cast<double>(free_bits));
   from_zero("weight_decay", static_cast<double>(weight_decay));
   from_zero("clip_norm", static_cast<double>(clip_norm));
+  from_zero("clip_value", static_cast<double>(clip_value));
   check(epsilon > 0 && std::isfinite(epsilon), "epsilon", number(static_cast<double>(epsilon)), "positive");
   fraction("beta1", static_cast<double>(beta1));
   fraction("beta2", static_cast<double>(beta2));
@@ -99,9 +100,9 @@ void TrainConfig::validate() const {
     check(beta == 1, "beta", number(static_cast<double>(beta)), "1" + chosen);
     check(kl_warmup_epochs == 0, "kl_warmup_epochs", number(kl_warmup_epochs), "0" + chosen);
   }
-  schedule.validate();
   if (!has_closed_form_kl(used, cost))  // there is no KL by dimension
     check(free_bits == 0, "free_bits", number(static_cast<double>(free_bits)), "0" + chosen);
+  schedule.validate();
   const bool ends = schedule.kind == LearningRate::Kind::cosine && schedule.epochs > 0 && schedule.final_rate == 0;
   check(!ends || static_cast<double>(epochs) <= schedule.epochs, "epochs", std::to_string(epochs),
         "at most " + number(schedule.epochs) + ", where the cosine's rate comes to 0, or its final rate positive");

@@ -132,6 +132,8 @@ TEST_P(Optimizers, EveryOptionMatchesTheReference) {
           how.beta1 = 0.8f, how.beta2 = 0.95f, how.epsilon = 1e-3f;
           how.clip_norm = clip, how.weight_decay = decay, how.ema_decay = ema;
           expect_steps(how, 65, 8);
+          how.clip_value = 0.06f;  // below many elements, also where the norm of 65 is 0.5
+          expect_steps(how, 65, 3);
         }
 }
 

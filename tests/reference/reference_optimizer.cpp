@@ -48,6 +48,7 @@ void optimize(const OptimizerStep& step, const Vector& grads, double loss, Optim
     double& m = state.m[i];
     double& v = state.v[i];
     double g = clip * grads[i];
+    if (step.clip_value > 0) g = std::min(std::max(g, -double{step.clip_value}), double{step.clip_value});
     if (step.kind == Optimizer::adamw) p -= rate * decay * p;
     if (step.kind != Optimizer::adamw) g += decay * p;
     if (step.kind == Optimizer::sgd) {

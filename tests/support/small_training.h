@@ -54,7 +54,7 @@ inline TrainConfig thorough_training() {
   t.schedule.kind = LearningRate::Kind::cosine;
   t.schedule.warmup_epochs = 0.5;
   t.weight_decay = 0.01f;
-  t.clip_norm = 1.0f;
+  t.clip_norm = 1.0f, t.clip_value = 0.1f;
   t.ema_decay = 0.9f;
   t.output_bias_from_data = true;
   t.validation = 0.25;

@@ -28,7 +28,7 @@ TEST_P(Checkpoint, KeepsEverySetting) {
   t.optimizer = Optimizer::adamw;
   t.schedule = {LearningRate::Kind::pieces, 0.1, 0.01, 0.7, 0.3, 2.5, {{1, 0.1}, {1.0 / 3, 1e-7}}, 4.5};
   t.beta1 = 0.8f, t.beta2 = 0.97f, t.epsilon = 1e-7f;
-  t.weight_decay = 0.03f, t.clip_norm = 1.1f, t.ema_decay = 0.7f;
+  t.weight_decay = 0.03f, t.clip_norm = 1.1f, t.clip_value = 0.4f, t.ema_decay = 0.7f;
   t.output_bias_from_data = true;
   t.validation = 0.15;
   t.patience = 4, t.log_every = 13, t.checkpoint_every = 2, t.max_skipped = 5;

@@ -60,7 +60,8 @@ TEST_P(TrainErrors, EverySettingOutOfRangeIsNamed) {
   for (const auto& [field, name] : {std::pair{&C::beta, "beta"},
                                     {&C::free_bits, "free_bits"},
                                     {&C::weight_decay, "weight_decay"},
-                                    {&C::clip_norm, "clip_norm"}})
+                                    {&C::clip_norm, "clip_norm"},
+                                    {&C::clip_value, "clip_value"}})
     expect_refused(field, {-1e-9f, kNaNf, kInfinityf}, name);
   for (const auto& [field, name] : {std::pair{&C::beta1, "beta1"}, {&C::beta2, "beta2"}, {&C::ema_decay, "ema_decay"}})
     expect_refused(field, {-0.1f, 1.0f, kNaNf, kInfinityf}, name);

@@ -227,13 +227,14 @@ TEST(Schedules, EpochsBecomeSteps) {
   config.free_bits = 0.1f;
   config.kl_warmup_epochs = 0.3;
   config.schedule = {LearningRate::Kind::cosine, 0.5, 0.25, 1.5, 0.7, 0.01, {{1, 0.1}, {3, 0.01}, {0.5, 0.001}}};
-  config.clip_norm = 3;
+  config.clip_norm = 3, config.clip_value = 2;
   const KlWeight weight = kl_weight(config, 7);
   EXPECT_EQ(weight.beta, 0.5f);
   EXPECT_EQ(weight.free_bits, 0.1f);
   EXPECT_EQ(weight.warmup_steps, 2u);
   const OptimizerStep step = optimizer_step(config, 7);
   EXPECT_EQ(step.clip_norm, 3);
+  EXPECT_EQ(step.clip_value, 2);
   const LearningRate& rate = step.learning_rate;
   EXPECT_EQ(rate.kind, LearningRate::Kind::cosine);
   EXPECT_EQ(rate.rate, 0.5f);

@@ -130,6 +130,8 @@ void visit_training(Training& t, Visitor&& visit) {
   visit("epsilon", t.epsilon, "Adam's epsilon", kReal, sgd);
   visit("weight-decay", t.weight_decay, "Weight decay: decoupled with adamw, an L2 penalty with adam and sgd", kReal);
   visit("clip-norm", t.clip_norm, "Clip the gradient to this norm; 0: never", kReal);
+  visit("clip-value", t.clip_value, "Clamp each element of the gradient to [-X, X], after --clip-norm; 0: never",
+        kReal);
   visit("ema", t.ema_decay, "Decay of the averaged weights that evaluation uses; 0: no averaging", kShare);
   visit.group("Run");
   visit("seed", t.seed, "Seed of all random numbers of the run", kAnySeed);
