@@ -165,6 +165,19 @@ KernelCase latent_log_prob(Backend& b, Index rows, Index latent) {
           }};
 }
 
+KernelCase merge_gaussians(Backend& b, bool backward, Index rows, Index latent) {
+  return {backward ? "merge_gaussians_backward" : "merge_gaussians", text(rows, latent), 0, [=, &b](Arrays& a) {
+            const View prior = a.input(rows, 2 * latent), bottom_up = a.input(rows, 2 * latent),
+                       merged = backward ? a.input(rows, 2 * latent, a.type()) : a.output(rows, 2 * latent),
+                       dprior = backward ? a.updated(rows, 2 * latent, a.type()) : View{},
+                       dbottom_up = backward ? a.output(rows, 2 * latent, a.type()) : View{};
+            return [=, &b] {
+              if (!backward) return b.run(MergeGaussians{prior, bottom_up, merged});
+              b.run(MergeGaussiansBackward{prior, bottom_up, merged, dprior, dbottom_up, {}});
+            };
+          }};
+}
+
 KernelCase sample_bernoulli(Backend& b, Index batch, Index latent) {
   return {"sample_bernoulli", text(batch, latent), 0, [=, &b](Arrays& a) {
             const View logits = a.input(batch, latent), z = a.output(batch, latent, a.type()),
@@ -281,6 +294,7 @@ std::vector<KernelCase> step_cases(Backend& b, const Randoms& randoms, Index bat
   cases.push_back(gaussian_backward(b, batch, L));
   for (const Estimator e : {Estimator::stl, Estimator::score}) cases.push_back(latent_terms_backward(b, e, batch, L));
   cases.push_back(latent_log_prob(b, batch, L));
+  for (const bool backward : {false, true}) cases.push_back(merge_gaussians(b, backward, batch, L));
   cases.push_back(mixture_log_prob(b, batch, L, std::min(batch, kComponents)));
   cases.push_back(sample_bernoulli(b, batch, kUnits));
   for (const bool optimal : {false, true}) cases.push_back(bernoulli_backward(b, optimal, batch, kUnits));

@@ -48,6 +48,8 @@ cudaError_t launch(const DrawData&, cudaStream_t);
 cudaError_t launch(const LatentLogProb&, cudaStream_t);
 cudaError_t launch(const MixtureLogProb&, Scratch, cudaStream_t);
 cudaError_t launch(const BernoulliLogProb&, Scratch, cudaStream_t);
+cudaError_t launch(const MergeGaussians&, cudaStream_t);
+cudaError_t launch(const MergeGaussiansBackward&, cudaStream_t);
 cudaError_t launch(const ImportanceWeights&, Scratch, cudaStream_t);
 cudaError_t launch(const ScoreWeights&, Scratch, cudaStream_t);
 cudaError_t launch(const BiasActivation&, cudaStream_t);

@@ -13,6 +13,7 @@
 // Every op checks its shapes and throws Error, with the op and both shapes, before anything is computed.
 #pragma once
 #include "cuvae/ops_bernoulli.h"
+#include "cuvae/ops_ladder.h"
 #include "cuvae/types.h"
 #include "cuvae/view.h"
 
@@ -326,9 +327,9 @@ class RunsAll : protected Runs<Op>... {
 };
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
-using WithAllOps =
-    List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes, ProbeBackward,
-         SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData, LatentLogProb, MixtureLogProb,
-         BernoulliLogProb, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
+                        ProbeBackward, SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData,
+                        LatentLogProb, MixtureLogProb, BernoulliLogProb, MergeGaussians, MergeGaussiansBackward,
+                        ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

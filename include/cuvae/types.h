@@ -21,7 +21,9 @@ enum class Binarize : std::uint8_t {
   stochastic,  ///< 1 with probability equal to the pixel, drawn anew each step ("dynamic binarization")
 };
 
-enum class Activation : std::uint8_t { identity, relu, tanh, softplus, silu, gelu, elu };
+/// leaky_relu: max(x, kLeak x), Maas et al. 2013.
+enum class Activation : std::uint8_t { identity, relu, tanh, softplus, silu, gelu, elu, leaky_relu };
+inline constexpr float kLeak = 0.01f;
 
 /// Whether the derivative needs the value before the activation (it cannot be had from the result).
 constexpr bool needs_pre_activation(Activation a) { return a == Activation::silu || a == Activation::gelu; }

@@ -43,6 +43,9 @@ struct VaeConfig {
   Prior prior = Prior::standard;
   Index prior_components = 0;                     ///< C of a mixture or VampPrior; 0 for the standard normal
   LatentKind latent_kind = LatentKind::gaussian;  ///< of all layers
+  /// Ladder inference over several Gaussian layers (Sonderby et al. 2016): the encoders read x and the means of the
+  /// encoders below, and q(z_t|z_{t+1}, x) is the product of encoder t's Gaussian and p(z_t|z_{t+1}).
+  bool ladder = false;
 
   /// The width of the decoder's output, n D.
   Index outputs() const { return traits(likelihood).outputs * data_dim; }
@@ -52,6 +55,9 @@ struct VaeConfig {
   /// Whether KL(q(z|x) || p(z)) is known in closed form: one layer under a standard normal. Otherwise it is estimated
   /// from the samples.
   bool has_closed_form_kl() const { return above.empty() && prior == Prior::standard && !has_bernoulli_latents(); }
+  /// The layer, counted from 0, that is sampled first, with K samples for each example. All others have one for each
+  /// sample row of the layer before.
+  std::size_t first_sampled() const { return ladder ? above.size() : 0; }
   /// Throws Error naming the first value that is out of range.
   void validate() const;
   bool operator==(const VaeConfig&) const = default;
@@ -76,9 +82,9 @@ struct Networks {
   Networks(const VaeConfig& config, ParameterLayout& layout);
 };
 
-/// The noise of latent layer t, counted from 0, where `noise` is that of the first: streams of their own, one sample
-/// for each of the K sample rows below.
-Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples);
+/// The noise of latent layer t, counted from 0, where `noise` is that of the first: streams of their own. Layers other
+/// than `first_sampled` have one sample for each of the K sample rows.
+Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples, std::size_t first_sampled = 0);
 
 /// What is needed of passes over these buffers in addition to the samples.
 struct PassNeeds {
@@ -92,7 +98,8 @@ struct PassNeeds {
 struct VaeActivations {
   struct Layer {
     MlpActivations encoder, decoder;
-    Buffer z;  // [R, L_t]
+    Buffer z;             // [R, L_t]
+    Buffer mean, merged;  // of a ladder below the top: [B, L_t] of encoder t, [R, 2L_t] of the posterior
   };
   Index batch = 0, samples = 1;
   PassNeeds needs;
@@ -103,13 +110,15 @@ struct VaeActivations {
   Buffer responsibilities;                   // [R, C] of a mixture or VampPrior
   Buffer standard_stats;                     // [B, 2L_T] zeros: a standard normal's, for draw()
   Buffer prior_logits;                       // [B, L_T] of Bernoulli units, for draw(), which then takes fewer zeros
+  Buffer even_rows;                          // [B] of a ladder: 0, 2, 4 ...
 };
 
 /// The buffers of the backward pass.
 struct VaeGradients {
   struct Layer {
-    Buffer dz, dstats;  // [R, L_t]; [B, 2L], above the first layer [R, 2L_t]
-    Buffer dprior;      // [R, 2L_t], by the statistics of p(z_t|z_{t+1}); none of the top layer
+    Buffer dz, dstats;       // [R, L_t]; [R, 2L_t], of the layer that is sampled first [B, 2L_t]
+    Buffer dprior;           // [R, 2L_t], by the statistics of p(z_t|z_{t+1}); none of the top layer
+    Buffer dencoded, dmean;  // of a ladder below the top: [B, 2L_t] by encoder t's statistics, [B, L_t] by their mean
   };
   Buffer scratch[2];
   std::vector<Layer> layers;
@@ -129,7 +138,7 @@ class Vae {
   const std::vector<LatentLayer>& layers() const { return networks_.layers; }
   const Mlp& encoder() const { return layers().front().encoder; }  ///< from x to z_1
   const Mlp& decoder() const { return layers().front().decoder; }  ///< from z_1 to x
-  /// The statistics [R, 2L_t] of layer t from the last pass; of the first layer [B, 2L].
+  /// The posterior's statistics [R, 2L_t] of layer t from the last pass; of the layer that is sampled first [B, 2L_t].
   View stats(std::size_t t, Index rows, const VaeActivations& a) const;
   float* params() const { return params_.as<float>(); }
   Buffer& params_buffer() { return params_; }
@@ -153,10 +162,10 @@ class Vae {
 
   // The stages of a training step, asynchronous on the backend. They throw Error for more rows than the activations
   // were made for. `grads` is an arena of gradients; of a decoder or a prior that does not learn it is null.
-  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x)
-  /// z_1 [R, L] from its stats, then the layers above it. Also kl and kl_dims where they have a closed form, and what
-  /// a.needs says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum over the layers. The stats are merged into
-  /// `moments`, 1 + 4L doubles, if given.
+  View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x); of a ladder, of q(z_T|x)
+  /// z_1 [R, L] from its stats, then the layers above it; of a ladder z_T, then the layers below it. Also kl and
+  /// kl_dims where they have a closed form, and what a.needs says: log_p_z = log p(z_1, ..., z_T) and log_q, the sum
+  /// over the layers. The posterior's stats of z_1 are merged into `moments`, 1 + 4L doubles, if given.
   View sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
   /// The same without log p(z), where it is not that of a standard normal.
   View sample_layers(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments = nullptr) const;
@@ -177,14 +186,19 @@ class Vae {
   /// the following take the place of what `grads` holds, or are added to it.
   void decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
                         bool through_samples, Gradients gradients = Gradients::replace) const;
-  /// The gradient of the sum of row_weight[r] log p(z_1, ..., z_T)[r] by the decoders above the first and by the
-  /// prior's parameters; with `through_samples` also dz of each layer, to which the densities' gradients by z are
-  /// added. It is nothing for one layer under a standard normal: see GaussianBackward. Throws Error for Bernoulli units
-  /// with `through_samples`: no gradient passes through them.
-  void prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+  /// The gradient of the sum of row_weight[r] log p(z_t|z_{t+1})[r], or for the top layer log p(z_T)[r], t from 0 up:
+  /// dprior, or the gradients by the prior's parameters; with `through_samples` it is added to dz. It is nothing under
+  /// a standard normal: see GaussianBackward. Throws Error for Bernoulli units with `through_samples`: no gradient
+  /// passes through them.
+  void prior_backward(std::size_t t, Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                       const VaeGradients& g, bool through_samples, Gradients gradients = Gradients::replace) const;
+  /// The gradients of the decoder of layer t > 0 from dprior of the layer below, to which those by a ladder's dstats
+  /// are added first; with `through_samples` also dz of layer t.
+  void decoder_backward(std::size_t t, Index rows, float* grads, const VaeActivations& a, const VaeGradients& g,
+                        bool through_samples, Gradients gradients = Gradients::replace) const;
   /// The gradients of the encoder of layer t from its dstats, t from the top down to 0, unless `grads` is null. Above
-  /// the first layer, with `through_samples` and Gaussian latents, the gradient by z_{t-1} is added to its dz.
+  /// the first layer, with `through_samples` and Gaussian latents, the gradient by its input is added to dz of layer t
+  /// - 1, or in a ladder is dmean of it.
   void encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                         Gradients gradients = Gradients::replace, bool through_samples = true) const;
 
@@ -199,7 +213,8 @@ class Vae {
                       const VaeGradients& g, Gradients gradients = Gradients::replace) const;
 
   // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
-  /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped); of Bernoulli units their probabilities | logits.
+  /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped) of z_1; of Bernoulli units their probabilities | logits.
+  /// Of a ladder, those of q(z_1|z_2, x) with all layers above at their means.
   std::vector<float> encode(const std::vector<float>& x) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli.
   std::vector<float> decode(const std::vector<float>& z) const;
@@ -237,6 +252,19 @@ class Vae {
   MixtureLogProb mixture(Index rows, const VaeActivations& a) const;
   void sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments,
                     LogDensity log_q) const;
+  void top_prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+                          const VaeGradients& g, View dz, Gradients gradients) const;
+  View encoded(std::size_t t, Index rows, const VaeActivations& a) const;
+  View prior_of(std::size_t t, Index rows, const VaeActivations& a) const;
+  // Of ladders, in ladder.cpp.
+  View mean_of(std::size_t t, Index rows, const VaeActivations& a) const;
+  View take_mean(ConstView stats, View mean, const VaeActivations& a) const;
+  View encode_upwards(View stats, const VaeActivations& a) const;
+  View merge(std::size_t t, Index batch, const VaeActivations& a) const;
+  MergeGaussiansBackward merge_backward(std::size_t t, Index rows, const VaeActivations& a,
+                                        const VaeGradients& g) const;
+  View encoded_backward(std::size_t t, Index batch, const VaeActivations& a, const VaeGradients& g) const;
+  View posterior_at_means(ConstView x, const VaeActivations& a) const;
   void density_backward(std::size_t t, ConstView stats, const RowFactor& row_weight, const VaeActivations& a, View dz,
                         View dstats) const;
   View prior_stats(Index rows, const VaeActivations& a) const;

@@ -46,6 +46,8 @@ class CpuBackend final : public Backend {
   void do_run(const LatentLogProb& op) override;
   void do_run(const MixtureLogProb& op) override;
   void do_run(const BernoulliLogProb& op) override;
+  void do_run(const MergeGaussians& op) override;
+  void do_run(const MergeGaussiansBackward& op) override;
   void do_run(const ImportanceWeights& op) override;
   void do_run(const ScoreWeights& op) override;
   void do_run(const Adam& op) override;

@@ -2,6 +2,7 @@
 #include "cpu/passes.h"
 
 #include "cpu/passes_bernoulli.h"
+#include "cpu/passes_ladder.h"
 #include "cpu/passes_latent.h"
 #include "cpu/passes_prior.h"
 #include "math/formulas.h"
@@ -301,6 +302,8 @@ const Passes table = {CUVAE_STRING(CUVAE_ISA),
                       bernoulli_row,
                       mixture_row,
                       mixture_component,
+                      merge_row,
+                      merge_backward_row,
                       sum_of_squares,
                       update};
 

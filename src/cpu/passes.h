@@ -81,6 +81,11 @@ struct Passes {
   /// needs.
   void (*mixture_component)(const float* z, const float* responsibilities, Index stride, const RowFactor& weight,
                             Index rows, const float* stats, Index latent, float* inverse, float* d);
+  /// See MergeGaussians and its backward pass; one row each. The gradients are added to what is there, where given;
+  /// dbottom_up is not yet held back at the clamp.
+  void (*merge_row)(const float* prior, const float* bottom_up, Index latent, float* merged);
+  void (*merge_backward_row)(const float* prior, const float* bottom_up, const float* dmerged, Index latent,
+                             float* dprior, float* dbottom_up);
   double (*sum_of_squares)(const float* x, Index n);
   void (*update)(const OptimizerStep& step, float rate, float gradient_scale, float correction1, float correction2_sqrt,
                  Index n, float* p, const float* g, float* m, float* v, float* ema);

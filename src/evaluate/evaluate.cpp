@@ -164,7 +164,10 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   e.kl_dims = std::move(kl_dims);
   e.active_units = active_units(read_moments(backend, moments, latent), latent);
   e.layers = layers ? layers->results() : std::vector<LayerEvaluation>{{.latent = latent, .kl = e.kl}};
-  e.layers.front().active_units = e.active_units;
+  if (vae.config().first_sampled() == 0)
+    e.layers.front().active_units = e.active_units;
+  else  // the moments of z_1 are those of its samples' statistics
+    e.active_units = e.layers.front().active_units;
   return e;
 }
 

@@ -6,10 +6,14 @@
 namespace cuvae {
 
 LayerSums::LayerSums(const Vae& vae, Index batch, Index samples)
-    : vae_(vae), samples_(samples), passes_((kActivitySamples + samples - 1) / samples), layers_(vae.layers().size()) {
+    : vae_(vae),
+      first_(vae.config().first_sampled()),
+      samples_(samples),
+      passes_((kActivitySamples + samples - 1) / samples),
+      layers_(vae.layers().size()) {
   log_q_.resize(static_cast<std::size_t>(batch * samples));
   log_p_.resize(log_q_.size());
-  for (std::size_t t = 1; t < layers_.size(); ++t) {
+  for (std::size_t t = first_counted(); t < layers_.size(); ++t) {
     const auto latent = static_cast<std::size_t>(vae.layers()[t].latent),
                values = static_cast<std::size_t>(batch) * latent;
     layers_[t].sums.resize(values), layers_[t].squares.resize(values);
@@ -28,12 +32,12 @@ void LayerSums::add(Index rows, const Noise& noise, const Buffer& step, const Va
   for (Index pass = 0; pass < passes_; ++pass) {
     if (pass > 0) {
       set_step(kEvaluationStep - static_cast<std::uint32_t>(pass));
-      vae_.sample_layers(vae_.stats(0, rows, a), noise, a);
+      vae_.sample_layers(vae_.stats(first_, rows, a), noise, a);
     }
-    for (std::size_t t = 1; t < layers_.size(); ++t) add_means(t, rows, a);
+    for (std::size_t t = first_counted(); t < layers_.size(); ++t) add_means(t, rows, a);
   }
   set_step(kEvaluationStep);
-  for (std::size_t t = 1; t < layers_.size(); ++t) close_batch(layers_[t], rows, vae_.layers()[t].latent);
+  for (std::size_t t = first_counted(); t < layers_.size(); ++t) close_batch(t, rows);
   count_ += rows;
 }
 
@@ -44,9 +48,10 @@ void LayerSums::add_kl(std::size_t t, Index rows) {
   layers_[t].kl += sum / static_cast<double>(samples_);
 }
 
-// E[z_t|z_{t-1}] of each sample row: mu, or the probability of a Bernoulli unit.
+// E[z_t|x, the layer sampled before] of each sample row: mu, or the probability of a Bernoulli unit.
 void LayerSums::add_means(std::size_t t, Index rows, const VaeActivations& a) {
-  const ConstView stats = vae_.stats(t, rows * samples_, a);
+  const Index each = t == first_ ? 1 : samples_;
+  const ConstView stats = vae_.stats(t, rows * each, a);
   const bool bernoulli = vae_.config().has_bernoulli_latents();
   const Index latent = vae_.layers()[t].latent;
   Layer& layer = layers_[t];
@@ -56,18 +61,22 @@ void LayerSums::add_means(std::size_t t, Index rows, const VaeActivations& a) {
     for (Index l = 0; l < latent; ++l) {
       const auto value = static_cast<double>(stats_[static_cast<std::size_t>(r * stats.cols + l)]),
                  mean = bernoulli ? 1 / (1 + std::exp(-value)) : value;
-      const auto at = static_cast<std::size_t>(r / samples_ * latent + l);
+      const auto at = static_cast<std::size_t>(r / each * latent + l);
       layer.sums[at] += mean;
       layer.squares[at] += mean * mean;
     }
 }
 
-void LayerSums::close_batch(Layer& layer, Index rows, Index latent) const {
-  const auto samples = static_cast<double>(passes_ * samples_);
+double LayerSums::means(std::size_t t) const { return static_cast<double>(passes_ * (t == first_ ? 1 : samples_)); }
+
+void LayerSums::close_batch(std::size_t t, Index rows) {
+  Layer& layer = layers_[t];
+  const Index latent = vae_.layers()[t].latent;
+  const double samples = means(t);
   for (Index i = 0; i < rows * latent; ++i) {
     const auto at = static_cast<std::size_t>(i), l = static_cast<std::size_t>(i % latent);
     const double mean = layer.sums[at] / samples, deviation = mean - layer.mean[l];
-    layer.within[l] += std::max(0.0, layer.squares[at] - layer.sums[at] * mean) / (samples - 1);
+    layer.within[l] += std::max(0.0, layer.squares[at] - layer.sums[at] * mean) / std::max(1.0, samples - 1);
     layer.mean[l] += deviation / static_cast<double>(count_ + i / latent + 1);  // Welford 1962
     layer.between[l] += deviation * (mean - layer.mean[l]);
   }
@@ -77,13 +86,13 @@ void LayerSums::close_batch(Layer& layer, Index rows, Index latent) const {
 
 // The variance of means over S samples is Var_x E[z_t|x] plus 1/S of the variance within the examples.
 std::vector<LayerEvaluation> LayerSums::results() const {
-  const auto n = static_cast<double>(count_), samples = static_cast<double>(passes_ * samples_);
+  const auto n = static_cast<double>(count_);
   std::vector<LayerEvaluation> results;
   for (std::size_t t = 0; t < layers_.size(); ++t) {
     const Layer& layer = layers_[t];
     results.push_back({.latent = vae_.layers()[t].latent, .kl = layer.kl / n});
     for (std::size_t l = 0; l < layer.mean.size(); ++l)
-      results.back().active_units += layer.between[l] / n - layer.within[l] / n / samples > 0.01 ? 1 : 0;
+      results.back().active_units += layer.between[l] / n - layer.within[l] / n / means(t) > 0.01 ? 1 : 0;
   }
   return results;
 }

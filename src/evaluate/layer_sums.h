@@ -14,21 +14,24 @@ class LayerSums {
   /// Draws more samples, in place of those in `a`, until an example has kActivitySamples: pass c, from 0, has the noise
   /// of step kEvaluationStep - c. Leaves log p(z) and log q of one layer.
   void add(Index rows, const Noise& noise, const Buffer& step, const VaeActivations& a);
-  /// The first layer has no active units yet: those are counted from its moments.
+  /// z_1 has no active units yet if it is sampled first: those are counted from its moments.
   std::vector<LayerEvaluation> results() const;
 
  private:
   struct Layer {
     double kl = 0;  // the sum over the examples
-    // Of E[z_t|z_{t-1}], above the first layer: over the samples of each example of a batch, [B, L_t] each, then the
+    // Of E[z_t|x, the layer sampled before]: over the samples of each example of a batch, [B, L_t] each, then the
     // means of the examples' means, their squared deviations and the sums of the variances within them, [L_t] each.
     std::vector<double> sums, squares, mean, between, within;
   };
   void add_kl(std::size_t t, Index rows);
   void add_means(std::size_t t, Index rows, const VaeActivations& a);
-  void close_batch(Layer& layer, Index rows, Index latent) const;
+  void close_batch(std::size_t t, Index rows);
+  std::size_t first_counted() const { return first_ == 0 ? 1 : 0; }
+  double means(std::size_t t) const;  // of an example, in its sums
 
   const Vae& vae_;
+  std::size_t first_;  // the layer that is sampled first
   Index samples_, passes_, count_ = 0;
   std::vector<Layer> layers_;
   std::vector<float> log_q_, log_p_, stats_;

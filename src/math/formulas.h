@@ -70,6 +70,8 @@ CUVAE_FN float activate(float x) {
     return 0.5f * x * (1.0f + erf(x * 0.70710678f));
   } else if constexpr (A == Activation::elu) {
     return x > 0.0f ? x : expm1_negative(x > 0.0f ? 0.0f : x);
+  } else if constexpr (A == Activation::leaky_relu) {
+    return x > 0.0f ? x : kLeak * x;
   } else {
     static_assert(A == Activation::identity, "an activation without its formula");
     return x;
@@ -91,6 +93,8 @@ CUVAE_FN float activation_derivative(float y, float x) {
     return 0.5f * (1.0f + erf(x * 0.70710678f)) + x * 0.39894228f * exp(-0.5f * x * x);
   } else if constexpr (A == Activation::elu) {
     return y > 0.0f ? 1.0f : y + 1.0f;
+  } else if constexpr (A == Activation::leaky_relu) {
+    return y > 0.0f ? 1.0f : kLeak;
   } else {
     static_assert(A == Activation::identity, "an activation without its derivative");
     return 1.0f;
@@ -115,6 +119,8 @@ auto with_activation(Activation act, F f) {
       return f.template operator()<Activation::gelu>();
     case Activation::elu:
       return f.template operator()<Activation::elu>();
+    case Activation::leaky_relu:
+      return f.template operator()<Activation::leaky_relu>();
   }
   return f.template operator()<Activation::identity>();
 }

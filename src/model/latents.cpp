@@ -1,14 +1,13 @@
-// The latent layers: samples with their log-densities from the bottom up, and the gradients of those densities.
+// The latent layers: samples with their log-densities, and the gradients of those densities.
 #include "cuvae/vae.h"
 #include "model/room.h"
 
 namespace cuvae {
 
-Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples) {
+Noise noise_of_layer(const Noise& noise, std::size_t t, Index samples, std::size_t first_sampled) {
   Noise own = noise;
-  if (t == 0) return own;
-  own.stream = static_cast<Stream>(static_cast<std::uint32_t>(Stream::latent_2) + t - 1);
-  own.first_row *= samples;
+  if (t > 0) own.stream = static_cast<Stream>(static_cast<std::uint32_t>(Stream::latent_2) + t - 1);
+  if (t != first_sampled) own.first_row *= samples;
   return own;
 }
 
@@ -17,7 +16,17 @@ View Vae::z_of(std::size_t t, Index rows, const VaeActivations& a) const {
 }
 
 View Vae::stats(std::size_t t, Index rows, const VaeActivations& a) const {
+  if (t < config_.first_sampled()) return layer_of(a, t).merged.view(rows, 2 * layers()[t].latent);
+  return encoded(t, rows, a);
+}
+
+View Vae::encoded(std::size_t t, Index rows, const VaeActivations& a) const {
   return layer_of(a, t).encoder.result.back().view(rows, config_.statistics(layers()[t].latent));
+}
+
+// The statistics of p(z_t|z_{t+1}) from the last pass.
+View Vae::prior_of(std::size_t t, Index rows, const VaeActivations& a) const {
+  return layer_of(a, t + 1).decoder.result.back().view(rows, config_.statistics(layers()[t].latent));
 }
 
 View Vae::sample_latents(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
@@ -29,16 +38,24 @@ View Vae::sample_latents(ConstView stats, const Noise& noise, const VaeActivatio
 View Vae::sample_layers(ConstView stats, const Noise& noise, const VaeActivations& a, double* moments) const {
   check_room("sample_latents", "stats", stats, a.batch);
   const Index rows = stats.rows * a.samples;
-  sample_layer(0, stats, noise, a, moments, LogDensity::alone);
-  for (std::size_t t = 1; t < layers().size(); ++t)
-    sample_layer(t, layers()[t].encoder.forward(*backend_, weights(), z_of(t - 1, rows, a), layer_of(a, t).encoder),
-                 noise_of_layer(noise, t, a.samples), a, nullptr, LogDensity::added);
+  const std::size_t first = config_.first_sampled();
+  const auto sample = [&](std::size_t t, ConstView of_layer) {
+    sample_layer(t, of_layer, noise_of_layer(noise, t, a.samples, first), a, t == 0 ? moments : nullptr,
+                 t == first ? LogDensity::alone : LogDensity::added);
+  };
+  sample(first, stats);
+  if (config_.ladder)
+    for (std::size_t t = first; t-- > 0;) sample(t, merge(t, stats.rows, a));
+  else
+    for (std::size_t t = 1; t < layers().size(); ++t)
+      sample(t, layers()[t].encoder.forward(*backend_, weights(), z_of(t - 1, rows, a), layer_of(a, t).encoder));
   return z_of(0, rows, a);
 }
 
 void Vae::layer_densities(std::size_t t, Index rows, const Noise& noise, const VaeActivations& a) const {
   const Index sample_rows = rows * a.samples;
-  sample_layer(t, stats(t, t == 0 ? rows : sample_rows, a), noise_of_layer(noise, t, a.samples), a, nullptr,
+  const std::size_t first = config_.first_sampled();
+  sample_layer(t, stats(t, t == first ? rows : sample_rows, a), noise_of_layer(noise, t, a.samples, first), a, nullptr,
                LogDensity::alone);
   t + 1 == layers().size() ? top_log_prior(sample_rows, a) : layer_log_prior(t, sample_rows, a, LogDensity::alone);
 }
@@ -46,7 +63,7 @@ void Vae::layer_densities(std::size_t t, Index rows, const Noise& noise, const V
 // z_t and log q of it. Where the prior is a standard normal, also log p(z_T), and one layer's KL.
 void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const VaeActivations& a, double* moments,
                        LogDensity log_q) const {
-  const Index rows = t == 0 ? stats.rows * a.samples : stats.rows;
+  const Index rows = t == config_.first_sampled() ? stats.rows * a.samples : stats.rows;
   const auto column = [&](const Buffer& b) { return b ? b.view(rows, 1) : View{}; };
   if (config_.has_bernoulli_latents())
     return backend_->run(SampleBernoulli{.logits = stats,
@@ -70,8 +87,8 @@ void Vae::sample_layer(std::size_t t, ConstView stats, const Noise& noise, const
 void Vae::log_prior(Index rows, const VaeActivations& a) const {
   top_log_prior(rows, a);
   for (std::size_t t = 0; t + 1 < layers().size(); ++t) {
-    const LatentLayer& above = layers()[t + 1];
-    above.decoder.forward(*backend_, weights(), z_of(t + 1, rows, a), layer_of(a, t + 1).decoder);
+    if (!config_.ladder)  // whose samples needed it
+      layers()[t + 1].decoder.forward(*backend_, weights(), z_of(t + 1, rows, a), layer_of(a, t + 1).decoder);
     layer_log_prior(t, rows, a, LogDensity::added);
   }
 }
@@ -93,8 +110,7 @@ void Vae::top_log_prior(Index rows, const VaeActivations& a) const {
 
 // log p(z_t|z_{t+1}) from the last pass of the decoder of layer t + 1.
 void Vae::layer_log_prior(std::size_t t, Index rows, const VaeActivations& a, LogDensity log_p) const {
-  const View z = z_of(t, rows, a), column = a.log_p_z.view(rows, 1),
-             stats = layer_of(a, t + 1).decoder.result.back().view(rows, config_.statistics(layers()[t].latent));
+  const View z = z_of(t, rows, a), column = a.log_p_z.view(rows, 1), stats = prior_of(t, rows, a);
   const bool add = log_p == LogDensity::added;
   if (config_.has_bernoulli_latents())
     backend_->run(BernoulliLogProb{.z = z, .logits = stats, .log_p = column, .add = add});
@@ -112,23 +128,32 @@ MixtureLogProb Vae::mixture(Index rows, const VaeActivations& a) const {
           .responsibilities = a.responsibilities.view(rows, C)};
 }
 
-void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+void Vae::prior_backward(std::size_t t, Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                          const VaeGradients& g, bool through_samples, Gradients gradients) const {
-  const std::size_t top = layers().size() - 1;
   if (through_samples && config_.has_bernoulli_latents())
     throw Error("prior_backward: no gradient passes through samples of Bernoulli latents");
-  const auto dz = [&](std::size_t t) {
-    return through_samples ? g.layers[t].dz.view(rows, layers()[t].latent) : View{};
-  };
-  for (std::size_t t = 0; t < top; ++t) {
-    const LatentLayer& above = layers()[t + 1];
-    const VaeActivations::Layer& of_above = layer_of(a, t + 1);
-    const Index width = config_.statistics(layers()[t].latent);
-    const View dstats = g.layers[t].dprior.view(rows, width, backend_->activation_type());
-    density_backward(t, of_above.decoder.result.back().view(rows, width), row_weight, a, dz(t), dstats);
-    above.decoder.backward(*backend_, weights(), grads, z_of(t + 1, rows, a), of_above.decoder, dstats, g.scratch,
-                           dz(t + 1), gradients);
+  const View dz = through_samples ? g.layers[t].dz.view(rows, layers()[t].latent) : View{};
+  if (t + 1 == layers().size()) return top_prior_backward(rows, row_weight, grads, a, g, dz, gradients);
+  const View stats = prior_of(t, rows, a);
+  density_backward(t, stats, row_weight, a, dz, g.layers[t].dprior.view(rows, stats.cols, backend_->activation_type()));
+}
+
+void Vae::decoder_backward(std::size_t t, Index rows, float* grads, const VaeActivations& a, const VaeGradients& g,
+                           bool through_samples, Gradients gradients) const {
+  const LatentLayer& layer = layers()[t];
+  const View dprior = g.layers[t - 1].dprior.view(rows, layer.decoder.out(), backend_->activation_type());
+  if (config_.ladder && through_samples) {
+    MergeGaussiansBackward op = merge_backward(t - 1, rows, a, g);
+    op.dprior = dprior;
+    backend_->run(op);
   }
+  layer.decoder.backward(*backend_, weights(), grads, z_of(t, rows, a), layer_of(a, t).decoder, dprior, g.scratch,
+                         through_samples ? g.layers[t].dz.view(rows, layer.latent) : View{}, gradients);
+}
+
+void Vae::top_prior_backward(Index rows, const RowFactor& row_weight, float* grads, const VaeActivations& a,
+                             const VaeGradients& g, View dz, Gradients gradients) const {
+  const std::size_t top = layers().size() - 1;
   if (config_.has_bernoulli_latents())
     backend_->run(BernoulliLogProb{.z = z_of(top, rows, a),
                                    .logits = own(*networks_.logits),
@@ -139,7 +164,7 @@ void Vae::prior_backward(Index rows, const RowFactor& row_weight, float* grads, 
   MixtureLogProb op = mixture(rows, a);
   op.row_weight = row_weight;
   if (networks_.components) op.gradients = gradients;
-  op.dz = dz(top);
+  op.dz = dz;
   if (grads == nullptr) return backend_->run(op);
   if (const auto& p = networks_.components) op.dcomponents = slice(grads, *p);
   if (const auto& p = networks_.logits) op.dlogits = slice(grads, *p);
@@ -163,15 +188,18 @@ void Vae::density_backward(std::size_t t, ConstView stats, const RowFactor& row_
 
 void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeActivations& a, const VaeGradients& g,
                            Gradients gradients, bool through_samples) const {
-  const bool first = t == 0, shared = t + 1 == layers().size() && networks_.pseudo_inputs.has_value();
-  const Index rows = first ? x.rows : x.rows * a.samples;
-  const View dstats =
-      g.layers[t].dstats.view(rows, config_.statistics(layers()[t].latent), backend_->activation_type());
-  const ConstView input = first ? x : ConstView(z_of(t - 1, rows, a));
+  const bool first = t == 0, ladder = config_.ladder,
+             shared = t + 1 == layers().size() && networks_.pseudo_inputs.has_value();
+  const Index rows = first || ladder ? x.rows : x.rows * a.samples;
+  const View dstats = t < config_.first_sampled()
+                          ? encoded_backward(t, rows, a, g)
+                          : g.layers[t].dstats.view(rows, layers()[t].encoder.out(), backend_->activation_type());
+  const ConstView input = first ? x : ConstView(ladder ? mean_of(t - 1, rows, a) : z_of(t - 1, rows, a));
   const bool ends = first || !through_samples || config_.has_bernoulli_latents();
-  const View dx = ends ? View{} : g.layers[t - 1].dz.view(rows, layers()[t - 1].latent);
-  layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, dx,
-                               shared ? Gradients::add : gradients, Gradients::add);
+  const VaeGradients::Layer& below = g.layers[first ? 0 : t - 1];
+  layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch,
+                               ends ? View{} : (ladder ? below.dmean : below.dz).view(rows, input.cols),
+                               shared ? Gradients::add : gradients, ladder ? Gradients::replace : Gradients::add);
 }
 
 // The statistics of the prior for each of `rows` draws. A linear layer of zeros repeats a row of logits.
@@ -227,6 +255,7 @@ void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
 void Vae::draws_backward(ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                          const VaeGradients& g, Gradients gradients) const {
   check_room("draws_backward", "x", x, a.batch);
+  if (config_.ladder) throw Error("draws_backward: the model is a ladder, of whose draws log q is not computed");
   for (std::size_t t = 0; t < layers().size(); ++t) {
     const Mlp& encoder = layers()[t].encoder;
     const ConstView input = t == 0 ? x : ConstView(z_of(t - 1, x.rows, a));

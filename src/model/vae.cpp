@@ -34,6 +34,9 @@ void VaeConfig::validate() const {
   if (has_bernoulli_latents() && prior != Prior::standard)
     throw Error("model: the prior is " + std::string(to_string(prior)) +
                 " but must be standard with Bernoulli latents");
+  if (ladder && (above.empty() || has_bernoulli_latents()))
+    throw Error(std::string("model: ladder is true but must be false with ") +
+                (above.empty() ? "one latent layer" : "Bernoulli latents"));
   const bool learned = is_scale_learned(likelihood);
   const float least = learned ? std::exp(kLogScaleMin) : kScaleMin, most = learned ? std::exp(kLogScaleMax) : kScaleMax;
   if (!(scale >= least && scale <= most))

@@ -73,12 +73,19 @@ void draw_bernoulli(std::uint64_t seed, Stream stream, std::vector<float>& logit
 }  // namespace
 
 std::vector<float> Vae::encode(const std::vector<float>& x) const {
-  const MlpActivations a = encoder().allocate(*backend_, kHostBatch, DType::f32);
   std::vector<float> own = x;
   standardization_.apply(own);
-  std::vector<float> stats =
-      in_batches(*backend_, "encode", own, config_.data_dim, encoder().out(),
-                 [&](ConstView batch) { return encoder().forward(*backend_, weights(), batch, a); });
+  const auto encoded = [&](auto f) {
+    return in_batches(*backend_, "encode", own, config_.data_dim, encoder().out(), f);
+  };
+  std::vector<float> stats;
+  if (config_.ladder) {
+    const VaeActivations a = allocate(kHostBatch, 1);
+    stats = encoded([&](ConstView batch) { return posterior_at_means(batch, a); });
+  } else {
+    const MlpActivations a = encoder().allocate(*backend_, kHostBatch, DType::f32);
+    stats = encoded([&](ConstView batch) { return encoder().forward(*backend_, weights(), batch, a); });
+  }
   if (config_.has_bernoulli_latents()) return probabilities_and(stats, config_.latent);
   for (std::size_t i = 0; i < stats.size(); ++i)
     if (static_cast<Index>(i) % (2 * config_.latent) >= config_.latent)

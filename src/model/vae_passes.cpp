@@ -16,10 +16,17 @@ VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const 
   a.batch = batch, a.samples = samples, a.needs = needs;
   a.needs.log_densities |= needs.score_norm || !config_.has_closed_form_kl();
   for (const LatentLayer& layer : layers()) {
-    const bool first = a.layers.empty();
-    a.layers.push_back({layer.encoder.allocate(*backend_, first ? batch : rows, DType::f32),
+    const bool first = a.layers.empty(), merges = a.layers.size() < config_.first_sampled();
+    a.layers.push_back({layer.encoder.allocate(*backend_, first || config_.ladder ? batch : rows, DType::f32),
                         layer.decoder.allocate(*backend_, rows, first ? type : DType::f32),
-                        values(rows * layer.latent, type)});
+                        values(rows * layer.latent, type), merges ? values(batch * layer.latent, type) : Buffer(),
+                        merges ? values(rows * 2 * layer.latent, DType::f32) : Buffer()});
+  }
+  if (config_.ladder) {
+    std::vector<std::uint32_t> even;
+    for (Index row = 0; row < batch; ++row) even.push_back(static_cast<std::uint32_t>(2 * row));
+    a.even_rows = backend_->allocate(even.size() * sizeof even[0]);
+    backend_->upload(a.even_rows.data(), even.data(), a.even_rows.bytes());
   }
   if (config_.has_closed_form_kl()) a.kl = values(batch, DType::f32), a.kl_dims = values(config_.latent, DType::f32);
   a.log_p = values(rows, DType::f32);
@@ -44,12 +51,14 @@ VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
   Index widest =
       config_.prior == Prior::vampprior ? config_.prior_components * layers().back().encoder.widest_hidden() : 0;
   for (const LatentLayer& layer : layers()) {
-    const bool first = g.layers.empty(), top = g.layers.size() + 1 == layers().size();
-    const Index encoded = first ? batch : rows;
+    const std::size_t t = g.layers.size();
+    const bool top = t + 1 == layers().size(), merges = t < config_.first_sampled();
+    const Index encoded = t == 0 || config_.ladder ? batch : rows;
     widest = std::max({widest, encoded * layer.encoder.widest_hidden(), rows * layer.decoder.widest_hidden()});
     const Index width = config_.statistics(layer.latent);
-    g.layers.push_back({values(rows * layer.latent, DType::f32), values(encoded * width, type),
-                        top ? Buffer() : values(rows * width, type)});
+    g.layers.push_back({values(rows * layer.latent, DType::f32), values((merges ? rows : encoded) * width, type),
+                        top ? Buffer() : values(rows * width, type), merges ? values(encoded * width, type) : Buffer(),
+                        merges ? values(encoded * layer.latent, DType::f32) : Buffer()});
   }
   for (Buffer& scratch : g.scratch) scratch = values(widest, type);
   if (config_.prior == Prior::vampprior)
@@ -59,7 +68,8 @@ VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
 
 View Vae::encode(ConstView x, const VaeActivations& a) const {
   check_room("encode", "x", x, a.batch);
-  return encoder().forward(*backend_, weights(), x, layer_of(a, 0).encoder);
+  const View stats = encoder().forward(*backend_, weights(), x, layer_of(a, 0).encoder);
+  return config_.ladder ? encode_upwards(stats, a) : stats;
 }
 
 View Vae::decode(ConstView z, const VaeActivations& a) const {

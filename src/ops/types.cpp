@@ -28,10 +28,14 @@ struct Names<Binarize> {
 template <>
 struct Names<Activation> {
   static constexpr const char* what = "activation";
-  static constexpr std::pair<Activation, std::string_view> all[] = {
-      {Activation::relu, "relu"},        {Activation::tanh, "tanh"}, {Activation::softplus, "softplus"},
-      {Activation::silu, "silu"},        {Activation::gelu, "gelu"}, {Activation::elu, "elu"},
-      {Activation::identity, "identity"}};
+  static constexpr std::pair<Activation, std::string_view> all[] = {{Activation::relu, "relu"},
+                                                                    {Activation::tanh, "tanh"},
+                                                                    {Activation::softplus, "softplus"},
+                                                                    {Activation::silu, "silu"},
+                                                                    {Activation::gelu, "gelu"},
+                                                                    {Activation::elu, "elu"},
+                                                                    {Activation::leaky_relu, "leaky-relu"},
+                                                                    {Activation::identity, "identity"}};
 };
 template <>
 struct Names<Likelihood> {

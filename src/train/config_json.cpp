@@ -134,6 +134,7 @@ json to_json(const VaeConfig& config) {
   visit_vae(Writer{j}, config);
   if (config.prior != Prior::standard) visit_prior(Writer{j}, config);
   if (config.has_bernoulli_latents()) Writer{j}("latent_kind", config.latent_kind);
+  if (config.ladder) Writer{j}("ladder", config.ladder);
   for (const LayerConfig& layer : config.above) visit_layer(Writer{j["above"].emplace_back()}, layer);
   return j;
 }
@@ -151,6 +152,7 @@ VaeConfig vae_config_from_json(const json& j) {
   visit_vae(Reader{j}, c);
   visit_prior(Reader{j}, c);
   Reader{j}("latent_kind", c.latent_kind, false);
+  Reader{j}("ladder", c.ladder, false);
   if (const auto above = j.find("above"); above != j.end()) {
     if (!above->is_array()) throw Error("configuration: 'above' cannot be " + short_text(*above));
     for (const json& layer : *above) {

@@ -74,13 +74,14 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
   const double data = static_cast<double>(model.data_dim), latent = static_cast<double>(model.latent);
   const double arenas =
       3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0) + (config.objective == Objective::piwae);
-  const double of_example = data + sum(model.encoder_hidden) + 4 * latent;
+  double of_example = data + sum(model.encoder_hidden) + 4 * latent;
   double of_sample = static_cast<double>(model.outputs()) + sum(model.decoder_hidden) + 2 * latent +
                      static_cast<double>(model.prior_components),
          below = latent;
   for (const LayerConfig& layer : model.above) {
     const double own = static_cast<double>(layer.latent);
-    of_sample += sum(layer.encoder_hidden) + sum(layer.decoder_hidden) + 6 * own + 4 * below;
+    (model.ladder ? of_example : of_sample) += sum(layer.encoder_hidden) + 4 * own;
+    of_sample += sum(layer.decoder_hidden) + 2 * own + 4 * below;
     below = own;
   }
   return 4 *

@@ -79,25 +79,32 @@ void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics
 
   weigh(output, x, groups, phase.measured ? loss : ElboLoss{}, statistics.running, decoder);  // [1], doutput
 
+  const auto dstats = [&](std::size_t t, bool for_layer_below = false) {
+    PosteriorGradient of_layer = posterior(t, noise, phase, B, loss);
+    of_layer.for_layer_below = for_layer_below;
+    encoder_gradient_->backward(of_layer, config_.cost, a.log_p.view(R, 1),
+                                g.layers[t].dz.view(R, vae_.layers()[t].latent),
+                                [&] { return probes_.log_prob(vae_, stats, x, noise); });
+  };
+  const std::size_t layers = vae_.layers().size();
+  const bool ladder = vae_.config().ladder;
   if (decoder.needed) {
+    const RowFactor weight = encoder_gradient_->row_weight(groups).times(loss.weight, loss.step);
     vae_.decoder_backward(output, decoder.grads, a, g, through_samples, decoder.gradients);  // dz [R, L]
-    vae_.prior_backward(R, encoder_gradient_->row_weight(groups).times(loss.weight, loss.step), decoder.grads, a, g,
-                        through_samples, decoder.gradients);  // dz [R, L_t]
+    for (std::size_t t = 0; t < layers; ++t) {
+      vae_.prior_backward(t, R, weight, decoder.grads, a, g, through_samples, decoder.gradients);  // dz, dprior
+      if (ladder) dstats(t);                                                                       // [R, 2L_t]
+      if (t + 1 < layers)
+        vae_.decoder_backward(t + 1, R, decoder.grads, a, g, through_samples, decoder.gradients);  // dz of layer t + 1
+    }
   }
-  for (std::size_t t = vae_.layers().size(); inference && t-- > 0;) {
-    const bool sticks = t > 0 && traits(config_.estimator).stick_the_landing;
-    const auto dstats = [&](bool for_layer_below) {  // [B, 2L]
-      PosteriorGradient of_layer = posterior(t, noise, phase, B, loss);
-      of_layer.for_layer_below = for_layer_below;
-      encoder_gradient_->backward(of_layer, config_.cost, a.log_p.view(R, 1),
-                                  g.layers[t].dz.view(R, vae_.layers()[t].latent),
-                                  [&] { return probes_.log_prob(vae_, stats, x, noise); });
-    };
+  for (std::size_t t = layers; inference && t-- > 0;) {
+    const bool sticks = t > 0 && !ladder && traits(config_.estimator).stick_the_landing;
     if (sticks) {  // the layer below needs all of the density's derivative
-      dstats(true);
+      dstats(t, true);
       vae_.encoder_backward(t, x, nullptr, a, g, gradients, true);  // dz of layer t - 1
     }
-    dstats(false);
+    if (!ladder) dstats(t);                                                           // [B, 2L]
     vae_.encoder_backward(t, x, grads, a, g, gradients, through_samples && !sticks);  // [P], dz of layer t - 1
   }
 }
@@ -117,12 +124,13 @@ Noise Trainer::noise_of_step(Stream stream) const {
 
 PosteriorGradient Trainer::posterior(std::size_t t, const Noise& noise, const Phase& phase, Index batch,
                                      const ElboLoss& loss) const {
-  const Index rows = t == 0 ? batch : batch * samples(), latent = vae_.layers()[t].latent;
   const VaeConfig& model = vae_.config();
+  const std::size_t first = model.first_sampled();
+  const Index rows = t == first ? batch : batch * samples(), latent = vae_.layers()[t].latent;
   const DType type = backend_.activation_type();
   const Buffer& z = activations_.layers[t].z;
   return {.stats = vae_.stats(t, rows, activations_),
-          .noise = noise_of_layer(noise, t, samples()),
+          .noise = noise_of_layer(noise, t, samples(), first),
           .weight = loss.weight,
           .kl_dims = loss.kl_dims,
           .dstats = gradients_.layers[t].dstats.view(rows, model.statistics(latent), type),

@@ -156,6 +156,18 @@ void validate(const VaeConfig& model, const TrainConfig& given) {
     throw Error("training: the objective is " + std::string(to_string(training.objective)) +
                 (training.objective == Objective::rws ? " with a sleep_share" : "") +
                 ", which draws from a standard normal, but the prior is " + std::string(to_string(model.prior)));
+  const Objective objective = objective_of(training);
+  const bool apart = objective == Objective::piwae || objective == Objective::wake_sleep || objective == Objective::rws;
+  if (model.ladder && apart)
+    throw Error("training: the objective is " + std::string(to_string(objective)) +
+                ", which trains the two networks apart, but a ladder's decoders belong to both: use elbo, iwae, miwae "
+                "or ciwae");
+  const auto of_ladders = [](Estimator e) {
+    return e == Estimator::total || e == Estimator::stl || e == Estimator::iwae || e == Estimator::stl_iwae;
+  };
+  if (model.ladder && !of_ladders(training.estimator))
+    throw Error("training: the estimator is " + std::string(to_string(training.estimator)) + " but a ladder needs " +
+                estimators_with(of_ladders));
   if (model.has_closed_form_kl()) return;
   const std::string chosen = "training: the estimator is " + std::string(to_string(training.estimator)) + " but ",
                     layers = std::to_string(model.above.size() + 1) + " latent layers";

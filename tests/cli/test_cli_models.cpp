@@ -30,6 +30,9 @@ std::vector<Model> models() {
       {"linear-layers",
        {"--latent", "6", "4", "--encoder-hidden-above", "7", "--decoder-hidden-above", "0"},
        {{"latent", {6, 4}}, {"encoder-hidden-above", {7}}, {"decoder-hidden-above", {0}}}},
+      {"ladder",
+       {"--latent", "6", "4", "--ladder", "--hidden-above", "8", "--beta", "0.9", "--kl-warmup", "1"},
+       {{"latent", {6, 4}}, {"ladder", true}}},
       {"mixture",
        {"--prior", "mixture", "--prior-components", "5"},
        {{"latent", 2}, {"prior", "mixture"}, {"prior-components", 5}}},
@@ -166,6 +169,9 @@ TEST_F(CliModels, SettingsThatDoNotGoTogetherAreWrongUsage) {
   const Arguments two = {"--latent", "4", "3"};
   refused({"--hidden-above", "8"}, "--hidden-above: has no effect with one latent layer");
   refused({"--encoder-hidden-above", "8"}, "--encoder-hidden-above: has no effect with one latent layer");
+  refused({"--ladder"}, "ladder is true but must be false with one latent layer");
+  refused(two + Arguments{"--ladder", "--objective", "piwae", "--samples", "2"},
+          "the objective is piwae, which trains the two networks apart, but a ladder's decoders belong to both");
   refused({"--prior-components", "8"}, "prior_components is 8 but must be 0 with the prior standard");
   refused(two + Arguments{"--hidden-above", "8", "--encoder-hidden-above", "8", "--decoder-hidden-above", "8"},
           "--hidden-above: has no effect with --encoder-hidden-above and --decoder-hidden-above");

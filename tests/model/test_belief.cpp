@@ -216,7 +216,7 @@ TEST_P(Belief, SettingsThatDoNotGoTogetherAreNamed) {
   Trainer trainer(backend_, belief_network({}), plain_sgd(2, Estimator::rloo), kBatch);
   const Vae& vae = trainer.vae();
   const VaeActivations a = vae.allocate(kBatch, 2);
-  expect_error([&] { vae.prior_backward(2, 1.0f, nullptr, a, vae.allocate_gradients(kBatch, 2), true); },
+  expect_error([&] { vae.prior_backward(0, 2, 1.0f, nullptr, a, vae.allocate_gradients(kBatch, 2), true); },
                "prior_backward: no gradient passes through samples of Bernoulli latents");
 }
 

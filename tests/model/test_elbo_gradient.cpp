@@ -110,7 +110,7 @@ CUVAE_ON_EVERY_BACKEND(ElboGradient);
 
 TEST_P(ElboGradient, EveryActivationAndDepth) {
   for (const Activation act : {Activation::identity, Activation::relu, Activation::tanh, Activation::softplus,
-                               Activation::silu, Activation::gelu, Activation::elu})
+                               Activation::silu, Activation::gelu, Activation::elu, Activation::leaky_relu})
     for (const std::vector<Index>& hidden : {std::vector<Index>{}, {5}, {6, 4}})
       for (const Index samples : {1, 3}) {
         VaeConfig model = smooth_model(Likelihood::bernoulli, hidden);

@@ -1,5 +1,5 @@
-// The checks of learned priors: each wrong shape, type or missing array is an Error that names the op, the array and
-// the shapes.
+// The checks of learned priors and of ladder inference: each wrong shape, type or missing array is an Error that names
+// the op, the array and the shapes.
 #include "check_test.h"
 
 namespace cuvae {
@@ -60,6 +60,27 @@ TEST_P(PriorChecks, MixtureLogProb) {
   M alone = good;
   alone.logits = {}, alone.responsibilities = {}, alone.dz = alone.dcomponents = alone.dlogits = {};
   EXPECT_NO_THROW(backend_.run(alone));
+}
+
+TEST_P(PriorChecks, MergeGaussians) {
+  using M = MergeGaussians;
+  expect_checked<M>(
+      {view(6, 8), view(3, 8), view(6, 8)},
+      {{"prior", &M::prior, kShape}, {"bottom_up", &M::bottom_up, kShape}, {"merged", &M::merged, kShape}},
+      {{"prior is [6, 7] but needs an even width", [](M& a) { a.prior.cols = a.bottom_up.cols = a.merged.cols = 7; }}});
+}
+
+TEST_P(PriorChecks, MergeGaussiansBackward) {
+  using M = MergeGaussiansBackward;
+  expect_checked<M>({view(6, 8), view(3, 8), activation(6, 8), activation(6, 8), activation(3, 8), view(3, 4)},
+                    {{"prior", &M::prior, kShape},
+                     {"bottom_up", &M::bottom_up, kShape},
+                     {"dmerged", &M::dmerged, kShape},
+                     {"dprior", &M::dprior, kShape | kOptional},
+                     {"dmean", &M::dmean, kShape | kOptional}},
+                    {{"bottom_up is [3, 8] but dbottom_up is [2, 8]", [](M& a) { a.dbottom_up.rows = 2; }},
+                     {"dmean is given but dbottom_up is not", [](M& a) { a.dbottom_up = {}; }},
+                     {"neither dprior nor dbottom_up is given", [](M& a) { a.dprior = a.dbottom_up = a.dmean = {}; }}});
 }
 
 }  // namespace

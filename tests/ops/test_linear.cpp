@@ -9,8 +9,9 @@ namespace {
 using namespace test;
 using reference::Vector;
 
-constexpr Activation kActivations[] = {Activation::identity, Activation::relu, Activation::tanh, Activation::softplus,
-                                       Activation::silu,     Activation::gelu, Activation::elu};
+constexpr Activation kActivations[] = {Activation::identity, Activation::relu,      Activation::tanh,
+                                       Activation::softplus, Activation::silu,      Activation::gelu,
+                                       Activation::elu,      Activation::leaky_relu};
 
 struct Shape {
   Index batch, inputs, outputs;

@@ -102,6 +102,8 @@ double activate(Activation act, double x) {
       return x / 2 * std::erfc(-x / std::numbers::sqrt2);
     case Activation::elu:
       return x > 0 ? x : std::expm1(x);
+    case Activation::leaky_relu:
+      return std::max(x, 0.01 * x);
   }
   return NAN;
 }
@@ -122,6 +124,8 @@ double activation_slope(Activation act, double x) {
       return std::erfc(-x / std::numbers::sqrt2) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
     case Activation::elu:
       return x > 0 ? 1 : std::exp(x);
+    case Activation::leaky_relu:
+      return x > 0 ? 1 : 0.01;
   }
   return NAN;
 }

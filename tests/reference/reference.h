@@ -128,6 +128,17 @@ struct MixtureLogProb {
 MixtureLogProb mixture_log_prob(const Vector& z, const Vector& components, const Vector& logits,
                                 const RowWeight& row_weight, Index latent);
 
+// Ladder inference: prior [R, 2 latent], bottom_up [R / samples, 2 latent], rows of mu | logvar.
+
+Vector merge_gaussians(const Vector& prior, const Vector& bottom_up, Index samples, Index latent);
+/// The gradients, dprior without what is there before, and the sums of the magnitudes of their terms.
+struct MergeGradients {
+  Vector dprior, dbottom_up, size_of_prior, size_of_bottom_up;
+};
+/// `dmean` [R / samples, latent] may be empty.
+MergeGradients merge_gaussians_backward(const Vector& prior, const Vector& bottom_up, const Vector& dmerged,
+                                        const Vector& dmean, Index samples, Index latent);
+
 // Bernoulli latents, from their logits: z is 0 or 1.
 
 double bernoulli_log_p(double logit, double z);

@@ -83,10 +83,11 @@ class Chain : public Model {
   }
 
   struct Samples {
-    std::vector<Vector> stats, z;  // stats[0] [B, 2L], above it [R, 2L_t]
+    std::vector<Vector> stats, z;  // of the posteriors [R, 2L_t], of the first that is sampled [B, 2L_t]
     Vector score_norm;             // |d log q / d stats|^2 [R], the sum over the layers
   };
   Samples sample(const Vector& arena, const Vector& x, Index samples, NoiseKey noise) const {
+    if (config_.ladder) return sample_ladder(arena, x, samples, noise);
     Samples s;
     for (std::size_t t = 0; t < latents_.size(); ++t) {
       if (t > 0) noise.stream = static_cast<Stream>(255 + t), noise.first_row *= t == 1 ? samples : 1;
@@ -97,6 +98,15 @@ class Chain : public Model {
       add(s.score_norm, layer.score_norm);
     }
     return s;
+  }
+
+  /// The posterior's statistics of z_1 of a ladder, with the layers above at their means.
+  Vector posterior_at_means(const Vector& arena, const Vector& x) const {
+    const std::vector<Vector> encoded = encode_upwards(arena, x);
+    Vector stats = encoded.back();
+    for (std::size_t t = latents_.size() - 1; t-- > 0;)
+      stats = merge_gaussians(decode(arena, t + 1, means(stats, latents_[t + 1])), encoded[t], 1, latents_[t]);
+    return stats;
   }
 
   /// log p(z_1, ..., z_T) of each sample row.
@@ -127,7 +137,7 @@ class Chain : public Model {
     Vector sum;
     for (std::size_t t = 0; t < z.size(); ++t) {
       Vector of_rows;  // the statistics of each sample row
-      const Index width = 2 * latents_[t], each = t == 0 ? samples : 1;
+      const Index width = 2 * latents_[t], each = t == config_.first_sampled() ? samples : 1;
       for (Index row = 0; row < static_cast<Index>(stats[t].size()) / width; ++row)
         for (Index k = 0; k < each; ++k)
           of_rows.insert(of_rows.end(), stats[t].begin() + row * width, stats[t].begin() + (row + 1) * width);
@@ -139,6 +149,33 @@ class Chain : public Model {
   }
 
  private:
+  static Vector means(const Vector& stats, Index latent) {
+    Vector mu;
+    for (auto row = stats.begin(); row != stats.end(); row += 2 * latent) mu.insert(mu.end(), row, row + latent);
+    return mu;
+  }
+  // The encoders' statistics of each layer, each from the means of the layer below.
+  std::vector<Vector> encode_upwards(const Vector& arena, const Vector& x) const {
+    std::vector<Vector> encoded{encode(arena, 0, x)};
+    for (std::size_t t = 1; t < latents_.size(); ++t)
+      encoded.push_back(encode(arena, t, means(encoded.back(), latents_[t - 1])));
+    return encoded;
+  }
+  Samples sample_ladder(const Vector& arena, const Vector& x, Index samples, const NoiseKey& noise) const {
+    const std::vector<Vector> encoded = encode_upwards(arena, x);
+    const std::size_t top = latents_.size() - 1;
+    Samples s{encoded, std::vector<Vector>(top + 1), {}};
+    for (std::size_t t = top + 1; t-- > 0;) {
+      NoiseKey key = noise;
+      if (t > 0) key.stream = static_cast<Stream>(255 + t);
+      if (t < top) {
+        key.first_row *= samples;
+        s.stats[t] = merge_gaussians(decode(arena, t + 1, s.z[t + 1]), encoded[t], samples, latents_[t]);
+      }
+      s.z[t] = sample_latent(s.stats[t], key, t == top ? samples : 1, latents_[t]).z;
+    }
+    return s;
+  }
   static void add(Vector& sum, const Vector& terms) {
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += terms[i];
   }

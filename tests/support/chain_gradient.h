@@ -13,6 +13,10 @@ inline VaeConfig with_layers(VaeConfig model, int layers) {
   model.above.assign(above, above + layers - 1);
   return model;
 }
+inline VaeConfig as_ladder(VaeConfig model) {
+  model.ladder = true;
+  return model;
+}
 inline VaeConfig with_prior(VaeConfig model, Prior prior, Index components) {
   model.prior = prior;
   model.prior_components = components;
@@ -113,6 +117,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   if (training.estimator == Estimator::optimal_shared) e.score_norm = fixed.score_norm;
   const Parts p = parts(training, e, baselines, noise);
   const auto standing = [&](const Vector& at) {  // the statistics given the fixed samples
+    if (model.ladder) return fixed.stats;        // of a ladder no score is used
     std::vector<Vector> stats;
     for (std::size_t t = 0; t < fixed.z.size(); ++t) stats.push_back(chain.encode(at, t, t == 0 ? x : fixed.z[t - 1]));
     return stats;
@@ -124,7 +129,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
     const auto moved = chain.sample(at, x, S, noise);
     std::vector<Vector> of_fixed_q;  // the statistics by the encoders as they were
     for (std::size_t t = 0; t < fixed.z.size(); ++t)
-      of_fixed_q.push_back(t == 0 ? fixed.stats[0] : chain.encode(before, t, moved.z[t - 1]));
+      of_fixed_q.push_back(t == 0 || model.ladder ? fixed.stats[t] : chain.encode(before, t, moved.z[t - 1]));
     const Vector x_of_decoder = chain.log_prob(at, fixed.z[0], x, S), z_of_decoder = chain.log_p_z(at, fixed.z),
                  x_of_path = chain.log_prob(before, moved.z[0], x, S), z_of_path = chain.log_p_z(before, moved.z),
                  q_of_path = chain.log_q(moved.z, p.frozen_log_q ? of_fixed_q : moved.stats, S),

@@ -120,6 +120,8 @@ TEST_P(Groups, LayersAndPriorsAreOfTheWhole) {
   expect_the_whole(model, plain_sgd(2, Estimator::iwae));
   model.prior = Prior::vampprior, model.prior_components = 2;
   expect_the_whole(model, plain_sgd(2, Estimator::total));
+  model.ladder = true;
+  expect_the_whole(model, plain_sgd(2, Estimator::total));
 }
 
 TEST_P(Groups, SleepLikeTheWhole) {

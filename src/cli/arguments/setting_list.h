@@ -55,12 +55,16 @@ void visit_model(Model& m, Layers& layers, Visitor&& visit) {
         "Hidden widths of the decoder of each latent layer above the first; 0: none", kCountOrZero, one_layer);
   visit("latent-kind", m.latent_kind,
         "gaussian, or bernoulli (units of 0 or 1 in all latent layers: a sigmoid belief network)");
+  visit("ladder", m.ladder,
+        "Ladder inference: the posterior of each latent layer below the top joins the encoders' statistics and the "
+        "prior given the layer above",
+        {}, one_layer);
   visit("prior", m.prior,
         "Prior of the top latent layer: standard (normal), mixture (of Gaussians, learned) or vampprior (a mixture of "
         "posteriors at learned pseudo-inputs)");
   visit("prior-components", m.prior_components, "Components of a mixture or VampPrior (default: 500)", kCount,
         unless(m.prior != Prior::standard, "with --prior standard"));
-  visit("activation", m.activation, "relu, tanh, softplus, silu, gelu, elu or identity", {},
+  visit("activation", m.activation, "relu, leaky-relu (slope 0.01), tanh, softplus, silu, gelu, elu or identity", {},
         unless(hidden, "without hidden layers"));
   visit("likelihood", m.likelihood, likelihood_names());
   visit("scale", m.scale, "Standard deviation of a Gaussian likelihood; the initial value of one that is learned",

@@ -90,7 +90,7 @@ class FlagAdder {
   void operator()(const char* name, Number& value, const char* help, Range range, const char* = nullptr) {
     add_number(app_, flag(name), value, help, range)->group(group_);
   }
-  void operator()(const char* name, bool& value, const char* help) {
+  void operator()(const char* name, bool& value, const char* help, Range = {}, const char* = nullptr) {
     app_.add_flag(flag(name), value, help)->group(group_);
   }
   void operator()(const char* name, std::vector<Index>& widths, const char* help, Range range, const char* = nullptr) {

@@ -67,7 +67,7 @@ void Refinement::Buffers::gradient(ConstView x, const Noise& noise, View stats) 
   vae.log_prob_with_gradient(output, x, -share, nullptr, a);               // doutput in its place
   vae.decoder_backward(output, nullptr, a, g, true);                       // dz [R, L]
   const bool standard = model.prior == Prior::standard;
-  if (!standard) vae.prior_backward(rows, -share, nullptr, a, g, true);  // added to dz
+  if (!standard) vae.prior_backward(0, rows, -share, nullptr, a, g, true);  // added to dz
   backend().run(GaussianBackward{.terms = {.density = share, .stick_the_landing = true, .standard_prior = standard},
                                  .stats = stats,
                                  .noise = noise,
