@@ -113,7 +113,8 @@ class Layers : public OpTest {
       EXPECT_NEAR(e.layers[t].kl, want, (10 * 0x1p-24 + kSquaredExpError) * (size + 10));
       std::vector<Vector> means;
       for (const auto& pass : passes) means.push_back(pass[t].means);
-      if (t == 0) means = {passes[0][0].means, passes[0][0].means};  // no samples: each is its own mean
+      // Without samples below, each is its own mean.
+      if (t == config.first_sampled()) means = {passes[0][t].means, passes[0][t].means};
       EXPECT_EQ(e.layers[t].latent, vae.layers()[t].latent);
       EXPECT_EQ(e.layers[t].active_units, active(means, kSmallRows, vae.layers()[t].latent));
       kl += e.layers[t].kl;
@@ -139,6 +140,16 @@ TEST_P(Layers, MatchTheReference) {
          {chain_model(Prior::standard), chain_model(Prior::mixture, 3), chain_model(Prior::vampprior, 2)}) {
       SCOPED_TRACE(std::string(to_string(config.prior)) + ", K " + std::to_string(samples));
       expect_as_reference<reference::Chain>(config, samples);
+    }
+}
+
+TEST_P(Layers, OfALadderMatchTheReference) {
+  for (const Index samples : {1, 3})
+    for (const float weights : {1.0f, 2.0f}) {
+      SCOPED_TRACE("K " + std::to_string(samples));
+      VaeConfig config = chain_model(Prior::standard);
+      config.ladder = true;
+      expect_as_reference<reference::Chain>(config, samples, weights);
     }
 }
 
