@@ -72,15 +72,16 @@ TEST_P(PriorChecks, MergeGaussians) {
 
 TEST_P(PriorChecks, MergeGaussiansBackward) {
   using M = MergeGaussiansBackward;
-  expect_checked<M>({view(6, 8), view(3, 8), activation(6, 8), activation(6, 8), activation(3, 8), view(3, 4)},
-                    {{"prior", &M::prior, kShape},
-                     {"bottom_up", &M::bottom_up, kShape},
-                     {"dmerged", &M::dmerged, kShape},
-                     {"dprior", &M::dprior, kShape | kOptional},
-                     {"dmean", &M::dmean, kShape | kOptional}},
-                    {{"bottom_up is [3, 8] but dbottom_up is [2, 8]", [](M& a) { a.dbottom_up.rows = 2; }},
-                     {"dmean is given but dbottom_up is not", [](M& a) { a.dbottom_up = {}; }},
-                     {"neither dprior nor dbottom_up is given", [](M& a) { a.dprior = a.dbottom_up = a.dmean = {}; }}});
+  expect_checked<M>(
+      {view(6, 8), view(3, 8), activation(6, 8), activation(6, 8), activation(3, 8), view(3, 4)},
+      {{"prior", &M::prior, kShape},
+       {"bottom_up", &M::bottom_up, kShape},
+       {"dmerged", &M::dmerged, kShape},
+       {"dprior", &M::dprior, kShape | kOptional},
+       {"dmean", &M::dmean, kShape | kOptional}},
+      {{"bottom_up is [3, 8] but dbottom_up is [2, 8]", [](M& a) { a.dbottom_up.rows = 2; }},
+       {"dmean is given but dbottom_up is not", [](M& a) { a.dbottom_up = {}; }},
+       {"neither dprior nor dbottom_up is given", [](M& a) { a.dprior = a.dbottom_up = {}, a.dmean = {}; }}});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cuvae/checkpoint.h"
+#include "cuvae/estimator.h"
 #include "error_text.h"
 #include "op_test.h"
 #include "small_training.h"
