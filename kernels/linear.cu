@@ -103,10 +103,10 @@ __device__ float product(const Operand<T, N>& left, const Operand<T, N>& right) 
 // the pre-activation of the layer below, or its result x.
 template <Activation A, class T, int N>
 __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward op, const T* source) {
-  const Index B = op.x.rows, I = op.x.cols, O = op.w.rows;
+  const Index B = op.x.rows, I = op.x.cols, O = op.w.rows, J = op.dx.cols;
   const unsigned dw_tiles = op.dw.data == nullptr ? 0 : tiles(O) * tiles(I + 1);
   const bool of_dw = blockIdx.x < dw_tiles;
-  const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : I);
+  const unsigned tile = of_dw ? blockIdx.x : blockIdx.x - dw_tiles, across = tiles(of_dw ? I + 1 : J);
   const Index first_row = static_cast<Index>(tile / across) * kTile,
               first_col = static_cast<Index>(tile % across) * kTile;
   const Operand<T, N> left{data_of<T>(op.dy), B, O, first_row, !of_dw, 0.0f};
@@ -118,13 +118,13 @@ __global__ void __launch_bounds__(kThreads) linear_backward(const LinearBackward
     if (row >= O || i > I) return;
     float* const to = i < I ? data_of(op.dw) + row * I + i : data_of(op.db) + row;
     *to = op.gradients == Gradients::add ? *to + sum : sum;
-  } else if (row < B && i < I) {
-    const float at = A == Activation::identity ? 0.0f : load<1>(source + row * I + i).v[0];
+  } else if (row < B && i < J) {
+    const float at = A == Activation::identity ? 0.0f : load<1>(source + row * J + i).v[0];
     const float dx = sum * math::activation_derivative<A>(at, at);
     if (op.dx.dtype == DType::bf16) {
-      store(data_of<Bf16>(op.dx) + row * I + i, Pack<1>{dx});
+      store(data_of<Bf16>(op.dx) + row * J + i, Pack<1>{dx});
     } else {
-      float* const to = data_of(op.dx) + row * I + i;
+      float* const to = data_of(op.dx) + row * J + i;
       *to = op.dx_gradients == Gradients::add ? *to + dx : dx;
     }
   }
@@ -137,7 +137,7 @@ cudaError_t launch(const LinearBackward& op, cudaStream_t stream) {
   const bool packs = inputs % 4 == 0 && outputs % 4 == 0 && aligned(op.x, op.w, op.dy);
   const ConstView source = needs_pre_activation(op.below) ? op.below_pre : op.x;
   const unsigned dw_tiles = op.dw ? tiles(outputs) * tiles(inputs + 1) : 0,
-                 dx_tiles = op.dx ? tiles(batch) * tiles(inputs) : 0;
+                 dx_tiles = op.dx ? tiles(batch) * tiles(op.dx.cols) : 0;
   return with_type(op.x.dtype, [&]<class T>() {
     return math::with_activation(op.below, [&]<Activation A>() {
       return start(packs ? linear_backward<A, T, 4> : linear_backward<A, T, 1>, dw_tiles + dx_tiles, kThreads, stream,

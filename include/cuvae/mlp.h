@@ -64,8 +64,8 @@ class Mlp {
   View forward(Backend& backend, const Weights& weights, ConstView x, const MlpActivations& a) const;
 
   /// dy [B, out] -> gradients of all parameters in `grads`, an arena, which they replace or are added to, unless it is
-  /// null, and dx [B, in] unless it is empty, likewise. `scratch` must be two buffers of B * widest_hidden()
-  /// activations. Throws Error as forward does.
+  /// null, and dx [B, in], or of x's first columns alone, unless it is empty, likewise. `scratch` must be two buffers
+  /// of B * widest_hidden() activations. Throws Error as forward does.
   void backward(Backend& backend, const Weights& weights, float* grads, ConstView x, const MlpActivations& a,
                 ConstView dy, const Buffer (&scratch)[2], View dx, Gradients gradients = Gradients::replace,
                 Gradients dx_gradients = Gradients::replace) const;

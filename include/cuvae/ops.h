@@ -34,6 +34,16 @@ struct GatherBatch {
   void check(const Backend& backend) const;
 };
 
+/// joined = [left | right], each row of `right` in K = R/B rows, one after the other: a network's input with
+/// conditions.
+struct JoinColumns {
+  static constexpr const char* name = "join_columns";
+  ConstView left = {};   ///< [R, I] [A]
+  ConstView right = {};  ///< [B, C] [A]
+  View joined = {};      ///< [R, I + C] [A]
+  void check(const Backend& backend) const;
+};
+
 /// y = act(x w^T + b).
 struct Linear {
   static constexpr const char* name = "linear";
@@ -52,13 +62,14 @@ struct Linear {
 ///   dx = (dy w) * act'(below), the gradient at the pre-activation of the layer below.
 struct LinearBackward {
   static constexpr const char* name = "linear_backward";
-  ConstView x = {};                             ///< [B, I] [A], the result of the layer below
-  ConstView w = {};                             ///< [O, I] [A]
-  ConstView dy = {};                            ///< [B, O] [A]
-  Activation below = Activation::identity;      ///< of the layer below
-  ConstView below_pre = {};                     ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
-  View dw = {}, db = {};                        ///< [O, I], [1, O]; may both be empty where dx is given
-  View dx = {};                                 ///< [B, I] [A], or f32 where `below` is the identity; may be empty
+  ConstView x = {};                         ///< [B, I] [A], the result of the layer below
+  ConstView w = {};                         ///< [O, I] [A]
+  ConstView dy = {};                        ///< [B, O] [A]
+  Activation below = Activation::identity;  ///< of the layer below
+  ConstView below_pre = {};                 ///< [B, I] [A], its pre-activation, where needs_pre_activation(below)
+  View dw = {}, db = {};                    ///< [O, I], [1, O]; may both be empty where dx is given
+  /// [B, I] [A], or where `below` is the identity f32 or [A], and of the first J <= I columns alone; may be empty.
+  View dx = {};
   Gradients gradients = Gradients::replace;     ///< of dw and db
   Gradients dx_gradients = Gradients::replace;  ///< `add` only to an f32 dx
   void check(const Backend& backend) const;
@@ -327,7 +338,7 @@ class RunsAll : protected Runs<Op>... {
 };
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
-using WithAllOps = List<GatherBatch, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
+using WithAllOps = List<GatherBatch, JoinColumns, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
                         ProbeBackward, SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData,
                         LatentLogProb, MixtureLogProb, BernoulliLogProb, MergeGaussians, MergeGaussiansBackward,
                         ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;

@@ -71,8 +71,9 @@ Index begin_of(Index i, Index parts, Index size, Index unit) {
 
 }  // namespace
 
-void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c, bool add) {
-  const Index lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
+void gemm(Team& team, Op op_a, Op op_b, Index m, Index n, Index k, const float* a, const float* b, float* c, bool add,
+          Index row_of_b) {
+  const Index lda = op_a == Op::none ? k : m, packed = op_b == Op::none ? n : k, ldb = row_of_b > 0 ? row_of_b : packed;
   const Index row_of_a = op_a == Op::none ? k : 1, col_of_b = op_b == Op::none ? 1 : k;
   const Grid grid = m * n * k < kSmall ? Grid{1, 1} : grid_of(team.size(), m, n);
   std::atomic<dnnl_status_t> status{dnnl_success};

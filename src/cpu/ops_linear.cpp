@@ -1,4 +1,6 @@
 // Batches and linear layers.
+#include <algorithm>
+
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
 
@@ -21,6 +23,16 @@ void CpuBackend::do_run(const GatherBatch& op) {
       const Index row = rows.order != nullptr ? rows.order[first + b] : first + b;
       p_.gather_row(static_cast<const std::uint8_t*>(op.pixels.data) + row * row_bytes, op.pixels.dtype, op.binarize,
                     draw, static_cast<std::uint64_t>((op.noise.first_row + b) * cols), cols, op.x.f32() + b * cols);
+    }
+  });
+}
+
+void CpuBackend::do_run(const JoinColumns& op) {
+  const Index cols = op.joined.cols, samples = op.left.rows / op.right.rows;
+  chunks(op.joined.rows, rows_for(cols), [&](Index, Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      float* const right = std::copy_n(op.left.f32() + row * op.left.cols, op.left.cols, op.joined.f32() + row * cols);
+      std::copy_n(op.right.f32() + row / samples * op.right.cols, op.right.cols, right);
     }
   });
 }
@@ -51,7 +63,7 @@ void CpuBackend::do_run(const LinearBackward& op) {
   const View dx = op.dx;
   if (!dx) return;
   gemm(team_, Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.f32(), w.f32(), dx.f32(),
-       op.dx_gradients == Gradients::add);
+       op.dx_gradients == Gradients::add, w.cols);
   if (op.below == Activation::identity) return;
   const float* pre = needs_pre_activation(op.below) ? op.below_pre.f32() : nullptr;
   chunks(dx.size(), 16384, [&](Index, Index begin, Index end) {

@@ -17,7 +17,8 @@ enum class Epilogue : std::uint8_t {
   relu_bias,  ///< c = relu(c + bias)
 };
 
-/// c [m, n] = op(a) [m, k] op(b) [k, n]. All matrices are packed in memory, float32 or bf16; sums are float32.
+/// c [m, n] = op(a) [m, k] op(b) [k, n]. All matrices are packed in memory, float32 or bf16; sums are float32. Of b may
+/// also be read only the first n of `cols_of_b` columns.
 struct Product {
   Op op_a = Op::none, op_b = Op::none;
   Index m = 0, n = 0, k = 0;
@@ -26,7 +27,8 @@ struct Product {
   DType type = DType::f32, c_type = DType::f32;  // of a and b, of c
   Epilogue epilogue = Epilogue::none;
   const void* bias = nullptr;
-  bool add = false;  // c += instead of c =; allowed only without an epilogue
+  bool add = false;     // c += instead of c =; allowed only without an epilogue
+  Index cols_of_b = 0;  // of b as it is stored, not transposed; 0: n
 };
 
 class Gemm {

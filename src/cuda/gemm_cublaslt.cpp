@@ -47,11 +47,11 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 
 cudaDataType_t data_type(DType type) { return type == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-// A packed row-major matrix [rows, cols] is to cuBLASLt a column-major one of cols x rows.
-Layout layout(DType type, Index rows, Index cols) {
+// A row-major matrix [rows, cols] is to cuBLASLt a column-major one of cols x rows. It is packed, or has longer rows.
+Layout layout(DType type, Index rows, Index cols, Index stored_cols = 0) {
   cublasLtMatrixLayout_t raw = nullptr;
   check(cublasLtMatrixLayoutCreate(&raw, data_type(type), static_cast<std::uint64_t>(cols),
-                                   static_cast<std::uint64_t>(rows), cols),
+                                   static_cast<std::uint64_t>(rows), stored_cols > 0 ? stored_cols : cols),
         "cublasLtMatrixLayoutCreate");
   return Layout(raw);
 }
@@ -85,7 +85,7 @@ struct Plan {
 
 auto key(const Product& p) {
   return std::tuple(p.m, p.n, p.k, p.op_a, p.op_b, p.type, p.c_type, p.epilogue, alignment(p.a), alignment(p.b),
-                    alignment(p.c), alignment(p.bias));
+                    alignment(p.c), alignment(p.bias), p.cols_of_b);
 }
 using Key = decltype(key(Product{}));
 
@@ -113,7 +113,7 @@ struct Gemm::State {
       set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
       set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.c_type));
     }
-    plan.first = p.op_b == Op::none ? layout(p.type, p.k, p.n) : layout(p.type, p.n, p.k);
+    plan.first = p.op_b == Op::none ? layout(p.type, p.k, p.n, p.cols_of_b) : layout(p.type, p.n, p.k);
     plan.second = p.op_a == Op::none ? layout(p.type, p.m, p.k) : layout(p.type, p.k, p.m);
     plan.result = layout(p.c_type, p.m, p.n);
 

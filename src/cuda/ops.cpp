@@ -53,6 +53,7 @@ void CudaBackend::compute(const LinearBackward& op) {
   if (dx) {
     Product of_inputs{Op::none, Op::none, dx.rows, dx.cols, w.rows, dy.data, w.data, dx.data, w.dtype, dx.dtype};
     of_inputs.add = op.dx_gradients == Gradients::add;
+    of_inputs.cols_of_b = w.cols;
     gemm_->run(of_inputs);
     enqueue(op.name, ActivationBackward{dx, x, op.below_pre, op.below});
   }

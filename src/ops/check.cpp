@@ -1,6 +1,8 @@
 // The checks of batches, layers and updates; those between encoder and decoder are in check_latent.cpp.
 #include "ops/check.h"
 
+#include <algorithm>
+
 namespace cuvae {
 
 void GatherBatch::check(const Backend& backend) const {
@@ -21,6 +23,16 @@ void GatherBatch::check(const Backend& backend) const {
                   "rows " + std::to_string(first) + " to " + std::to_string(first + x.rows) +
                       " lie outside an epoch of " + std::to_string(epoch) + " rows");
   if (binarize == Binarize::stochastic) check_noise(check, noise);
+}
+
+void JoinColumns::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check.activation("left", left);
+  check.activation("right", right);
+  check.activation("joined", joined);
+  check.true_that(left.rows % right.rows == 0, "left is " + shape(left) + " but right is " + shape(right));
+  check.true_that(joined.rows == left.rows && joined.cols == left.cols + right.cols,
+                  "left is " + shape(left) + " and right is " + shape(right) + " but joined is " + shape(joined));
 }
 
 void Linear::check(const Backend& backend) const {
@@ -50,8 +62,10 @@ void LinearBackward::check(const Backend& backend) const {
     check.matches("db", db, DType::f32, 1, w.rows, "w", w);
   }
   if (dx) {
-    if (below == Activation::identity) check.activation_or_f32("dx", dx);
-    check.matches("dx", dx, below == Activation::identity ? dx.dtype : x.dtype, x.rows, x.cols, "x", x);
+    const bool identity = below == Activation::identity;
+    if (identity) check.activation_or_f32("dx", dx);
+    const Index cols = identity ? std::min(dx.cols, x.cols) : x.cols;
+    check.matches("dx", dx, identity ? dx.dtype : x.dtype, x.rows, cols, "x", x);
     if (needs_pre_activation(below)) check.matches("below_pre", below_pre, x.dtype, x.rows, x.cols, "x", x);
   }
   check.true_that(dx_gradients == Gradients::replace || (below == Activation::identity && dx.dtype == DType::f32),

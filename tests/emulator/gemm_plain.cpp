@@ -29,7 +29,8 @@ void write(float value, void* to, DType type, Index i) {
 
 // Each sum is in the order of k. As in cuBLASLt, the epilogue comes before the rounding to c's type.
 void multiply(const Product& p) {
-  const std::vector<float> a = read(p.a, p.type, p.m * p.k), stored = read(p.b, p.type, p.k * p.n);
+  const Index cols_of_b = p.cols_of_b > 0 ? p.cols_of_b : p.n;
+  const std::vector<float> a = read(p.a, p.type, p.m * p.k), stored = read(p.b, p.type, p.k * cols_of_b);
   const bool has_bias = p.epilogue == Epilogue::bias || p.epilogue == Epilogue::relu_bias;
   const std::vector<float> bias = has_bias ? read(p.bias, p.c_type, p.n) : std::vector<float>();
   const auto at = [](const std::vector<float>& v, Index i) { return v[static_cast<std::size_t>(i)]; };
@@ -42,7 +43,7 @@ void multiply(const Product& p) {
     row.assign(row.size(), 0.0f);
     for (Index l = 0; l < p.k; ++l) {
       const float factor = at(a, p.op_a == Op::none ? i * p.k + l : l * p.m + i);
-      const float* b_row = b.data() + l * p.n;
+      const float* b_row = b.data() + l * (p.op_b == Op::none ? cols_of_b : p.n);
       for (Index j = 0; j < p.n; ++j) row[static_cast<std::size_t>(j)] += factor * b_row[j];
     }
     for (Index j = 0; j < p.n; ++j) {

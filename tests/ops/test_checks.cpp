@@ -36,6 +36,14 @@ TEST_P(ModelChecks, GatherBatch) {
   EXPECT_NO_THROW(backend_.run(without_noise));
 }
 
+TEST_P(ModelChecks, JoinColumns) {
+  using J = JoinColumns;
+  const J good{activation(6, 5), activation(3, 2), activation(6, 7)};
+  expect_checked<J>(good, {{"left", &J::left, kShape}, {"right", &J::right, kShape}, {"joined", &J::joined, kShape}},
+                    {{"but right is [4, 2]", [](J& j) { j.right.rows = 4; }},
+                     {"but right is [12, 2]", [](J& j) { j.right.rows = 12; }}});
+}
+
 TEST_P(ModelChecks, Linear) {
   using L = Linear;
   const L good{activation(3, 5), activation(7, 5), activation(1, 7),
@@ -66,7 +74,13 @@ TEST_P(ModelChecks, LinearBackward) {
        {"dw", &L::dw, kShape},
        {"db", &L::db, kShape},
        {"dx", &L::dx, kShape | kOptional}},
-      {{"dx is added to, so that it must be f32 below the identity", [](L& l) { l.dx_gradients = Gradients::add; }}});
+      {{"dx is added to, so that it must be f32 below the identity", [](L& l) { l.dx_gradients = Gradients::add; }},
+       {"but dx is [3, 4]", [](L& l) { l.dx.cols = 4; }}});
+  L first_columns = good;
+  first_columns.below = Activation::identity, first_columns.dx.cols = 4;
+  EXPECT_NO_THROW(backend_.run(first_columns));
+  first_columns.dx.cols = 6;
+  expect_error("but dx is [3, 6]", first_columns);
   for (const Activation below : {Activation::identity, Activation::relu, Activation::tanh}) {
     L without_pre = good;
     without_pre.below = below;

@@ -130,6 +130,16 @@ double activation_slope(Activation act, double x) {
   return NAN;
 }
 
+Vector join_columns(const Vector& left, Index width, const Vector& right, Index C) {
+  const Index rows = count(left) / width, each = rows * C / count(right);
+  Vector joined;
+  for (Index i = 0; i < rows * (width + C); ++i) {
+    const Index r = i / (width + C), at = i % (width + C);
+    joined.push_back(at < width ? left[r * width + at] : right[r / each * C + at - width]);
+  }
+  return joined;
+}
+
 Vector affine(const Vector& x, const Vector& w, const Vector& b, Index inputs, Index outputs) {
   Vector y;
   for (Index r = 0; r < count(x) / inputs; ++r)

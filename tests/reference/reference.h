@@ -43,6 +43,9 @@ std::vector<Index> batch_rows(const std::vector<std::uint32_t>& order, Index row
 Vector gather_batch(const Vector& pixels, Index width, const std::vector<Index>& rows, Binarize binarize,
                     const NoiseKey& noise);
 
+/// Rows [left | right], each row of `right` for as many rows of `left`, whose rows have `width` numbers; C is right's.
+Vector join_columns(const Vector& left, Index width, const Vector& right, Index C);
+
 // Linear layers. `inputs` and `outputs` are I and O.
 
 double activate(Activation act, double pre);
