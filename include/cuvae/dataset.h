@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cuvae/types.h"
 #include "cuvae/view.h"
 
 namespace cuvae {
@@ -54,6 +56,19 @@ class Dataset {
   /// the scale is not positive, if a quotient is beyond float32, or if the data have been divided before.
   Dataset divided_by(float scale) const;
 
+  /// The same examples, with their labels as conditions: row i has a 1 in column labels[i] of `classes`, of the largest
+  /// label and one more where `classes` is 0. Throws Error for another number of labels than rows, and for a label that
+  /// is no class.
+  Dataset with_labels(const std::vector<std::uint8_t>& labels, Index classes = 0) const;
+  /// The same examples, with the rows of `columns` [N, C] as conditions; integers are numbers, not divided by 255.
+  /// Throws Error for another number of rows.
+  Dataset with_conditions(const Dataset& columns) const;
+  ConditionKind condition() const { return condition_; }
+  const Dataset* conditions() const { return conditions_.get(); }     ///< [N, C], or null
+  std::vector<float> condition_rows(Index first, Index count) const;  ///< [count, C]; empty without conditions
+  /// These values with the conditions of `other`: of the same examples in other units.
+  Dataset with_conditions_of(const Dataset& other) const;
+
   Index rows() const { return rows_; }                      ///< N, examples
   Index cols() const { return cols_; }                      ///< D, values of one example
   Index image_height() const { return image_.height; }      ///< of a picture; 1 if the file has no such dimension
@@ -67,7 +82,7 @@ class Dataset {
   const std::string& name() const { return name_; }   ///< the file's name or "memory", for messages
   /// Whether a mapped file was written, cut or replaced since it was opened. False for data that are not mapped.
   bool file_changed() const;
-  std::uint32_t crc32() const;                ///< of all bytes; resuming compares it to recognise the data set
+  std::uint32_t crc32() const;                ///< of all bytes; resuming compares it to recognise data and conditions
   double mean(Index col) const;               ///< of one column, in [0, 1] units for u8
   std::vector<float> column_means() const;    ///< [D], in [0, 1] units for u8
   bool within_unit_interval() const;          ///< whether every value is in [0, 1], as some likelihoods need
@@ -85,11 +100,17 @@ class Dataset {
   DType dtype_ = DType::u8;
   float pixel_scale_ = 0;
   std::string name_;
+  ConditionKind condition_ = ConditionKind::none;
+  std::shared_ptr<const Dataset> conditions_;
 };
 
 /// The labels of the images in a folder, or of one file of images; the file names tell which labels belong to which
 /// images. One byte per example; empty if there are no labels. Throws Error as Dataset::open does, and if the numbers
 /// of labels and images differ.
 std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split split);
+
+/// The labels of an IDX or NPY file with one dimension, of integers from 0 to 255; none for another file, whose numbers
+/// Dataset::open reads. Throws Error as it does.
+std::optional<std::vector<std::uint8_t>> open_label_vector(const std::filesystem::path& path);
 
 }  // namespace cuvae

@@ -173,20 +173,22 @@ class Trainer {
   void configure(const TrainConfig& config);
 
   /// One update on the caller's batch x [B, D], or this rank's rows of it, in the backend's memory: u8 or f32, in the
-  /// model's units, binarized as configured. Standardization must already be applied. Throws Error if x must be in [0,
-  /// 1], for the likelihood or binarization, but is not, and after max_skipped steps in a row that were not finite.
-  /// step() does not wait for a backend that queues its work (CUDA). There, values outside [0, 1] make the loss NaN,
-  /// and the step is skipped and counted. After max_skipped such steps the device does nothing more, and step() throws
-  /// once state(), metrics() or save() was called.
-  void step(ConstView x);
+  /// model's units, binarized as configured. Standardization must already be applied. A conditional model also needs
+  /// the `conditions` [B, C], f32 or u8 (divided by 255); others take none. Throws Error if x must be in [0, 1], for
+  /// the likelihood or binarization, but is not, and after max_skipped steps in a row that were not finite. step() does
+  /// not wait for a backend that queues its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step
+  /// is skipped and counted. After max_skipped such steps the device does nothing more, and step() throws once state(),
+  /// metrics() or save() was called.
+  void step(ConstView x, ConstView conditions = {});
 
   /// The gradient of the loss by all parameters, [1, P] in the order of vae().layout(), for a batch as in step().
   /// Changes no parameter and no metric; the running means of the estimator's baseline only where asked for.
   /// Asynchronous; the next call or step overwrites the result.
-  ConstView gradient(ConstView x, RunningMeans running = RunningMeans::keep);
+  ConstView gradient(ConstView x, RunningMeans running = RunningMeans::keep) { return gradient(x, {}, running); }
+  ConstView gradient(ConstView x, ConstView conditions, RunningMeans running = RunningMeans::keep);
   /// Trains what the estimator learns in addition to the model, the network of nvil and nvil_scaled, for one step on
   /// this batch, and updates its running means. Computes a gradient as gradient() does. The model does not change.
-  void fit_baseline(ConstView x);
+  void fit_baseline(ConstView x, ConstView conditions = {});
   /// Sets the step counter, which selects the noise and the schedules of the next step or gradient.
   void set_step(std::uint32_t step);
 
@@ -209,7 +211,7 @@ class Trainer {
   void save(const std::filesystem::path& path);
 
  private:
-  ConstView checked_batch(const char* op, ConstView x);
+  ConstView checked_batch(const char* op, ConstView x, ConstView conditions);
   /// Throws Error for an x outside [0, 1] where it must be inside: such a batch makes the loss NaN.
   void check_values(const char* op, ConstView x) const;
   /// What a gradient changes in addition.

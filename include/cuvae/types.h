@@ -44,6 +44,13 @@ enum class LatentKind : std::uint8_t {
   bernoulli,  ///< 0 or 1, logits from a network: with one to three layers, a sigmoid belief network (Neal 1992)
 };
 
+/// What the networks next to x read in addition to x and z_1: see VaeConfig::condition.
+enum class ConditionKind : std::uint8_t {
+  none,
+  labels,   ///< one of C classes, as C columns of 0 and one 1
+  columns,  ///< C numbers
+};
+
 /// The prior p(z) of the top latent layer.
 enum class Prior : std::uint8_t {
   standard,   ///< N(0, I); of Bernoulli units, Bernoulli with learned logits
@@ -328,6 +335,7 @@ std::string_view to_string(Binarize);
 std::string_view to_string(Activation);
 std::string_view to_string(Likelihood);
 std::string_view to_string(LatentKind);
+std::string_view to_string(ConditionKind);
 std::string_view to_string(Prior);
 std::string_view to_string(Initialization);
 std::string_view to_string(Estimator);

@@ -2,7 +2,8 @@
 // exp(logvar)) with statistics from an encoder (z_0 = x), p(x|z_1) by the likelihood, p(z_{t-1}|z_t) a Gaussian like q
 // with statistics from a decoder, p(z_T) by the prior. Kingma and Welling 2013; several layers: Burda et al. 2015.
 // Where the latents are Bernoulli units, the statistics of a layer are its L_t logits in place of 2L_t numbers mu |
-// logvar.
+// logvar. A conditional model is p(x, z|c) = p(x|z_1, c) p(z) with q(z_1|x, c): Kingma et al. 2014, model M2 with its
+// labels known; Sohn, Lee and Yan 2015 with a prior that does not depend on c. Only the two networks next to x read c.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -46,9 +47,13 @@ struct VaeConfig {
   /// Ladder inference over several Gaussian layers (Sonderby et al. 2016): the encoders read x and the means of the
   /// encoders below, and q(z_t|z_{t+1}, x) is the product of encoder t's Gaussian and p(z_t|z_{t+1}).
   bool ladder = false;
+  /// The columns c that the encoder from x and the decoder to x read in addition to x and z_1.
+  ConditionKind condition = ConditionKind::none;
+  Index condition_dim = 0;  ///< C, the number of classes or columns; 0 without conditions
 
   /// The width of the decoder's output, n D.
   Index outputs() const { return traits(likelihood).outputs * data_dim; }
+  bool is_conditional() const { return condition != ConditionKind::none; }
   bool has_bernoulli_latents() const { return latent_kind == LatentKind::bernoulli; }
   /// The number of statistics of a layer of this width.
   Index statistics(Index width) const { return has_bernoulli_latents() ? width : 2 * width; }
@@ -74,11 +79,12 @@ struct LatentLayer {
 
 /// The networks and other parameters of a model, as slices of an arena.
 struct Networks {
-  std::vector<LatentLayer> layers;         ///< z_1 ... z_T
-  std::optional<Parameter> log_scale;      ///< of a learned scale
-  std::optional<Parameter> components;     ///< [C, 2L] = mu | logvar, of a mixture
-  std::optional<Parameter> logits;         ///< [1, C], of a mixture; [1, L_T], of the prior of Bernoulli units
-  std::optional<Parameter> pseudo_inputs;  ///< [C, D], or in place of D the width of the layer below: of VampPrior
+  std::vector<LatentLayer> layers;      ///< z_1 ... z_T
+  std::optional<Parameter> log_scale;   ///< of a learned scale
+  std::optional<Parameter> components;  ///< [C, 2L] = mu | logvar, of a mixture
+  std::optional<Parameter> logits;      ///< [1, C], of a mixture; [1, L_T], of the prior of Bernoulli units
+  /// [C, I], of VampPrior, I the width of the top encoder's input: D and the condition's, or that of the layer below.
+  std::optional<Parameter> pseudo_inputs;
   Networks(const VaeConfig& config, ParameterLayout& layout);
 };
 
@@ -104,6 +110,8 @@ struct VaeActivations {
   Index batch = 0, samples = 1;
   PassNeeds needs;
   std::vector<Layer> layers;
+  // Of conditional models; written by the caller: see Vae::conditions(). Then what the networks next to x read.
+  Buffer conditions, input, decoder_input;   // [B, C], [B, D + C], [R, L + C]
   Buffer kl, kl_dims;                        // [B, 1], [1, L]: only in closed form
   Buffer log_p, log_p_z, log_q, score_norm;  // [R, 1]; of all layers together; the last three as in `needs`
   MlpActivations pseudo_inputs;              // of VampPrior: the encoder's [C, 2L]
@@ -160,6 +168,14 @@ class Vae {
   VaeActivations allocate(Index batch, Index samples, PassNeeds needs = {}) const;
   VaeGradients allocate_gradients(Index batch, Index samples) const;
 
+  /// Where passes over these buffers read the conditions of the first `rows` examples, [rows, C] [A]. A conditional
+  /// model needs them before encode(), decode() and draw(); empty for others.
+  View conditions(Index rows, const VaeActivations& a) const;
+  /// What the encoder from x reads: x, or after encode() [x | conditions].
+  ConstView encoder_input(ConstView x, const VaeActivations& a) const;
+  /// What the decoder to x reads: z_1 [R, L], or after decode() [z_1 | conditions].
+  ConstView decoder_input(Index rows, const VaeActivations& a) const;
+
   // The stages of a training step, asynchronous on the backend. They throw Error for more rows than the activations
   // were made for. `grads` is an arena of gradients; of a decoder or a prior that does not learn it is null.
   View encode(ConstView x, const VaeActivations& a) const;  ///< stats [B, 2L] of q(z_1|x); of a ladder, of q(z_T|x)
@@ -205,22 +221,24 @@ class Vae {
   /// z_1 [rows * samples, L] from the model and the layers above it, `samples` for each row, as draw() has them.
   View draw_latents(const Noise& noise, Index rows, Index samples, const VaeActivations& a) const;
   /// x [B, D] and all z of it from the model: z_T from the prior, which must be `standard`, the others and x through
-  /// the decoders. Seed, step and first row are those of `noise`; the streams are sleep_*.
+  /// the decoders, x under the conditions. Seed, step and first row are those of `noise`; the streams are sleep_*.
   void draw(const Noise& noise, View x, const VaeActivations& a) const;
   /// After draw(): the gradients by all encoders of the sum of row_weight[b] log q(z_1, ..., z_T|x)[b], with z and x
   /// held fixed.
   void draws_backward(ConstView x, const RowFactor& row_weight, float* grads, const VaeActivations& a,
                       const VaeGradients& g, Gradients gradients = Gradients::replace) const;
 
-  // The same with host memory, for any number of rows, computed in batches. x is in the data's units.
+  // The same with host memory, for any number of rows, computed in batches. x is in the data's units. A conditional
+  // model needs the conditions [rows, C]; others take none.
+  using HostRows = std::vector<float>;
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped) of z_1; of Bernoulli units their probabilities | logits.
   /// Of a ladder, those of q(z_1|z_2, x) with all layers above at their means.
-  std::vector<float> encode(const std::vector<float>& x) const;
+  HostRows encode(const HostRows& x, const HostRows& conditions = {}) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli.
-  std::vector<float> decode(const std::vector<float>& z) const;
+  HostRows decode(const HostRows& z, const HostRows& conditions = {}) const;
   /// z [rows, L] -> a sample from p(x|z) [rows, D]: 0 or 1 for a Bernoulli, decode(z) plus noise of likelihood_scale()
   /// for a Gaussian. Value i uses random number i of `seed` (stream data_sample) on every backend.
-  std::vector<float> sample(const std::vector<float>& z, std::uint64_t seed) const;
+  HostRows sample(const HostRows& z, std::uint64_t seed, const HostRows& conditions = {}) const;
   /// z_1 [rows, L] from p(z_1), that is from the prior and through all decoders but the first, with all standard
   /// deviations times `temperature`, which must be 1 for Bernoulli units. Streams prior_sample, and those of
   /// noise_of_layer.
@@ -264,14 +282,16 @@ class Vae {
   MergeGaussiansBackward merge_backward(std::size_t t, Index rows, const VaeActivations& a,
                                         const VaeGradients& g) const;
   View encoded_backward(std::size_t t, Index batch, const VaeActivations& a, const VaeGradients& g) const;
-  View posterior_at_means(ConstView x, const VaeActivations& a) const;
+  View posterior_at_means(ConstView input, const VaeActivations& a) const;
   void density_backward(std::size_t t, ConstView stats, const RowFactor& row_weight, const VaeActivations& a, View dz,
                         View dstats) const;
   View prior_stats(Index rows, const VaeActivations& a) const;
   View z_of(std::size_t t, Index rows, const VaeActivations& a) const;
   std::vector<float> sample_bernoulli_prior(Index rows, std::uint64_t seed) const;
   ConstView own(const Parameter& p) const;
-  std::vector<float> decoder_outputs(const std::vector<float>& z) const;
+  View decode_examples(ConstView z, Index examples, const VaeActivations& a) const;
+  HostRows joined(const char* op, const HostRows& left, Index cols, const HostRows& conditions) const;
+  HostRows decoder_outputs(const HostRows& z, const HostRows& conditions) const;
   ConstView log_scale() const;
   std::vector<float> log_scales() const;
   std::pair<std::vector<float>, std::vector<double>> prior_mixture() const;

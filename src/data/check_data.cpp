@@ -54,12 +54,33 @@ void check_unit_interval(const Dataset& data, const std::string& who, const std:
               " needs values in [0, 1]: " + remedy(*least * unit, *most * unit) + ", or " + otherwise);
 }
 
+// "3 columns", "labels of 10 classes", "nothing".
+std::string in_words(ConditionKind kind, Index columns) {
+  switch (kind) {
+    case ConditionKind::none:
+      break;
+    case ConditionKind::labels:
+      return "labels of " + std::to_string(columns) + " classes";
+    case ConditionKind::columns:
+      return std::to_string(columns) + " columns";
+  }
+  return "none";
+}
+
+void check_conditions(const Dataset& data, const VaeConfig& model) {
+  const Index there = data.conditions() != nullptr ? data.conditions()->cols() : 0;
+  if (data.condition() == model.condition && there == model.condition_dim) return;
+  throw Error(data.name() + ": the conditions of the data are " + in_words(data.condition(), there) +
+              " but those of the model are " + in_words(model.condition, model.condition_dim));
+}
+
 }  // namespace
 
 void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize) {
   if (data.cols() != model.data_dim)
     throw Error(data.name() + ": examples have " + std::to_string(data.cols()) +
                 " values but the model's data_dim is " + std::to_string(model.data_dim));
+  check_conditions(data, model);
   check_not_dark(data);
   if (traits(model.likelihood).unit_interval) {
     check_unit_interval(data, "a " + std::string(to_string(model.likelihood)) + " likelihood",

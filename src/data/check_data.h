@@ -10,8 +10,8 @@ inline bool needs_unit_interval(const VaeConfig& model, Binarize binarize) {
   return traits(model.likelihood).unit_interval || binarize != Binarize::none;
 }
 
-/// Throws Error, with a remedy, unless the examples have the model's width, are in [0, 1] where the likelihood or
-/// binarization takes such values, and, if they are uint8 and divided by 255, have values above 31.
+/// Throws Error, with a remedy, unless the examples have the model's width and conditions, are in [0, 1] where the
+/// likelihood or binarization takes such values, and, if they are uint8 and divided by 255, have values above 31.
 void check_data_fits(const Dataset& data, const VaeConfig& model, Binarize binarize);
 
 /// Whether all values are equal. A model can learn nothing from such data.

@@ -109,12 +109,17 @@ double Dataset::value(Index index) const {
 
 bool Dataset::file_changed() const {
   const MappedFile* const file = mapped_at(data_);
-  return file != nullptr && file->changed();
+  return (file != nullptr && file->changed()) || (conditions_ != nullptr && conditions_->file_changed());
 }
 
 std::uint32_t Dataset::crc32() const {
-  const std::size_t bytes = static_cast<std::size_t>(rows_ * cols_) * size_of(dtype_);
-  return static_cast<std::uint32_t>(::crc32_z(0, static_cast<const Bytef*>(data_), bytes));
+  uLong crc = ::crc32_z(0, nullptr, 0);
+  for (const Dataset* part : {this, conditions()}) {
+    if (part == nullptr) continue;
+    const std::size_t bytes = static_cast<std::size_t>(part->rows_ * part->cols_) * size_of(part->dtype_);
+    crc = ::crc32_z(crc, static_cast<const Bytef*>(part->data_), bytes);
+  }
+  return static_cast<std::uint32_t>(crc);
 }
 
 double Dataset::mean(Index col) const {

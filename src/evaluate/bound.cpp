@@ -87,7 +87,7 @@ BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, co
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
     const View x = x_buffer.view(n, dim, type);
     set_step(kEvaluationStep);
-    batches.gather(first, options.binarize, noise(Stream::binarize), x);
+    batches.gather(first, options.binarize, noise(Stream::binarize), x, vae.conditions(n, a));
     const View stats = of_prior ? View{} : vae.encode(x, a);
     std::vector<LogWeights> weights(static_cast<std::size_t>(n), LogWeights(options.samples));
     for (Index k = 0; k < options.samples; k += chunk) {

@@ -52,12 +52,13 @@ View Vae::encoded_backward(std::size_t t, Index batch, const VaeActivations& a, 
   return op.dbottom_up;
 }
 
-// The statistics of q(z_1|z_2, x) where z_2 to z_T are the means of their posteriors. One sample for each example.
-View Vae::posterior_at_means(ConstView x, const VaeActivations& a) const {
-  View stats = encode(x, a);
+// The statistics of q(z_1|z_2, x) where z_2 to z_T are the means of their posteriors. The input is
+// what the encoder from x reads, one sample for each example.
+View Vae::posterior_at_means(ConstView input, const VaeActivations& a) const {
+  View stats = encode_upwards(encoder().forward(*backend_, weights(), input, layer_of(a, 0).encoder), a);
   for (std::size_t t = layers().size() - 1; t-- > 0;) {
-    take_mean(stats, z_of(t + 1, x.rows, a), a);
-    stats = merge(t, x.rows, a);
+    take_mean(stats, z_of(t + 1, input.rows, a), a);
+    stats = merge(t, input.rows, a);
   }
   return stats;
 }

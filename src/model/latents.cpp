@@ -194,7 +194,7 @@ void Vae::encoder_backward(std::size_t t, ConstView x, float* grads, const VaeAc
   const View dstats = t < config_.first_sampled()
                           ? encoded_backward(t, rows, a, g)
                           : g.layers[t].dstats.view(rows, layers()[t].encoder.out(), backend_->activation_type());
-  const ConstView input = first ? x : ConstView(ladder ? mean_of(t - 1, rows, a) : z_of(t - 1, rows, a));
+  const ConstView input = first ? encoder_input(x, a) : ladder ? mean_of(t - 1, rows, a) : z_of(t - 1, rows, a);
   const bool ends = first || !through_samples || config_.has_bernoulli_latents();
   const VaeGradients::Layer& below = g.layers[first ? 0 : t - 1];
   layers()[t].encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch,
@@ -245,7 +245,7 @@ View Vae::draw_latents(const Noise& noise, Index rows, Index samples, const VaeA
 void Vae::draw(const Noise& noise, View x, const VaeActivations& a) const {
   check_room("draw", "x", x, a.batch);
   backend_->run(DrawData{.likelihood = config_.likelihood,
-                         .outputs = decode(draw_latents(noise, x.rows, 1, a), a),
+                         .outputs = decode_examples(draw_latents(noise, x.rows, 1, a), x.rows, a),
                          .log_scale = is_scale_shared(config_.likelihood) ? log_scale() : ConstView{},
                          .learned = networks_.log_scale.has_value(),
                          .noise = of_stream(noise, Stream::sleep_data),
@@ -257,12 +257,12 @@ void Vae::draws_backward(ConstView x, const RowFactor& row_weight, float* grads,
   check_room("draws_backward", "x", x, a.batch);
   if (config_.ladder) throw Error("draws_backward: the model is a ladder, of whose draws log q is not computed");
   for (std::size_t t = 0; t < layers().size(); ++t) {
-    const Mlp& encoder = layers()[t].encoder;
-    const ConstView input = t == 0 ? x : ConstView(z_of(t - 1, x.rows, a));
-    const View stats = encoder.forward(*backend_, weights(), input, layer_of(a, t).encoder),
+    const Mlp& network = layers()[t].encoder;
+    const ConstView input = t == 0 ? encoder_input(x, a) : z_of(t - 1, x.rows, a);
+    const View stats = t == 0 ? encode(x, a) : network.forward(*backend_, weights(), input, layer_of(a, t).encoder),
                dstats = g.layers[t].dstats.view(x.rows, stats.cols, backend_->activation_type());
     density_backward(t, stats, row_weight, a, {}, dstats);
-    encoder.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, {}, gradients);
+    network.backward(*backend_, weights(), grads, input, layer_of(a, t).encoder, dstats, g.scratch, {}, gradients);
   }
 }
 

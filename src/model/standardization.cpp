@@ -63,7 +63,7 @@ Dataset Standardization::apply(const Dataset& data) const {
                   " is too far from the training examples' mean: standardized, it is beyond float32");
     all.insert(all.end(), row.begin(), row.end());
   }
-  return Dataset::from_memory(std::move(all), data.rows(), data.cols());
+  return Dataset::from_memory(std::move(all), data.rows(), data.cols()).with_conditions_of(data);
 }
 
 double Standardization::log_volume() const {

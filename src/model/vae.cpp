@@ -37,6 +37,10 @@ void VaeConfig::validate() const {
   if (ladder && (above.empty() || has_bernoulli_latents()))
     throw Error(std::string("model: ladder is true but must be false with ") +
                 (above.empty() ? "one latent layer" : "Bernoulli latents"));
+  const Index least_columns = is_conditional() ? 1 : 0, most_columns = least_columns * 65536;
+  if (condition_dim < least_columns || condition_dim > most_columns)
+    throw Error("model: condition_dim is " + std::to_string(condition_dim) + " but must be " +
+                (is_conditional() ? "1 to 65536" : "0") + " with the condition " + std::string(to_string(condition)));
   const bool learned = is_scale_learned(likelihood);
   const float least = learned ? std::exp(kLogScaleMin) : kScaleMin, most = learned ? std::exp(kLogScaleMax) : kScaleMax;
   if (!(scale >= least && scale <= most))
@@ -80,12 +84,14 @@ std::optional<Parameter> log_scale_of(const VaeConfig& c, ParameterLayout& layou
   return std::nullopt;
 }
 
-// Layer t, whose encoder reads `in` values and whose decoder writes `out`.
+// Layer t, whose encoder reads `in` values and whose decoder writes `out`. Those of the first also read the conditions.
 LatentLayer make_layer(const VaeConfig& model, const LayerConfig& c, std::size_t t, Index in, Index out,
                        ParameterLayout& layout) {
   const std::string number = t == 0 ? "" : std::to_string(t + 1);
-  Mlp encoder("encoder" + number, widths(in, c.encoder_hidden, model.statistics(c.latent)), model.activation, layout);
-  Mlp decoder("decoder" + number, widths(c.latent, c.decoder_hidden, out), model.activation, layout);
+  const Index more = t == 0 ? model.condition_dim : 0;
+  Mlp encoder("encoder" + number, widths(in + more, c.encoder_hidden, model.statistics(c.latent)), model.activation,
+              layout);
+  Mlp decoder("decoder" + number, widths(c.latent + more, c.decoder_hidden, out), model.activation, layout);
   return {c.latent, std::move(encoder), std::move(decoder)};
 }
 

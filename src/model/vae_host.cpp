@@ -72,13 +72,30 @@ void draw_bernoulli(std::uint64_t seed, Stream stream, std::vector<float>& logit
 
 }  // namespace
 
-std::vector<float> Vae::encode(const std::vector<float>& x) const {
-  std::vector<float> own = x;
+// Rows left [rows, cols] | conditions [rows, C]; `left` where the model is not conditional.
+Vae::HostRows Vae::joined(const char* op, const HostRows& left, Index cols, const HostRows& conditions) const {
+  const auto rows = left.size() / static_cast<std::size_t>(cols), C = static_cast<std::size_t>(config_.condition_dim);
+  if (conditions.size() != rows * C)
+    throw Error(std::string(op) + ": " + std::to_string(conditions.size()) + " values of conditions for " +
+                std::to_string(rows) + " rows but the model reads " + std::to_string(C) + " each");
+  if (C == 0) return left;
+  HostRows both;
+  both.reserve(left.size() + conditions.size());
+  for (auto l = left.begin(), c = conditions.begin(); c != conditions.end(); l += cols, c += config_.condition_dim) {
+    both.insert(both.end(), l, l + cols);
+    both.insert(both.end(), c, c + config_.condition_dim);
+  }
+  return both;
+}
+
+Vae::HostRows Vae::encode(const HostRows& x, const HostRows& conditions) const {
+  HostRows own = x;
   standardization_.apply(own);
+  const HostRows input = joined("encode", own, config_.data_dim, conditions);
   const auto encoded = [&](auto f) {
-    return in_batches(*backend_, "encode", own, config_.data_dim, encoder().out(), f);
+    return in_batches(*backend_, "encode", input, encoder().in(), encoder().out(), f);
   };
-  std::vector<float> stats;
+  HostRows stats;
   if (config_.ladder) {
     const VaeActivations a = allocate(kHostBatch, 1);
     stats = encoded([&](ConstView batch) { return posterior_at_means(batch, a); });
@@ -93,9 +110,10 @@ std::vector<float> Vae::encode(const std::vector<float>& x) const {
   return stats;
 }
 
-std::vector<float> Vae::decoder_outputs(const std::vector<float>& z) const {
+Vae::HostRows Vae::decoder_outputs(const HostRows& z, const HostRows& conditions) const {
   const MlpActivations a = decoder().allocate(*backend_, kHostBatch, backend_->activation_type());
-  return in_batches(*backend_, "decode", z, config_.latent, config_.outputs(),
+  return in_batches(*backend_, "decode", joined("decode", z, config_.latent, conditions), decoder().in(),
+                    config_.outputs(),
                     [&](ConstView batch) { return decoder().forward(*backend_, weights(), batch, a); });
 }
 
@@ -117,25 +135,25 @@ std::vector<float> of_each_value(const std::vector<float>& rows, Index data_dim,
 
 }  // namespace
 
-std::vector<float> Vae::decode(const std::vector<float>& z) const {
+Vae::HostRows Vae::decode(const HostRows& z, const HostRows& conditions) const {
   std::vector<float> mean = math::with_likelihood(config_.likelihood, [&]<class Formula>() {
-    return of_each_value<Formula>(decoder_outputs(z), config_.data_dim,
+    return of_each_value<Formula>(decoder_outputs(z, conditions), config_.data_dim,
                                   [](std::size_t, const float* outputs) { return Formula::mean(outputs); });
   });
   standardization_.undo(mean);
   return mean;
 }
 
-std::vector<float> Vae::sample(const std::vector<float>& z, std::uint64_t seed) const {
+Vae::HostRows Vae::sample(const HostRows& z, std::uint64_t seed, const HostRows& conditions) const {
   return math::with_likelihood(config_.likelihood, [&]<class Formula>() {
     if constexpr (!math::takes_values_alone<Formula>) {
-      std::vector<float> x = decode(z);
+      std::vector<float> x = decode(z, conditions);
       const std::vector<float> scale = likelihood_scale(),
                                noise = standard_normals(seed, Stream::data_sample, x.size());
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += scale[i % scale.size()] * noise[i];
       return x;
     } else {
-      const std::vector<float> outputs = decoder_outputs(z);
+      const std::vector<float> outputs = decoder_outputs(z, conditions);
       std::vector<float> normals;
       if constexpr (Formula::from_normal)
         normals = standard_normals(seed, Stream::data_sample, outputs.size() / Formula::outputs);

@@ -28,6 +28,11 @@ VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const 
     a.even_rows = backend_->allocate(even.size() * sizeof even[0]);
     backend_->upload(a.even_rows.data(), even.data(), a.even_rows.bytes());
   }
+  if (config_.is_conditional()) {
+    a.conditions = values(batch * config_.condition_dim, type);
+    a.input = values(batch * encoder().in(), type);
+    a.decoder_input = values(rows * decoder().in(), type);
+  }
   if (config_.has_closed_form_kl()) a.kl = values(batch, DType::f32), a.kl_dims = values(config_.latent, DType::f32);
   a.log_p = values(rows, DType::f32);
   if (a.needs.log_densities) a.log_p_z = values(rows, DType::f32), a.log_q = values(rows, DType::f32);
@@ -66,14 +71,40 @@ VaeGradients Vae::allocate_gradients(Index batch, Index samples) const {
   return g;
 }
 
+View Vae::conditions(Index rows, const VaeActivations& a) const {
+  if (!config_.is_conditional()) return {};
+  return a.conditions.view(rows, config_.condition_dim, backend_->activation_type());
+}
+
+ConstView Vae::encoder_input(ConstView x, const VaeActivations& a) const {
+  return config_.is_conditional() ? a.input.view(x.rows, encoder().in(), x.dtype) : x;
+}
+
+ConstView Vae::decoder_input(Index rows, const VaeActivations& a) const {
+  return config_.is_conditional() ? a.decoder_input.view(rows, decoder().in(), backend_->activation_type())
+                                  : z_of(0, rows, a);
+}
+
 View Vae::encode(ConstView x, const VaeActivations& a) const {
   check_room("encode", "x", x, a.batch);
-  const View stats = encoder().forward(*backend_, weights(), x, layer_of(a, 0).encoder);
+  if (config_.is_conditional())
+    backend_->run(JoinColumns{x, conditions(x.rows, a), a.input.view(x.rows, encoder().in(), x.dtype)});
+  const View stats = encoder().forward(*backend_, weights(), encoder_input(x, a), layer_of(a, 0).encoder);
   return config_.ladder ? encode_upwards(stats, a) : stats;
 }
 
 View Vae::decode(ConstView z, const VaeActivations& a) const {
   check_room("decode", "z", z, a.batch * a.samples);
+  return decode_examples(z, z.rows / a.samples, a);
+}
+
+// z has as many rows for each of these examples.
+View Vae::decode_examples(ConstView z, Index examples, const VaeActivations& a) const {
+  if (config_.is_conditional()) {
+    const View input = a.decoder_input.view(z.rows, decoder().in(), z.dtype);
+    backend_->run(JoinColumns{z, conditions(examples, a), input});
+    z = input;
+  }
   return decoder().forward(*backend_, weights(), z, layer_of(a, 0).decoder);
 }
 
@@ -114,7 +145,7 @@ void Vae::log_prob(ConstView output, ConstView x, View log_p) const {
 void Vae::decoder_backward(ConstView doutput, float* grads, const VaeActivations& a, const VaeGradients& g,
                            bool through_samples, Gradients gradients) const {
   const Index rows = doutput.rows;
-  decoder().backward(*backend_, weights(), grads, z_of(0, rows, a), layer_of(a, 0).decoder, doutput, g.scratch,
+  decoder().backward(*backend_, weights(), grads, decoder_input(rows, a), layer_of(a, 0).decoder, doutput, g.scratch,
                      through_samples ? g.layers.front().dz.view(rows, config_.latent) : View{}, gradients);
 }
 

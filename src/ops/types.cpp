@@ -53,6 +53,12 @@ struct Names<LatentKind> {
                                                                     {LatentKind::bernoulli, "bernoulli"}};
 };
 template <>
+struct Names<ConditionKind> {
+  static constexpr const char* what = "condition";
+  static constexpr std::pair<ConditionKind, std::string_view> all[] = {
+      {ConditionKind::none, "none"}, {ConditionKind::labels, "labels"}, {ConditionKind::columns, "columns"}};
+};
+template <>
 struct Names<Prior> {
   static constexpr const char* what = "prior";
   static constexpr std::pair<Prior, std::string_view> all[] = {
@@ -155,6 +161,7 @@ std::string_view to_string(Binarize v) { return name_of(v); }
 std::string_view to_string(Activation v) { return name_of(v); }
 std::string_view to_string(Likelihood v) { return name_of(v); }
 std::string_view to_string(LatentKind v) { return name_of(v); }
+std::string_view to_string(ConditionKind v) { return name_of(v); }
 std::string_view to_string(Prior v) { return name_of(v); }
 std::string_view to_string(Initialization v) { return name_of(v); }
 std::string_view to_string(Estimator v) { return name_of(v); }
@@ -185,6 +192,7 @@ template Binarize parse<Binarize>(std::string_view);
 template Activation parse<Activation>(std::string_view);
 template Likelihood parse<Likelihood>(std::string_view);
 template LatentKind parse<LatentKind>(std::string_view);
+template ConditionKind parse<ConditionKind>(std::string_view);
 template Prior parse<Prior>(std::string_view);
 template Initialization parse<Initialization>(std::string_view);
 template Estimator parse<Estimator>(std::string_view);

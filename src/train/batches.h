@@ -28,17 +28,19 @@ class Batches {
   Index prepare(std::uint64_t step);
   /// Computes the order of the epoch after that of `step`. To be called while the device computes.
   void look_ahead(std::uint64_t step);
-  /// Writes the batch that belongs to the device's step counter to x [batch, D].
-  void gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x) const;
+  /// Writes the batch that belongs to the device's step counter to x [batch, D], and its conditions to [batch, C].
+  void gather(const std::uint32_t* device_step, Binarize binarize, const Noise& noise, View x, View conditions) const;
 
   const ResidentData& data() const { return data_; }
 
  private:
   const Rows& order_of(std::uint64_t epoch);
   void fill(std::uint64_t chunk, std::uint64_t from);
+  void fill(DoubleBuffer& window, ConstView source, std::uint64_t chunk, std::uint64_t from);
+  GatherBatch rows_of(ConstView source, const std::unique_ptr<DoubleBuffer>& window, const std::uint32_t* device_step,
+                      Index first_row, View to) const;
 
   Backend& backend_;
-  Dataset examples_;
   Rows train_;
   std::uint64_t seed_, batch_, per_epoch_, total_;
   ResidentData data_;
@@ -49,7 +51,7 @@ class Batches {
   std::optional<std::uint64_t> epoch_;  // the epoch whose order is on the backend
 
   // Streamed: chunk c holds the batches of steps [c, c + 1) * chunk_steps_, in half c % 2.
-  std::unique_ptr<DoubleBuffer> window_;
+  std::unique_ptr<DoubleBuffer> window_, window_of_conditions_;
   std::uint64_t chunk_steps_ = 0;
   std::optional<std::uint64_t> chunk_;  // the chunk that steps read now
 };

@@ -67,6 +67,13 @@ void visit_prior(const Visit& v, Config& c) {
   v("prior_components", c.prior_components, false);
 }
 
+// Only written where there are conditions.
+template <class Visit, class Config>
+void visit_condition(const Visit& v, Config& c) {
+  v("condition", c.condition, false);
+  v("condition_dim", c.condition_dim, false);
+}
+
 template <class Visit, class Layer>
 void visit_layer(const Visit& v, Layer& c) {
   v("latent", c.latent);
@@ -135,6 +142,7 @@ json to_json(const VaeConfig& config) {
   if (config.prior != Prior::standard) visit_prior(Writer{j}, config);
   if (config.has_bernoulli_latents()) Writer{j}("latent_kind", config.latent_kind);
   if (config.ladder) Writer{j}("ladder", config.ladder);
+  if (config.is_conditional()) visit_condition(Writer{j}, config);
   for (const LayerConfig& layer : config.above) visit_layer(Writer{j["above"].emplace_back()}, layer);
   return j;
 }
@@ -153,6 +161,7 @@ VaeConfig vae_config_from_json(const json& j) {
   visit_prior(Reader{j}, c);
   Reader{j}("latent_kind", c.latent_kind, false);
   Reader{j}("ladder", c.ladder, false);
+  visit_condition(Reader{j}, c);
   if (const auto above = j.find("above"); above != j.end()) {
     if (!above->is_array()) throw Error("configuration: 'above' cannot be " + short_text(*above));
     for (const json& layer : *above) {

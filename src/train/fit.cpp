@@ -150,7 +150,7 @@ Outcome Trainer::fit(const Dataset& data, const FitOptions& options) {
                   options.data_memory);
   Recording recording;
   const auto one_step = [&] {
-    batches.gather(device_step, config_.binarize, pixel_noise, x);
+    batches.gather(device_step, config_.binarize, pixel_noise, x, vae_.conditions(own_rows(), activations_));
     train_on(x);
   };
   // A backend that queues its work gets many steps at once. It stops by its own count of skipped steps, so it is

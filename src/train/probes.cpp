@@ -30,23 +30,32 @@ Probes::Probes(const Vae& vae, Estimator estimator, Index batch, Index samples, 
   slice_ = std::clamp<Index>(values_of_a_slice / (of_example_ * widest), 1, batch);
   decoder_ = vae.decoder().allocate(backend, slice_ * of_example_, type);
   z_ = backend.allocate(static_cast<std::size_t>(slice_ * of_example_ * vae.config().latent) * size_of(type));
+  if (vae.config().is_conditional())
+    input_ = backend.allocate(static_cast<std::size_t>(slice_ * of_example_ * vae.decoder().in()) * size_of(type));
   log_p_ = backend.allocate(static_cast<std::size_t>(batch * of_example_) * sizeof(float));
 }
 
-ConstView Probes::log_prob(const Vae& vae, ConstView stats, ConstView x, const Noise& noise) const {
+ConstView Probes::log_prob(const Vae& vae, ConstView stats, ConstView x, const Noise& noise,
+                           ConstView conditions) const {
   Backend& backend = vae.backend();
   if (of_example_ == 0) throw Error("log_prob: " + std::string(to_string(estimator_)) + " has no probes");
   if (stats.rows > batch_)
     throw Error("log_prob: stats is " + shape(stats) + " but the probes were made for " + std::to_string(batch_) +
                 " rows");
   if (x.rows != stats.rows) throw Error("log_prob: stats is " + shape(stats) + " but x is " + shape(x));
+  if (conditions.cols != vae.config().condition_dim || (conditions && conditions.rows != stats.rows))
+    throw Error("log_prob: stats is " + shape(stats) + " and the model reads " +
+                std::to_string(vae.config().condition_dim) + " condition columns but conditions is " +
+                shape(conditions));
   for (Index first = 0; first < stats.rows; first += slice_) {
     const Index examples = std::min(slice_, stats.rows - first), rows = examples * of_example_;
     const View z = z_.view(rows, vae.config().latent, backend.activation_type());
     Noise of_slice = noise;
     of_slice.first_row += first;
     backend.run(PlaceProbes{traits(estimator_).probes, rows_of(stats, first, examples), of_slice, z});
-    const View output = vae.decoder().forward(backend, vae.weights(), z, decoder_);
+    const View input = conditions ? input_.view(rows, vae.decoder().in(), z.dtype) : z;
+    if (conditions) backend.run(JoinColumns{z, rows_of(conditions, first, examples), input});
+    const View output = vae.decoder().forward(backend, vae.weights(), input, decoder_);
     vae.log_prob(output, rows_of(x, first, examples), {log_p_.as<float>() + first * of_example_, rows, 1});
   }
   return log_p_.view(stats.rows * of_example_, 1);

@@ -74,9 +74,10 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
   const double data = static_cast<double>(model.data_dim), latent = static_cast<double>(model.latent);
   const double arenas =
       3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0) + (config.objective == Objective::piwae);
-  double of_example = data + sum(model.encoder_hidden) + 4 * latent;
+  const double columns = static_cast<double>(model.condition_dim), conditional = model.is_conditional() ? 1 : 0;
+  double of_example = data + sum(model.encoder_hidden) + 4 * latent + conditional * (data + 2 * columns);
   double of_sample = static_cast<double>(model.outputs()) + sum(model.decoder_hidden) + 2 * latent +
-                     static_cast<double>(model.prior_components),
+                     static_cast<double>(model.prior_components) + conditional * (latent + columns),
          below = latent;
   for (const LayerConfig& layer : model.above) {
     const double own = static_cast<double>(layer.latent);

@@ -84,7 +84,7 @@ void Trainer::backward_of_data(const Phase& phase, ConstView x, const Statistics
     of_layer.for_layer_below = for_layer_below;
     encoder_gradient_->backward(of_layer, config_.cost, a.log_p.view(R, 1),
                                 g.layers[t].dz.view(R, vae_.layers()[t].latent),
-                                [&] { return probes_.log_prob(vae_, stats, x, noise); });
+                                [&] { return probes_.log_prob(vae_, stats, x, noise, vae_.conditions(B, a)); });
   };
   const std::size_t layers = vae_.layers().size();
   const bool ladder = vae_.config().ladder;

@@ -143,11 +143,17 @@ void require_unit_interval(const char* op, ConstView x) {
 }
 }  // namespace
 
-ConstView Trainer::checked_batch(const char* op, ConstView x) {
+ConstView Trainer::checked_batch(const char* op, ConstView x, ConstView conditions) {
   if (x.rows != own_rows() || x.cols != vae_.config().data_dim)
     throw Error(std::string(op) + ": x is [" + std::to_string(x.rows) + ", " + std::to_string(x.cols) +
                 "] but the model takes [" + std::to_string(own_rows()) + ", " + std::to_string(vae_.config().data_dim) +
                 "]");
+  const View own = vae_.conditions(own_rows(), activations_);
+  if (conditions.rows != own.rows || conditions.cols != own.cols)
+    throw Error(std::string(op) + ": conditions is [" + std::to_string(conditions.rows) + ", " +
+                std::to_string(conditions.cols) + "] but the model takes [" + std::to_string(own.rows) + ", " +
+                std::to_string(own.cols) + "]");
+  if (own) backend_.run(GatherBatch{.pixels = conditions, .rows = {nullptr, own.rows, nullptr, 0}, .x = own});
   if (x.dtype != backend_.activation_type() || config_.binarize != Binarize::none) {
     const View batch = x_.view(x.rows, x.cols, backend_.activation_type());
     const Noise noise{config_.seed, Stream::binarize, &state_.as<StepState>()->step, first_row()};
@@ -163,8 +169,8 @@ void Trainer::check_values(const char* op, ConstView x) const {
     require_unit_interval(op, x);
 }
 
-void Trainer::step(ConstView x) {
-  const ConstView batch = checked_batch("step", x);
+void Trainer::step(ConstView x, ConstView conditions) {
+  const ConstView batch = checked_batch("step", x, conditions);
   if (static_cast<Index>(seen_.skipped_in_a_row) >= config_.max_skipped) check_divergence("step");
   constexpr Statistics statistics{.running = RunningMeans::update, .metrics = true};
   backward(batch, statistics);
@@ -174,16 +180,16 @@ void Trainer::step(ConstView x) {
   if (!backend_.records()) check_divergence("step");
 }
 
-ConstView Trainer::gradient(ConstView x, RunningMeans running) {
+ConstView Trainer::gradient(ConstView x, ConstView conditions, RunningMeans running) {
   const Statistics statistics{.running = running, .metrics = false};
-  backward(checked_batch("gradient", x), statistics);
+  backward(checked_batch("gradient", x, conditions), statistics);
   check_values("gradient", x);
   reduce(statistics);
   return grads_.view(1, vae_.layout().size());
 }
 
-void Trainer::fit_baseline(ConstView x) {
-  const ConstView batch = checked_batch("fit_baseline", x);
+void Trainer::fit_baseline(ConstView x, ConstView conditions) {
+  const ConstView batch = checked_batch("fit_baseline", x, conditions);
   constexpr Statistics statistics{.running = RunningMeans::update, .metrics = false};
   backward(batch, statistics);
   check_values("fit_baseline", x);

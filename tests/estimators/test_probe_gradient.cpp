@@ -29,7 +29,8 @@ class ProbeGradient : public OpTest {
     const std::vector<float> arena = random_parameters(trainer.vae().layout());
     set_parameters(trainer, arena);
     const Vector at = reference::widen(arena);
-    const reference::Model reference_model(model);
+    const reference::Model reference_model(model, reference::widen(random_conditions(model)));
+    const std::optional<Matrix> conditions = batch_conditions(backend_, model);
 
     for (const std::uint32_t step : {2u, 9u}) {
       SCOPED_TRACE("step " + std::to_string(step));
@@ -55,7 +56,7 @@ class ProbeGradient : public OpTest {
           at);
 
       trainer.set_step(step);
-      const ConstView view = trainer.gradient(Matrix(backend_, kBatch, kDim, pixels));
+      const ConstView view = trainer.gradient(Matrix(backend_, kBatch, kDim, pixels), view_of(conditions));
       std::vector<float> got(static_cast<std::size_t>(view.cols));
       backend_.download(got.data(), view.data, got.size() * sizeof(float));
       // Some 20 roundings of log p(x|z), whose differences over the narrowest sigma are the gradient: 11 of its sum,
@@ -77,6 +78,11 @@ TEST_P(ProbeGradient, IsTheReferences) {
     for (const Index samples : {1, 2, 5})
       for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
         expect_gradient(smooth_model(likelihood), training_by(e, samples));
+}
+
+TEST_P(ProbeGradient, OfAConditionalModelToo) {
+  for (const Estimator e : {Estimator::measure_valued, Estimator::delta})
+    expect_gradient(conditional(smooth_model()), training_by(e, 2));
 }
 
 }  // namespace

@@ -6,8 +6,49 @@ namespace {
 using namespace test;
 using reference::Vector;
 
+constexpr Index kColumns = 3;  // of conditions
+constexpr double kV[kDim][kColumns] = {{2, 0, -1}, {0.5, 1, 1}, {-1, 0.25, 0}, {0, -2, 1.5}};
+
 class LinearGaussian : public LinearGaussianTest {
  protected:
+  /// The same model of x + V c, with the exact posterior: log p(x + V c | c) = log p(x).
+  Vae conditional_model() {
+    const Vae plain = model();
+    VaeConfig config = plain.config();
+    config.condition = ConditionKind::columns, config.condition_dim = kColumns;
+    Vae vae(backend_, config, 1);
+    const std::vector<float> from = parameters(plain);
+    std::vector<float> arena(static_cast<std::size_t>(vae.layout().size()));
+    const auto copy = [&](const Mlp& network, const Mlp& own) {
+      const Parameter &w = network.weights()[0], &b = network.biases()[0];
+      for (Index i = 0; i < w.size(); ++i)
+        arena[own.weights()[0].offset + i / w.cols * own.in() + i % w.cols] = from[w.offset + i];
+      std::copy_n(from.begin() + b.offset, b.size(), arena.begin() + own.biases()[0].offset);
+    };
+    copy(plain.encoder(), vae.encoder()), copy(plain.decoder(), vae.decoder());
+    for (Index d = 0; d < kDim; ++d)
+      for (Index j = 0; j < kColumns; ++j) {
+        arena[vae.decoder().weights()[0].offset + d * vae.decoder().in() + kLatent + j] = static_cast<float>(kV[d][j]);
+        for (Index l = 0; l < kLatent; ++l)
+          arena[vae.encoder().weights()[0].offset + l * vae.encoder().in() + kDim + j] -=
+              from[plain.encoder().weights()[0].offset + l * kDim + d] * static_cast<float>(kV[d][j]);
+      }
+    backend_.upload(vae.params(), arena.data(), arena.size() * sizeof(float));
+    vae.refresh_weights();
+    return vae;
+  }
+  /// The rows x + V c with their c, or with those of the next row.
+  Dataset conditional_data(Index shift = 0) const {
+    const std::vector<float> c = random_vector(kRows * kColumns, 8, -2, 2);
+    std::vector<float> x = x_, own;
+    for (Index i = 0; i < kRows; ++i)
+      for (Index j = 0; j < kColumns; ++j) {
+        for (Index d = 0; d < kDim; ++d) x[i * kDim + d] += static_cast<float>(kV[d][j]) * c[i * kColumns + j];
+        own.push_back(c[(i + shift) % kRows * kColumns + j]);
+      }
+    return Dataset::from_memory(x, kRows, kDim).with_conditions(Dataset::from_memory(own, kRows, kColumns));
+  }
+
   /// KL(q || posterior) of row i.
   double kl_to_posterior(Index i, double shrink, double widen) const {
     double kl = 0;
@@ -36,6 +77,24 @@ TEST_P(LinearGaussian, HasWeightsThatAreAllEqualUnderThePosterior) {
     }
     EXPECT_LE(e.sampling_error, std::sqrt(4 * kRounding));
     EXPECT_EQ(e.unreliable, 0);
+  }
+}
+
+// Residuals and shifts of up to 8, whose squares over s^2 = 1/4 are of the size of log p: twenty roundings.
+TEST_P(LinearGaussian, ConditionalModelsHaveTheDensityGivenTheConditions) {
+  const Vae vae = conditional_model();
+  for (const Index samples : {1, 5}) {
+    const BoundEvaluation e = evaluate_bound(vae, conditional_data(), {Bound::iwae, samples, 5, Binarize::none, 4});
+    for (Index i = 0; i < kRows; ++i)
+      EXPECT_NEAR(e.of_examples[static_cast<std::size_t>(i)].value, log_p(i), 4 * kRounding) << "row " << i;
+  }
+  const BoundEvaluation drawn = evaluate_bound(vae, conditional_data(), {Bound::prior, 4000, 5, Binarize::none, 4});
+  const BoundEvaluation other = evaluate_bound(vae, conditional_data(1), {Bound::iwae, 5, 5, Binarize::none, 4});
+  for (Index i = 0; i < kRows; ++i) {
+    const ExampleBound& x = drawn.of_examples[static_cast<std::size_t>(i)];
+    const double variance = 1 / x.effective - 1 / 4000.0;
+    EXPECT_NEAR(x.value, log_p(i), 5 * std::sqrt(variance) + variance) << "row " << i;
+    EXPECT_GT(std::fabs(other.of_examples[static_cast<std::size_t>(i)].value - log_p(i)), 0.01) << "row " << i;
   }
 }
 

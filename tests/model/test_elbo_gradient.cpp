@@ -45,7 +45,8 @@ class ElboGradient : public OpTest {
                                 training.binarize, {training.seed, Stream::binarize, step});
     const KlWeight weight{training.beta, static_cast<std::uint32_t>(training.kl_warmup_epochs * kStepsPerEpoch),
                           training.free_bits};
-    const reference::Model reference_model(model);
+    const reference::Model reference_model(model, reference::widen(random_conditions(model)));
+    const std::optional<Matrix> conditions = batch_conditions(backend_, model);
     const auto loss = [&](const Vector& arena) {
       const auto e = reference_model.elbo(arena, x, training.samples, {training.seed, Stream::latent, step});
       kl_dims_ = e.kl_dims;
@@ -54,7 +55,7 @@ class ElboGradient : public OpTest {
 
     const Arena before = parameters(trainer.vae());
     trainer.reset_metrics();
-    trainer.step(batch);
+    trainer.step(batch, view_of(conditions));
     const Arena after = parameters(trainer.vae());
     const double loss_before = loss(reference::widen(before));
     const Vector want = outside ? linear_in_stats(model, training, weight, before, x, step)
@@ -127,6 +128,13 @@ TEST_P(ElboGradient, EveryLikelihood) {
       if (t.values == 256) largest_dstats_ = 255;  // the terms of its derivatives: see the bounds of test_log_prob
       expect_gradients(model, plain_sgd(samples), 2);
     }
+}
+
+TEST_P(ElboGradient, OfConditionalModels) {
+  for (const std::vector<Index>& hidden : {std::vector<Index>{}, {5}})
+    for (const Index samples : {1, 3})
+      for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned})
+        expect_gradients(conditional(smooth_model(likelihood, hidden)), plain_sgd(samples), 2);
 }
 
 TEST_P(ElboGradient, StochasticBinarization) {

@@ -15,12 +15,15 @@ struct Elbo {
 
 class Model {
  public:
-  explicit Model(const VaeConfig& config) : config_(config), layout_(parameter_layout(config)) {}
+  /// `conditions` [B, C] are those of a conditional model.
+  explicit Model(const VaeConfig& config, Vector conditions = {})
+      : config_(config), layout_(parameter_layout(config)), conditions_(std::move(conditions)) {}
 
   /// The terms of the ELBO of x [B, D] under the parameters of an arena.
   Elbo elbo(const Vector& arena, const Vector& x, Index samples, const NoiseKey& noise) const {
     const Index dim = config_.data_dim, latent = config_.latent;
-    const Vector stats = mlp(arena, "encoder", x, dim, config_.encoder_hidden, 2 * latent);
+    const Vector stats =
+        mlp(arena, "encoder", with_conditions(x, dim), dim + config_.condition_dim, config_.encoder_hidden, 2 * latent);
     Latent sample = sample_latent(stats, noise, samples, latent);
     Vector log_p = log_prob(arena, sample.z, x, samples);
     return {stats,
@@ -36,13 +39,18 @@ class Model {
   /// log p(x|z) of each row of z.
   Vector log_prob(const Vector& arena, const Vector& z, const Vector& x, Index samples) const {
     const Index dim = config_.data_dim, n = traits(config_.likelihood).outputs;
-    const Vector out = mlp(arena, "decoder", z, config_.latent, config_.decoder_hidden, n * dim);
+    const Vector out = mlp(arena, "decoder", with_conditions(z, config_.latent), config_.latent + config_.condition_dim,
+                           config_.decoder_hidden, n * dim);
     return is_scale_shared(config_.likelihood)
                ? gaussian_log_prob(out, x, log_scale(arena), 0, samples, dim).log_p
                : cuvae::reference::log_prob(config_.likelihood, out, x, 0, samples, dim, n).log_p;
   }
 
  protected:
+  Vector with_conditions(const Vector& left, Index width) const {
+    return config_.condition_dim == 0 ? left : join_columns(left, width, conditions_, config_.condition_dim);
+  }
+
   Vector slice(const Vector& arena, const std::string& name) const {
     for (const Parameter& p : layout_.parameters())
       if (p.name == name) return {arena.begin() + p.offset, arena.begin() + p.offset + p.size()};
@@ -68,12 +76,13 @@ class Model {
 
   VaeConfig config_;
   ParameterLayout layout_;
+  Vector conditions_;
 };
 
 /// A model of several latent layers, or with a learned prior. z[t] has the rows [R, L_t] of layer t.
 class Chain : public Model {
  public:
-  explicit Chain(const VaeConfig& config) : Model(config) {
+  explicit Chain(const VaeConfig& config, Vector conditions = {}) : Model(config, std::move(conditions)) {
     latents_.push_back(config.latent), encoders_.push_back(config.encoder_hidden);
     decoders_.push_back(config.decoder_hidden);
     for (const LayerConfig& layer : config.above) {
@@ -124,12 +133,17 @@ class Chain : public Model {
   /// The outputs of the decoder of layer t, counted from 0.
   Vector decode(const Vector& arena, std::size_t t, const Vector& z) const {
     if (t > 0) return mlp(arena, "decoder" + std::to_string(t + 1), z, latents_[t], decoders_[t], 2 * latents_[t - 1]);
-    return mlp(arena, "decoder", z, latents_[0], decoders_[0], traits(config_.likelihood).outputs * config_.data_dim);
+    return mlp(arena, "decoder", with_conditions(z, latents_[0]), latents_[0] + config_.condition_dim, decoders_[0],
+               traits(config_.likelihood).outputs * config_.data_dim);
   }
   /// The statistics of layer t from the layer below.
   Vector encode(const Vector& arena, std::size_t t, const Vector& x) const {
-    return mlp(arena, t == 0 ? "encoder" : "encoder" + std::to_string(t + 1), x,
-               t == 0 ? config_.data_dim : latents_[t - 1], encoders_[t], 2 * latents_[t]);
+    return encode_input(arena, t, t == 0 ? with_conditions(x, config_.data_dim) : x);
+  }
+  /// The statistics of layer t from all that its encoder reads.
+  Vector encode_input(const Vector& arena, std::size_t t, const Vector& input) const {
+    return mlp(arena, t == 0 ? "encoder" : "encoder" + std::to_string(t + 1), input,
+               t == 0 ? config_.data_dim + config_.condition_dim : latents_[t - 1], encoders_[t], 2 * latents_[t]);
   }
 
   /// log q of the samples under these statistics, which may be of another pass.
@@ -188,7 +202,7 @@ class Chain : public Model {
       case Prior::mixture:
         return mixture_log_prob(z, slice(arena, "prior.components"), slice(arena, "prior.logits"), 0, latent).log_p;
       case Prior::vampprior:
-        return mixture_log_prob(z, encode(arena, latents_.size() - 1, slice(arena, "prior.pseudo_inputs")), {}, 0,
+        return mixture_log_prob(z, encode_input(arena, latents_.size() - 1, slice(arena, "prior.pseudo_inputs")), {}, 0,
                                 latent)
             .log_p;
     }

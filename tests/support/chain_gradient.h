@@ -104,7 +104,8 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   const std::vector<float> pixels = random_pixels(static_cast<std::uint32_t>(step));
   const Vector x = reference::widen(pixels);
   const reference::NoiseKey noise{training.seed, Stream::latent, static_cast<std::uint32_t>(step)};
-  const reference::Chain chain(model);
+  const reference::Chain chain(model, reference::widen(random_conditions(model)));
+  const std::optional<Matrix> conditions = batch_conditions(backend, model);
   const Index S = training.samples * training.bounds;
   const double beta = beta_of(training, step);
 
@@ -145,7 +146,7 @@ inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig&
   };
 
   trainer.reset_metrics();
-  trainer.step(Matrix(backend, kBatch, kDim, pixels));
+  trainer.step(Matrix(backend, kBatch, kDim, pixels), view_of(conditions));
   const Vector after = reference::widen(parameters(trainer.vae()));
   // As in the gradient of the estimators; log-densities of up to three layers of order one.
   double largest = 1;

@@ -1,5 +1,7 @@
 // Common to tests of a whole gradient: a small model, plain SGD, whose step shows the gradient, and random parameters.
 #pragma once
+#include <optional>
+
 #include "op_test.h"
 #include "reference_vae.h"
 #include "small_training.h"
@@ -44,6 +46,21 @@ inline std::vector<float> random_parameters(const ParameterLayout& layout) {
 }
 
 inline std::vector<float> random_pixels(std::uint32_t step) { return random_vector(kBatch * kDim, 22 + step, 0, 1); }
+
+/// The model with conditions of three columns, which are its batches'.
+inline VaeConfig conditional(VaeConfig model, ConditionKind kind = ConditionKind::columns) {
+  model.condition = kind, model.condition_dim = 3;
+  return model;
+}
+inline std::vector<float> random_conditions(const VaeConfig& model) {
+  return random_vector(kBatch * model.condition_dim, 27);
+}
+/// The same in a backend's memory; none for other models, whose trainer takes an empty view.
+inline std::optional<Matrix> batch_conditions(Backend& backend, const VaeConfig& model) {
+  if (!model.is_conditional()) return std::nullopt;
+  return std::optional<Matrix>(std::in_place, backend, kBatch, model.condition_dim, random_conditions(model));
+}
+inline ConstView view_of(const std::optional<Matrix>& conditions) { return conditions ? *conditions : ConstView{}; }
 
 inline void set_parameters(Trainer& trainer, const std::vector<float>& arena) {
   trainer.vae().backend().upload(trainer.vae().params(), arena.data(), arena.size() * sizeof(float));

@@ -23,6 +23,14 @@ inline VaeConfig small_model() {
   return m;
 }
 
+/// The same model with the conditions of the data.
+inline VaeConfig small_model(const Dataset& data) {
+  VaeConfig m = small_model();
+  m.condition = data.condition();
+  if (data.conditions() != nullptr) m.condition_dim = data.conditions()->cols();
+  return m;
+}
+
 constexpr Index kSmallRows = 43;  // batches of 5 leave a remainder
 
 inline TrainConfig small_training() {
@@ -73,6 +81,13 @@ inline std::vector<std::uint8_t> small_pixels(Index rows = kSmallRows, Index col
   return pixels;
 }
 inline Dataset small_data(Index rows = kSmallRows) { return Dataset::from_memory(small_pixels(rows), rows, 12); }
+
+/// The kinds of these rows: a row's label is the third of its pixels that is bright.
+inline std::vector<std::uint8_t> small_labels(Index rows = kSmallRows) {
+  std::vector<std::uint8_t> labels;
+  for (Index i = 0; i < rows; ++i) labels.push_back(static_cast<std::uint8_t>(i % 3));
+  return labels;
+}
 
 /// The pixels divided by 255, as in the library.
 inline std::vector<float> fractions(const std::vector<std::uint8_t>& bytes) {

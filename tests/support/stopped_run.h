@@ -17,11 +17,11 @@ using Stops = std::function<bool(std::uint64_t)>;  // after which steps
 inline bool never(std::uint64_t) { return false; }
 inline bool always(std::uint64_t) { return true; }
 
-/// Trains on small_data() to the end, stopped and resumed after each of the steps. Returns the bytes of the last
-/// checkpoint, followed by those of the best one if there is one.
-inline std::string trained(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Stops& stops) {
+/// Trains to the end, stopped and resumed after each of the steps. Returns the bytes of the last checkpoint, followed
+/// by those of the best one if there is one.
+inline std::string trained(Backend& backend, const VaeConfig& model, const TrainConfig& config, const Stops& stops,
+                           const Dataset& data = small_data()) {
   const TempDir folder;
-  const Dataset data = small_data();
   std::atomic<bool> stop{false};
   FitOptions options{folder.path(), [&](const Progress& p) { stop = stops(p.step); }, &stop};
   Trainer first(backend, model, config, data);

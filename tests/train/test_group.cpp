@@ -173,26 +173,27 @@ TEST_P(Groups, FitLikeTheWhole) {
   TrainConfig training = small_training();
   training.batch = 4;
   training.validation = 0.25;
-  const Dataset data = small_data();
-  const auto fitted = [&](Backend& backend, Group* group, const std::filesystem::path& folder) {
-    Trainer trainer(backend, small_model(), training, data, group);
-    FitOptions options;
-    options.checkpoints = folder;
-    EXPECT_EQ(trainer.fit(data, options), Outcome::finished);
-    return parameters(trainer.vae());
-  };
-  const TempDir alone, together;
-  const std::vector<float> whole = fitted(backend_, nullptr, alone.path());
-  std::vector<std::vector<float>> ranks(kRanks), resumed(kRanks);
-  ThreadGroup(kRanks).run([&](Group& group) {
-    const auto backend = make_test_backend(GetParam());
-    const auto rank = static_cast<std::size_t>(group.rank());
-    ranks[rank] = fitted(*backend, &group, together.path());
-    resumed[rank] = parameters(Trainer::resume(*backend, together / "last.safetensors", &group).vae());
-  });
-  expect_same_bits(ranks[0], ranks[1], "parameters of both ranks");
-  expect_same_bits(ranks[0], resumed[1], "parameters of a checkpoint");
-  expect_close(ranks[0], reference::widen(whole), 1e-4, 1e-4, "parameters");
+  for (const Dataset& data : {small_data(), small_data().with_labels(small_labels())}) {
+    const auto fitted = [&](Backend& backend, Group* group, const std::filesystem::path& folder) {
+      Trainer trainer(backend, small_model(data), training, data, group);
+      FitOptions options;
+      options.checkpoints = folder;
+      EXPECT_EQ(trainer.fit(data, options), Outcome::finished);
+      return parameters(trainer.vae());
+    };
+    const TempDir alone, together;
+    const std::vector<float> whole = fitted(backend_, nullptr, alone.path());
+    std::vector<std::vector<float>> ranks(kRanks), resumed(kRanks);
+    ThreadGroup(kRanks).run([&](Group& group) {
+      const auto backend = make_test_backend(GetParam());
+      const auto rank = static_cast<std::size_t>(group.rank());
+      ranks[rank] = fitted(*backend, &group, together.path());
+      resumed[rank] = parameters(Trainer::resume(*backend, together / "last.safetensors", &group).vae());
+    });
+    expect_same_bits(ranks[0], ranks[1], "parameters of both ranks");
+    expect_same_bits(ranks[0], resumed[1], "parameters of a checkpoint");
+    expect_close(ranks[0], reference::widen(whole), 1e-4, 1e-4, "parameters");
+  }
 }
 
 TEST_P(Groups, SettingsThatDoNotFitAreNamed) {

@@ -17,7 +17,7 @@ class Streaming : public OpTest {
     const TempDir folder;
     std::atomic<bool> stop{false};
     FitOptions options{folder.path(), [&](const Progress& p) { stop = p.step == stop_at; }, &stop, bytes};
-    Trainer first(backend_, small_model(), config, data);
+    Trainer first(backend_, small_model(data), config, data);
     for (Outcome outcome = first.fit(data, options); outcome == Outcome::interrupted;) {
       stop = false;
       outcome = Trainer::resume(backend_, folder / "last.safetensors").fit(data, options);
@@ -52,6 +52,17 @@ TEST_P(Streaming, AnInterruptedRunContinues) {
 TEST_P(Streaming, TakesFloatsToo) {
   const Dataset data = Dataset::from_memory(fractions(small_pixels()), kSmallRows, 12);
   EXPECT_TRUE(trained(small_training(), data, 0) == trained(small_training(), data, 9 * kBatchBytes));
+}
+
+// Whole, the 4 bytes of floats or 3 of labels to each row's 12 count too.
+TEST_P(Streaming, TakesConditionsToo) {
+  const Dataset pixels = small_data();
+  const auto columns = Dataset::from_memory(fractions(small_pixels(kSmallRows, 2)), kSmallRows, 2);
+  for (const Dataset& data : {pixels.with_labels(small_labels()), pixels.with_conditions(columns)}) {
+    const std::string resident = trained(thorough_training(), data, 0);
+    for (const std::size_t bytes : {std::size_t{1}, 9 * kBatchBytes, kSmallRows * std::size_t{12}})
+      EXPECT_TRUE(resident == trained(thorough_training(), data, bytes, bytes == 1 ? 7 : 0)) << bytes << " bytes";
+  }
 }
 
 }  // namespace

@@ -5,9 +5,13 @@
 
 #include "cuvae/dataset.h"
 #include "cuvae/error.h"
+#include "data/bytes/stream.h"
+#include "data/bytes/zip.h"
 #include "data/formats/array_header.h"
 #include "data/formats/convert.h"
+#include "data/formats/csv.h"
 #include "data/formats/folder.h"
+#include "data/formats/npz.h"
 
 namespace cuvae {
 namespace {
@@ -31,6 +35,15 @@ std::uint8_t label_of(const FileContent& content, const Values& values, Index in
   throw Error(content.name() + ": a label is " + std::to_string(value) + ", but must be from 0 to 255");
 }
 
+// QMNIST's labels are [N, 8] int32; the first column is the class.
+std::vector<std::uint8_t> read_labels(FileContent& content, const ArrayHeader& header) {
+  const Values values = convert(content, header, read_payload(content, header));
+  const Index cols = header.dims.size() == 2 ? header.dims[1] : 1;
+  std::vector<std::uint8_t> labels;
+  for (Index i = 0; i < header.dims[0]; ++i) labels.push_back(label_of(content, values, i * cols));
+  return labels;
+}
+
 }  // namespace
 
 std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split split) {
@@ -38,23 +51,29 @@ std::vector<std::uint8_t> open_labels(const std::filesystem::path& path, Split s
   if (files.labels.empty()) return {};
   FileContent content(files.labels);
   const ArrayHeader header = read_header(content);
-  // QMNIST's labels are [N, 8] int32; the first column is the class.
   if (header.dims.size() > 2 || header.element.kind == Element::Kind::floating) {
     throw content.error("not labels", header.dims_offset,
                         std::to_string(header.dims.size()) + " dimensions, but labels are integers in one or two");
   }
-  const Values values = convert(content, header, read_payload(content, header));
-  const Index count = header.dims[0], cols = header.dims.size() == 2 ? header.dims[1] : 1;
-  std::vector<std::uint8_t> labels;
-  for (Index i = 0; i < count; ++i) labels.push_back(label_of(content, values, i * cols));
-
+  std::vector<std::uint8_t> labels = read_labels(content, header);
   if (files.images.empty()) return labels;
   FileContent images(files.images);
-  const Index expected = read_header(images).dims[0];
+  const Index expected = read_header(images).dims[0], count = header.dims[0];
   if (expected == count) return labels;
   throw content.error(
       "wrong number of labels", header.dims_offset,
       std::to_string(count) + ", but " + images.name() + " holds " + std::to_string(expected) + " images");
+}
+
+std::optional<std::vector<std::uint8_t>> open_label_vector(const std::filesystem::path& path) {
+  constexpr std::size_t enough_to_tell = 512;
+  if (is_standard_input(path) || !split_member(path).second.empty()) return std::nullopt;
+  FileContent content(path);
+  const auto front = content.front(enough_to_tell);
+  if (is_zip(front) || is_text(front)) return std::nullopt;
+  const ArrayHeader header = read_header(content);
+  if (header.dims.size() != 1 || header.element.kind == Element::Kind::floating) return std::nullopt;
+  return read_labels(content, header);
 }
 
 }  // namespace cuvae
