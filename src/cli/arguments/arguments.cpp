@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/arguments/conditions.h"
 #include "cli/run/run_folder.h"
 #include "data/bytes/stream.h"
 #include "data/check_data.h"
@@ -84,6 +85,11 @@ LoadedModel ModelArguments::load() const {
 void DataArguments::add_to(CLI::App& command, const char* seed_help) {
   app = &command;
   command.add_option("--data", data, kDataHelp)->type_name("PATH");
+  command
+      .add_option("--condition", condition,
+                  "Of conditional models: labels, those of the data, or a file with labels or columns (default: labels "
+                  "where the model reads them)")
+      ->type_name("FILE");
   command.add_option("--split", split, "Which images of a folder to read: train or test")
       ->type_name("NAME")
       ->default_str(split)
@@ -103,6 +109,15 @@ Binarize DataArguments::binarize(const LoadedModel& model) const {
 
 Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
 
+std::string DataArguments::condition_of(const VaeConfig& model) const {
+  if (!model.is_conditional() && !condition.empty())
+    throw CLI::ValidationError("--condition", "has no effect on this model, which reads no conditions");
+  if (model.condition == ConditionKind::columns && condition.empty())
+    throw CLI::ValidationError("--condition", "is needed: the model reads " + std::to_string(model.condition_dim) +
+                                                  " columns for each example, of a file");
+  return condition.empty() && model.is_conditional() ? kLabels : condition;
+}
+
 Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
   const std::string path = data_path(data);
   std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
@@ -114,8 +129,9 @@ Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
               unless(draws || binarize(model) == Binarize::stochastic, "here: no random numbers are needed"));
   const Split part = split == "train" ? Split::train : Split::test;
   const bool given = app->count("--pixel-scale") > 0;
-  const Dataset divided = scaled(Dataset::open(path, part, {model.config().data_dim}),
-                                 given ? pixel_scale_ : model.info.training.pixel_scale);
+  const Dataset divided = with_conditions(scaled(Dataset::open(path, part, {model.config().data_dim}),
+                                                 given ? pixel_scale_ : model.info.training.pixel_scale),
+                                          condition_of(model.config()), path, part, model.config().condition_dim);
   check_data_fits(divided, model.config(), binarize(model));
   return divided;
 }

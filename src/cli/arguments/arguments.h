@@ -76,16 +76,17 @@ struct ModelArguments : DeviceArguments {
   LoadedModel load() const;
 };
 
-/// Examples for a model: --data, --split, --pixel-scale, --binarize, --seed. The defaults are what training used.
+/// Examples for a model: --data, --condition, --split, --pixel-scale, --binarize, --seed. The defaults are what
+/// training used.
 struct DataArguments {
-  std::string data;
+  std::string data, condition;
   std::string split = "test";
   std::uint64_t seed = 0;
   const CLI::App* app = nullptr;
 
   /// `seed_help` is the help of --seed.
   void add_to(CLI::App& command, const char* seed_help = "Seed of the binarization");
-  /// Throws Error when the examples do not fit the model: see check_data_fits.
+  /// The examples with the conditions of a conditional model. Throws Error when they do not fit: see check_data_fits.
   /// `draws`: whether the command also needs random numbers for other purposes than the binarization.
   Dataset open(const LoadedModel& model, bool draws = false) const;
   Binarize binarize(const LoadedModel& model) const;
@@ -95,6 +96,7 @@ struct DataArguments {
   }
 
  private:
+  std::string condition_of(const VaeConfig& model) const;
   std::string binarize_;
   float pixel_scale_ = 0;
 };

@@ -1,5 +1,6 @@
 // cuvae encode and cuvae decode: from examples to latents and back, as arrays.
 #include "cli/arguments/arguments.h"
+#include "cli/arguments/conditions.h"
 #include "cli/commands/command.h"
 #include "cli/run/pictures.h"
 #include "cli/run/quantities.h"
@@ -20,8 +21,9 @@ int encode(const EncodeArguments& arguments) {
   const Dataset data = arguments.data.open(model);
   std::vector<float> stats;
   for (Index first = 0; first < data.rows(); first += batch) {
+    const Index count = std::min(batch, data.rows() - first);
     const std::vector<float> part =
-        model.vae.encode(arguments.data.input(model, data, first, std::min(batch, data.rows() - first)));
+        model.vae.encode(arguments.data.input(model, data, first, count), data.condition_rows(first, count));
     stats.insert(stats.end(), part.begin(), part.end());
   }
   require_finite(stats, 2 * model.config().latent, "encode: the posteriors");
@@ -31,6 +33,7 @@ int encode(const EncodeArguments& arguments) {
 
 struct DecodeArguments : ModelArguments {
   std::string in, out;
+  ConditionArguments condition;
 };
 
 // The array holds points, or the output of encode, of which the means are used. Integers are not scaled.
@@ -50,8 +53,15 @@ int decode(const DecodeArguments& arguments) {
   const LoadedModel model = arguments.load();
   const Index latent = model.config().latent;
   const Dataset latents = Dataset::open(arguments.in, Split::train, {latent, 2 * latent});
-  write_output(arguments.out, model.vae.decode(read_points(latents, latent)), model.config(),
-               square_columns(latents.rows()));
+  const std::vector<float> conditions = arguments.condition.rows(model.config(), {});
+  if (const Index rows = conditions.empty() ? 1 : static_cast<Index>(conditions.size()) / model.config().condition_dim;
+      rows != 1 && rows != latents.rows())
+    throw CLI::ValidationError("--condition", "gives " + std::to_string(rows) + " conditions for " +
+                                                  std::to_string(latents.rows()) +
+                                                  " latents: give one, or one for each");
+  write_output(arguments.out,
+               model.vae.decode(read_points(latents, latent), in_turn(model.config(), conditions, latents.rows())),
+               model.config(), square_columns(latents.rows()));
   return 0;
 }
 
@@ -89,6 +99,7 @@ Command add_decode(CLI::App& program) {
       ->type_name("FILE")
       ->required()
       ->check(with_extension({".png", ".npy"}));
+  arguments->condition.add_to(*app, "a class or a file; one row for all latents, or one for each");
   app->footer("Example:\n  cuvae decode runs/first --in z.npy --out decoded.png");
   return {app, [arguments] { return decode(*arguments); }};
 }

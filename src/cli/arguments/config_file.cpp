@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cli/arguments/conditions.h"
 #include "data/bytes/stream.h"
 #include "io/atomic_file.h"
 #include "io/input_file.h"
@@ -68,6 +69,10 @@ std::string from_folder(const fs::path& folder, const std::string& path) {
   return ((failed ? folder : here) / path).lexically_normal();
 }
 
+bool is_path(const std::string& key, const std::string& text) {
+  return key == "data" || (key == "condition" && text != kLabels);
+}
+
 Json parse_object(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMostBytes);
   try {
@@ -105,7 +110,7 @@ std::set<std::string> apply_config_file(CLI::App& app, const std::filesystem::pa
       continue;  // earlier versions wrote an empty list for "none"
     try {
       for (const std::string& text : flag_texts(*option, value))
-        option->add_result(key == "data" ? from_folder(path.parent_path(), path_from_json(text)) : text);
+        option->add_result(is_path(key, text) ? from_folder(path.parent_path(), path_from_json(text)) : text);
       option->run_callback();
     } catch (const CLI::ParseError& error) {
       throw Error(path.string() + ": " + error.what());
@@ -140,9 +145,14 @@ Settings read_config(const std::filesystem::path& path) {
 void write_config(const std::filesystem::path& path, const Settings& settings, const std::filesystem::path& run) {
   write_file_atomically(path, [&](std::ostream& out) {
     nlohmann::ordered_json object = settings_json(settings);
-    const std::string near = near_folder(run, settings.data);
-    // A path that is not UTF-8 becomes a URI, which is absolute.
-    object["data"] = path_to_json(near) == near ? near : path_to_json(settings.data);
+    const auto place = [&](const char* key, const std::string& given) {
+      if (!is_path(key, given)) return;
+      const std::string near = near_folder(run, given);
+      // A path that is not UTF-8 becomes a URI, which is absolute.
+      object[key] = path_to_json(near) == near ? near : path_to_json(given);
+    };
+    place("data", settings.data);
+    if (!settings.condition.empty()) place("condition", settings.condition);
     out << object.dump(2) << '\n';
   });
 }

@@ -170,6 +170,12 @@ LayerSettings::LayerSettings(const VaeConfig& model)
 
 void add_settings(CLI::App& app, Settings& s) {
   app.add_option("--data", s.data, kDataHelp)->type_name("PATH");
+  app.add_option(
+         "--condition", s.condition,
+         "Train p(x|z, c): labels, those of the data as one-hot columns; or a file with a row for each example, "
+         "a vector of labels or columns of numbers (default: none)")
+      ->type_name("FILE")
+      ->group("Model");
   add_numbers(app, "--hidden", s.hidden, "Hidden widths of the encoder; the decoder has them in reverse order",
               kCountOrZero)
       ->group("Model");
@@ -255,6 +261,7 @@ Json settings_json(const TrainConfig& training) {
 
 Json settings_json(const Settings& s) {
   Json object = {{"data", path_to_json(s.data)}};
+  if (!s.condition.empty()) object["condition"] = path_to_json(s.condition);
   Settings named = s;
   named.training.objective = objective_of(s.training);
   visit_all(named, JsonWriter{object});

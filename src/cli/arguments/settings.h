@@ -26,6 +26,7 @@ struct LayerSettings {
 
 struct Settings : DeviceArguments {
   std::string data;
+  std::string condition;  ///< "labels", or a file; empty: none
   VaeConfig model;
   LayerSettings layers;
   TrainConfig training;

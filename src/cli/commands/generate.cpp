@@ -4,6 +4,7 @@
 #include <random>
 
 #include "cli/arguments/arguments.h"
+#include "cli/arguments/conditions.h"
 #include "cli/arguments/latents.h"
 #include "cli/commands/command.h"
 #include "cli/run/pictures.h"
@@ -45,6 +46,7 @@ void check_dims(const std::vector<Index>& dims, Index latent) {
 }
 
 struct SampleArguments : PictureArguments {
+  ConditionArguments condition;
   Index count = 64;
   std::uint64_t seed = 0;
   float temperature = 1.0F;
@@ -60,8 +62,14 @@ int sample(const SampleArguments& a) {
     throw CLI::ValidationError("--binary", "the model's likelihood is " +
                                                std::string(to_string(model.config().likelihood)) +
                                                ", whose samples are not 0 or 1");
-  const std::vector<float> z = model.vae.sample_prior(a.count, a.seed, a.temperature);
-  a.write(a.mean ? model.vae.decode(z) : model.vae.sample(z, a.seed), model.config(), square_columns(a.count));
+  const std::vector<float> rows = a.condition.rows(model.config(), all_classes(model.config()));
+  const Index turn = rows.empty() ? 1 : static_cast<Index>(rows.size()) / model.config().condition_dim;
+  const Index square = square_columns(a.count), columns = turn > a.count ? square : whole_turns(turn, square);
+  const bool whole_rows = turn > 1 && turn <= a.count && a.app->count("--count") == 0;
+  const Index count = whole_rows ? whole_turns(columns, a.count + columns - 1) : a.count;
+  const std::vector<float> z = model.vae.sample_prior(count, a.seed, a.temperature),
+                           conditions = in_turn(model.config(), rows, count);
+  a.write(a.mean ? model.vae.decode(z, conditions) : model.vae.sample(z, a.seed, conditions), model.config(), columns);
   return 0;
 }
 
@@ -80,7 +88,8 @@ int reconstruct(const ReconstructArguments& a) {
   const Index count = std::min(a.count, data.rows());
   // In an array all examples come first; in a picture rows of examples and reconstructions alternate.
   const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
-  a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), columns), model.config(), columns);
+  a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), data.condition_rows(0, count), columns),
+          model.config(), columns);
   return 0;
 }
 
@@ -107,14 +116,19 @@ int interpolate(const InterpolateArguments& a) {
     refuse_idle(*a.app, flag, unless(a.rows == 0, "with --rows, which chooses random pairs"));
   const LoadedModel model = a.load();
   const Dataset data = a.data.open(model, a.rows > 0);
-  std::vector<float> z;
+  std::vector<float> z, conditions;
+  const auto add_line = [&](std::vector<float>& points, const std::vector<float>& first,
+                            const std::vector<float>& last) {
+    const std::vector<float> line = line_points(first.data(), last.data(), static_cast<Index>(first.size()), a.steps);
+    points.insert(points.end(), line.begin(), line.end());
+  };
   for (const auto& [from, to] : pairs_of(a, data.rows())) {
-    const std::vector<float> first = posterior_means(model.vae, a.data.input(model, data, from, 1)),
-                             last = posterior_means(model.vae, a.data.input(model, data, to, 1));
-    const std::vector<float> line = line_points(first.data(), last.data(), model.config().latent, a.steps);
-    z.insert(z.end(), line.begin(), line.end());
+    const std::vector<float> first = data.condition_rows(from, 1), last = data.condition_rows(to, 1);
+    add_line(z, posterior_means(model.vae, a.data.input(model, data, from, 1), first),
+             posterior_means(model.vae, a.data.input(model, data, to, 1), last));
+    add_line(conditions, first, last);
   }
-  a.write(model.vae.decode(z), model.config(), a.steps);
+  a.write(model.vae.decode(z, conditions), model.config(), a.steps);
   return 0;
 }
 
@@ -124,6 +138,20 @@ struct TraverseArguments : PictureArguments {
   float range = 3.0F;
   std::vector<Index> dims;
 };
+
+// One condition for all pictures; class 0 where none is given.
+std::vector<float> one_condition(const ConditionArguments& condition, const VaeConfig& model) {
+  std::vector<float> row = condition.rows(model, {0});
+  if (static_cast<Index>(row.size()) == model.condition_dim) return row;
+  throw CLI::ValidationError("--condition", "gives " +
+                                                std::to_string(static_cast<Index>(row.size()) / model.condition_dim) +
+                                                " conditions, but there is one for all pictures");
+}
+
+// Each point decoded under the same condition.
+std::vector<float> decoded(const Vae& vae, const std::vector<float>& z, const std::vector<float>& condition) {
+  return vae.decode(z, in_turn(vae.config(), condition, static_cast<Index>(z.size()) / vae.config().latent));
+}
 
 int traverse(const TraverseArguments& a) {
   for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
@@ -138,12 +166,21 @@ int traverse(const TraverseArguments& a) {
   }
   check_dims(dims, model.config().latent);
   std::vector<float> center(static_cast<std::size_t>(model.config().latent));
-  if (a.index >= 0) center = posterior_means(model.vae, a.data.input(model, a.data.open(model), a.index, 1));
-  a.write(model.vae.decode(axis_points(center, dims, a.range, a.steps)), model.config(), a.steps);
+  std::vector<float> condition;
+  if (a.index >= 0) {
+    const Dataset data = a.data.open(model);
+    condition = data.condition_rows(a.index, 1);
+    center = posterior_means(model.vae, a.data.input(model, data, a.index, 1), condition);
+  } else {
+    const std::string& given = a.data.condition;
+    condition = one_condition({given.empty() ? std::vector<std::string>{} : std::vector{given}}, model.config());
+  }
+  a.write(decoded(model.vae, axis_points(center, dims, a.range, a.steps), condition), model.config(), a.steps);
   return 0;
 }
 
 struct ManifoldArguments : PictureArguments {
+  ConditionArguments condition;
   Index size = 20;
   std::vector<Index> dims{0, 1};
 };
@@ -159,7 +196,9 @@ int manifold(const ManifoldArguments& a) {
                      ? "Bernoulli latents"
                      : "the prior " + std::string(to_string(model.config().prior))));
   check_dims(a.dims, latent);
-  a.write(model.vae.decode(plane_points(a.size, latent, a.dims[0], a.dims[1])), model.config(), a.size);
+  a.write(decoded(model.vae, plane_points(a.size, latent, a.dims[0], a.dims[1]),
+                  one_condition(a.condition, model.config())),
+          model.config(), a.size);
   return 0;
 }
 
@@ -178,14 +217,17 @@ Command add_sample(CLI::App& program) {
   const auto [app, a] =
       declare<SampleArguments>(program, "sample", "Sample new examples: z from the prior, then x from p(x|z)");
   add_number(*app, "--count", a->count, "Number of examples", kExamples);
+  a->condition.add_to(*app, "classes or a file with rows, which are taken in turn (default: every class)");
   add_number(*app, "--seed", a->seed, "Seed of the samples", kAnySeed);
   add_number(*app, "--temperature", a->temperature, "Standard deviation of z", kWidth);
   app->add_flag("--mean", a->mean, "Write the means E[x|z], without the noise of p(x|z)");
   app->add_flag("--binary", a->binary)->group("");  // now the default; accepted for older scripts
   app->footer(
       "A sample of a Bernoulli model has pixels 0 and 1. A sample of another model has the noise of p(x|z).\n"
-      "Pictures of a Bernoulli model are smoother with --mean, which shows the probabilities as gray values.\n\n"
-      "Example:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean");
+      "Pictures of a Bernoulli model are smoother with --mean, which shows the probabilities as gray values.\n"
+      "Of a conditional model, each column of a picture has one condition, and without --count all rows are full.\n\n"
+      "Examples:\n  cuvae sample runs/first --out samples.png --count 100 --seed 1 --mean\n"
+      "  cuvae sample runs/digits --out sevens.png --condition 7");
   return {app, [a = a] { return sample(*a); }};
 }
 
@@ -212,7 +254,8 @@ Command add_interpolate(CLI::App& program) {
   add_number(*app, "--steps", a->steps, "Points on the way, both ends included", kSteps);
   add_number(*app, "--rows", a->rows, "Use this many random pairs, one in each row; 0: use --from and --to", kWidth);
   app->footer(
-      "The way is a straight line between the posterior means. Each point is shown as the mean of p(x|z).\n\n"
+      "The way is a straight line between the posterior means. Each point is shown as the mean of p(x|z).\n"
+      "The conditions of a conditional model go the same way.\n\n"
       "Example:\n  cuvae interpolate runs/first --data data/mnist-10k --out walk.png --rows 8");
   return {app, [a = a] { return interpolate(*a); }};
 }
@@ -227,7 +270,9 @@ Command add_traverse(CLI::App& program) {
   add_number(*app, "--range", a->range, "Vary the dimension from -X to X", kWidth);
   add_number(*app, "--steps", a->steps, "Points in a row", kSteps);
   add_numbers(*app, "--dims", a->dims, "The dimensions to vary (default: all)", kCountOrZero);
-  app->footer("Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
+  app->footer(
+      "Without --index, --condition gives a class or a file with one row of columns (default: class 0).\n\n"
+      "Example:\n  cuvae traverse runs/first --data data/mnist-10k --index 7 --out traverse.png");
   return {app, [a = a] { return traverse(*a); }};
 }
 
@@ -236,6 +281,7 @@ Command add_manifold(CLI::App& program) {
       declare<ManifoldArguments>(program, "manifold", "Show a plane of the latent space as a grid of decoded points");
   add_number(*app, "--size", a->size, "Points along each side", kSide);
   add_numbers(*app, "--dims", a->dims, "The two dimensions; the others are 0", kCountOrZero)->expected(2);
+  a->condition.add_to(*app, "a class, or a file with one row (default: class 0)");
   app->footer(
       "The points are at equally spaced quantiles of the prior. Each is shown as the mean of p(x|z).\n\n"
       "Example:\n  cuvae manifold runs/plane --out manifold.png");

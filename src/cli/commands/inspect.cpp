@@ -28,6 +28,10 @@ Json describe(const std::string& file, const CheckpointInfo& info) {
                 {"image-black", info.model.image_black},
                 {"image-white", info.model.image_white},
                 {"parameters", info.parameters}};
+  if (info.model.is_conditional()) {
+    model["condition"] = std::string(to_string(info.model.condition));
+    model["condition-dim"] = info.model.condition_dim;
+  }
   if (const std::vector<double>& scale = info.standardization.scale; !scale.empty()) {
     const auto [least, largest] = std::minmax_element(scale.begin(), scale.end());
     model["standardized-by"] = {*least, *largest};  // the columns' deviations

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/arguments/arguments.h"
+#include "cli/arguments/conditions.h"
 #include "cli/arguments/config_file.h"
 #include "cli/commands/command.h"
 #include "cli/run/quantities.h"
@@ -33,12 +34,19 @@ void as_usage(Call&& call) {
   }
 }
 
+std::string absolute_condition(const std::string& given) {
+  return given.empty() || given == kLabels ? given : absolute_path(given);
+}
+
 Dataset open_training_data(const Settings& settings, const std::vector<Index>& widths = {}) {
-  return scaled(Dataset::open(settings.data, Split::train, widths), settings.training.pixel_scale);
+  return with_conditions(scaled(Dataset::open(settings.data, Split::train, widths), settings.training.pixel_scale),
+                         settings.condition, settings.data, Split::train, 0);
 }
 
 Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {
   settings.model.data_dim = data.cols();
+  settings.model.condition = data.condition();
+  if (data.conditions() != nullptr) settings.model.condition_dim = data.conditions()->cols();
   settings.model.image_height = data.image_height();
   settings.model.image_width = data.image_width();
   settings.model.image_channels = data.image_channels();
@@ -57,6 +65,7 @@ int train(CLI::App& app, TrainArguments& arguments) {
     refuse_idle_settings(app, settings, from_file);
   });
   settings.data = absolute_path(data_path(settings.data));
+  settings.condition = absolute_condition(settings.condition);
   RunFolder folder(arguments.out);
   std::optional<Dataset> data;
   std::unique_ptr<Backend> backend;
@@ -79,7 +88,7 @@ int train(CLI::App& app, TrainArguments& arguments) {
 }
 
 struct ResumeArguments : DeviceArguments {
-  std::string run, data;
+  std::string run, data, condition;
   Index epochs = 0;
   double schedule_epochs = 0;
   bool quiet = false;
@@ -139,8 +148,9 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
   if (app.count("--precision") > 0) settings.precision = arguments.precision;
   settings.refuse_idle_device(app);
   extend(app, arguments, settings.training);
-  const std::string stored_data = settings.data;
+  const std::string stored_data = settings.data, stored_condition = settings.condition;
   settings.data = find_data(arguments, settings);
+  if (!arguments.condition.empty()) settings.condition = absolute_condition(arguments.condition);
   // A run that was killed before its first checkpoint starts from the beginning.
   std::optional<CheckpointInfo> saved;
   if (std::filesystem::exists(folder.last())) saved = read_checkpoint_info(folder.last());
@@ -162,7 +172,8 @@ int resume(const CLI::App& app, const ResumeArguments& arguments) {
     std::cerr << "validation follows the " + validated_name(saved->training) + " now: the ELBO of " +
                      number(saved->best_elbo) + " that was the best before is not compared with it\n";
   // Stored only after all checks have passed.
-  if (app.count("--epochs") + app.count("--schedule-epochs") > 0 || settings.data != stored_data)
+  if (app.count("--epochs") + app.count("--schedule-epochs") > 0 || settings.data != stored_data ||
+      settings.condition != stored_condition)
     write_config(folder.config(), settings, folder.path());
   return run_training(folder, settings, trainer, data, arguments.quiet);
 }
@@ -187,6 +198,7 @@ Command add_train(CLI::App& program) {
       "Examples:\n"
       "  cuvae train --data data/mnist-10k --out runs/first --epochs 5\n"
       "  cuvae train --data data/mnist-10k --out runs/plane --latent 2 --hidden 500 200 --validation 0.1\n"
+      "  cuvae train --data data/mnist-10k --out runs/digits --condition labels\n"
       "  cuvae train --config runs/first/config.json --out runs/again\n\n"
       "In a config file, a relative data path starts at the folder of that file. The config.json of a run has a\n"
       "relative path if the data are inside the run folder, next to it or next to its parent, so that the folders\n"
@@ -205,6 +217,8 @@ Command add_resume(CLI::App& program) {
       ->default_str("");
   app->add_option("--data", arguments->data, "New path of the run's data (default: the old path, or $CUVAE_DATA)")
       ->type_name("PATH");
+  app->add_option("--condition", arguments->condition, "New path of the run's conditions (default: the old path)")
+      ->type_name("FILE");
   app->add_flag("--quiet", arguments->quiet, "Print errors only");
   arguments->add_to(*app);
   app->footer(

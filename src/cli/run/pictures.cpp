@@ -78,16 +78,18 @@ bool is_array(const std::filesystem::path& path) { return path == kStandardOutpu
 
 Index square_columns(Index count) { return static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(count)))); }
 
-std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples) {
+std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples,
+                                   const std::vector<float>& conditions) {
   const Index latent = vae.config().latent;
-  const std::vector<float> stats = vae.encode(examples);
+  const std::vector<float> stats = vae.encode(examples, conditions);
   std::vector<float> means;
   for (auto row = stats.begin(); row != stats.end(); row += 2 * latent) means.insert(means.end(), row, row + latent);
   return means;
 }
 
-std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples, Index columns) {
-  const std::vector<float> decoded = vae.decode(posterior_means(vae, examples));
+std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples,
+                                        const std::vector<float>& conditions, Index columns) {
+  const std::vector<float> decoded = vae.decode(posterior_means(vae, examples, conditions), conditions);
   const std::size_t row = static_cast<std::size_t>(columns * vae.config().data_dim);
   std::vector<float> grid;
   for (std::size_t first = 0; first < examples.size(); first += row) {

@@ -37,12 +37,16 @@ GridSize largest_grid(const VaeConfig& model);
 
 /// The number of columns of a grid that is about as wide as it is high.
 Index square_columns(Index count);
+/// As many as go into `most` in whole turns of `turn`, at least one turn.
+constexpr Index whole_turns(Index turn, Index most) { return most < turn ? turn : most / turn * turn; }
 
 /// `examples` [count, D] as a grid: each row of `columns` examples is followed by a row of their reconstructions from
 /// the posterior means. The last rows are filled up with black pictures.
-std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples, Index columns);
+std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples,
+                                        const std::vector<float>& conditions, Index columns);
 
 /// The posterior means [count, L].
-std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples);
+std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples,
+                                   const std::vector<float>& conditions);
 
 }  // namespace cuvae::cli

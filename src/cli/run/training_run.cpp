@@ -6,6 +6,7 @@
 
 #include "cli/arguments/advice.h"
 #include "cli/arguments/arguments.h"
+#include "cli/arguments/conditions.h"
 #include "cli/arguments/latents.h"
 #include "cli/run/metrics_log.h"
 #include "cli/run/pictures.h"
@@ -21,11 +22,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The test images of the folder, if there are any of the right size.
-std::optional<Dataset> test_images(const Dataset& training, const std::string& path, float pixel_scale) {
-  if (!fs::is_directory(path)) return {};
+// The test images of the folder, if there are any of the right size, with conditions like those of training. A file of
+// conditions has none for them.
+std::optional<Dataset> test_images(const Dataset& training, const Settings& settings) {
+  const std::string &path = settings.data, &condition = settings.condition;
+  if (!fs::is_directory(path) || !(condition.empty() || condition == kLabels)) return {};
   try {
-    return scaled(Dataset::open(path, Split::test, {training.cols()}), pixel_scale);
+    const Dataset images = scaled(Dataset::open(path, Split::test, {training.cols()}), settings.training.pixel_scale);
+    const Index classes = training.conditions() != nullptr ? training.conditions()->cols() : 0;
+    return with_conditions(images, condition, path, Split::test, classes);
   } catch (const Error&) {
     // The run does not need test images.
   }
@@ -41,14 +46,27 @@ std::string write_pictures(const RunFolder& folder, const Vae& vae, const Datase
   if (most.rows == 0)
     return "a picture cannot hold two examples of " + std::to_string(model.image_height) + " x " +
            std::to_string(model.image_width) + " pixels";
-  const Index columns = std::min<Index>(8, most.columns), samples = std::min<Index>(64, columns * most.rows),
+  const bool of_classes = model.condition == ConditionKind::labels && model.condition_dim <= most.columns;
+  const Index columns = std::min<Index>(of_classes ? whole_turns(model.condition_dim, 8) : 8, most.columns),
+              samples = std::min<Index>(64, columns * most.rows),
               reconstructed = std::min({Index{32}, columns * (most.rows / 2), images.rows()}),
               manifold_side = std::min({Index{20}, most.rows, most.columns});
-  write_examples(folder.samples(), vae.decode(vae.sample_prior(samples, training.seed)), model, columns);
+  const auto decoded = [&](const std::vector<float>& z, const std::vector<float>& rows) {
+    return vae.decode(z, in_turn(model, rows, static_cast<Index>(z.size()) / model.latent));
+  };
+  // Samples of a model of labels show every class, those of columns the conditions of the first examples.
+  const std::vector<float> conditions = images.condition_rows(0, std::min(samples, images.rows()));
+  const bool of_labels = model.condition == ConditionKind::labels;
+  const std::vector<float> shown = of_labels ? one_hot(model, all_classes(model)) : conditions;
+  write_examples(folder.samples(), decoded(vae.sample_prior(samples, training.seed), shown), model, columns);
   const std::vector<float> examples = model_input(images, 0, reconstructed, training.binarize);
-  write_examples(folder.reconstructions(), with_reconstructions(vae, examples, columns), model, columns);
+  write_examples(folder.reconstructions(),
+                 with_reconstructions(vae, examples, images.condition_rows(0, reconstructed), columns), model, columns);
   if (model.latent == 2 && model.has_closed_form_kl())
-    write_examples(folder.manifold(), vae.decode(plane_points(manifold_side, 2, 0, 1)), model, manifold_side);
+    write_examples(
+        folder.manifold(),
+        decoded(plane_points(manifold_side, 2, 0, 1), of_labels ? one_hot(model, {0}) : images.condition_rows(0, 1)),
+        model, manifold_side);
   return {};
 }
 
@@ -94,11 +112,12 @@ void print_files(const RunFolder& folder, const TrainConfig& training) {
 }
 
 // Prints commands that the user can paste.
-void print_next(const RunFolder& folder, const std::string& data, bool only_training, bool picture) {
-  const std::string run = shell_word(folder.path().string());
+void print_next(const RunFolder& folder, const Settings& settings, bool only_training, bool picture) {
+  const std::string run = shell_word(folder.path().string()), &data = settings.data, &condition = settings.condition;
+  const std::string file = condition.empty() || condition == kLabels ? "" : " --condition " + shell_word(condition);
   std::cout << "next:\n  cuvae eval " << run << " --data " << (is_standard_input(data) ? data : shell_word(data))
-            << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
-            << (picture ? ".png" : ".npy") << '\n';
+            << file << (only_training ? " --split train" : "") << "\n  cuvae sample " << run << " --out samples"
+            << (picture ? ".png" : ".npy") << file << '\n';
 }
 
 void print_lines(const std::vector<std::string>& lines) {
@@ -149,7 +168,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
   }
 
   const Vae best = load_vae(trainer.vae().backend(), folder.model());
-  const std::optional<Dataset> test = test_images(data, settings.data, settings.training.pixel_scale);
+  const std::optional<Dataset> test = test_images(data, settings);
   const std::string no_pictures = write_pictures(folder, best, test.value_or(data), settings.training);
   if (!quiet) {
     if (!last && outcome == Outcome::finished)
@@ -162,7 +181,7 @@ int run_training(const RunFolder& folder, const Settings& settings, Trainer& tra
     print_files(folder, settings.training);
     std::cout << (no_pictures.empty() ? "pictures: " + colors_of(best.config()) : "no pictures: " + no_pictures)
               << '\n';
-    print_next(folder, settings.data, fs::is_directory(settings.data) && !test,
+    print_next(folder, settings, fs::is_directory(settings.data) && !test,
                std::min(largest_grid(best.config()).rows, largest_grid(best.config()).columns) >= 8);
   }
   require_result(folder, last ? last->train : trainer.metrics(), last);
