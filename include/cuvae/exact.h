@@ -33,7 +33,8 @@ struct ExactEvaluation {
 };
 
 /// Of all rows of the data. The time grows as N 2^(L_1), and as 2^(L_t + L_{t+1}) with the layers above. Throws Error
-/// as evaluate() does, for latents that are not Bernoulli, and for more than kMostExactUnits units.
+/// as evaluate() does, for latents that are not Bernoulli, for more than kMostExactUnits units, and for a conditional
+/// model.
 ExactEvaluation evaluate_exact(const Vae& vae, const Dataset& data, const ExactOptions& options = {});
 
 /// Of some rows of the data.

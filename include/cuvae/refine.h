@@ -27,6 +27,8 @@ class Refinement {
   Refinement(Refinement&&) noexcept;
   ~Refinement();
 
+  /// Where refine() reads the conditions of a conditional model, to be written before: see Vae::conditions().
+  View conditions(Index rows) const;
   /// stats [B, 2L] become those of q*, from where they are; x [B, D] in the model's units, both in the backend's
   /// memory. The noise of an example depends on the seed and its place, first_row + b. An example whose gradient is not
   /// finite stops the whole batch.

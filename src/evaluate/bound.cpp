@@ -87,7 +87,8 @@ BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, co
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
     const View x = x_buffer.view(n, dim, type);
     set_step(kEvaluationStep);
-    batches.gather(first, options.binarize, noise(Stream::binarize), x, vae.conditions(n, a));
+    batches.gather(first, options.binarize, noise(Stream::binarize), x);
+    batches.gather(first, vae.conditions(n, a));
     const View stats = of_prior ? View{} : vae.encode(x, a);
     std::vector<LogWeights> weights(static_cast<std::size_t>(n), LogWeights(options.samples));
     for (Index k = 0; k < options.samples; k += chunk) {
@@ -121,6 +122,7 @@ BoundEvaluation evaluate_annealed(const Vae& vae, const Dataset& data, const std
   e.bound = options.bound, e.examples = batches.count(), e.samples = samples;
   const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
   batches.for_each([&](Index first, ConstView x) {
+    for (const View conditions : chains.conditions(x.rows)) batches.take_conditions(first, conditions);
     const std::vector<double> log_w = chains.log_weights(x, first);
     for (auto at = log_w.begin(); at != log_w.end(); at += samples) {
       LogWeights weights(samples);

@@ -129,7 +129,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
     const Index n = std::min(batch, count - first);
     const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
     const View x = x_buffer.view(n, dim, type);
-    batches.gather(first, options.binarize, noise(Stream::binarize), x, vae.conditions(n, a));
+    batches.gather(first, options.binarize, noise(Stream::binarize), x);
+    batches.gather(first, vae.conditions(n, a));
     const View stats = vae.encode(x, a);
     const View z = vae.sample_latents(stats, noise(Stream::latent), a, moments.as<double>());
     const View log_px = vae.log_prob(vae.decode(z, a), x, a);

@@ -28,6 +28,9 @@ class ExampleBatches {
   Noise noise(Stream stream, Index first) const { return {options_.seed, stream, step_.as<std::uint32_t>(), first}; }
   void set_step(std::uint32_t step) { vae_.backend().upload(step_.data(), &step, sizeof step); }
 
+  /// Writes the conditions of the batch that begins with row `first` to where a pass reads them: see Vae::conditions().
+  void take_conditions(Index first, View conditions) { batches_.gather(first, conditions); }
+
   /// f(first, x) for each batch of rows x [n, D], the first of which is row `first`. The step is kEvaluationStep.
   template <class F>
   void for_each(F f) {

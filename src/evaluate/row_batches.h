@@ -21,11 +21,14 @@ class RowBatches {
         conditions_ = backend.allocate(static_cast<std::size_t>(batch) * row_bytes(data.conditions()));
     }
   }
-  /// x = rows [first, first + x.rows), and their conditions where these are not empty.
-  void gather(Index first, Binarize binarize, const Noise& noise, View x, View conditions) {
+  /// x = rows [first, first + x.rows).
+  void gather(Index first, Binarize binarize, const Noise& noise, View x) {
     GatherBatch op = rows_of(data_.view(), batch_, first, x);
     op.binarize = binarize, op.noise = noise;
     backend_.run(op);
+  }
+  /// The conditions of rows [first, first + conditions.rows); nothing where `conditions` is empty.
+  void gather(Index first, View conditions) {
     if (conditions) backend_.run(rows_of(data_.conditions(), conditions_, first, conditions));
   }
 

@@ -1,4 +1,6 @@
 // Bounds of a model whose log p(x) is known.
+#include "cuvae/aggregate.h"
+#include "cuvae/refine.h"
 #include "linear_gaussian.h"
 
 namespace cuvae {
@@ -96,6 +98,29 @@ TEST_P(LinearGaussian, ConditionalModelsHaveTheDensityGivenTheConditions) {
     EXPECT_NEAR(x.value, log_p(i), 5 * std::sqrt(variance) + variance) << "row " << i;
     EXPECT_GT(std::fabs(other.of_examples[static_cast<std::size_t>(i)].value - log_p(i)), 0.01) << "row " << i;
   }
+}
+
+// Batches of 5 of the 12 rows. The exact posterior has no gap, and x + V c the same posterior under c as x has. Of
+// annealed sampling, the variance of its weights as above.
+TEST_P(LinearGaussian, ConditionalModelsAreEvaluatedUnderTheConditions) {
+  const Vae vae = conditional_model(), plain = model();
+  GapOptions options{.samples = 2, .batch = 5, .binarize = Binarize::none, .seed = 4};
+  options.refine.steps = 2, options.refine.learning_rate = 1e-4f;
+  const GapEvaluation gaps = evaluate_gaps(vae, conditional_data(), options);
+  BoundOptions of_ais{Bound::ais, 64, 5, Binarize::none, 4};
+  of_ais.ais.temperatures = 40;
+  const BoundEvaluation ais = evaluate_bound(vae, conditional_data(), of_ais);
+  for (Index i = 0; i < kRows; ++i) {
+    const ExampleGaps& of = gaps.of_examples[static_cast<std::size_t>(i)];
+    EXPECT_NEAR(of.elbo, log_p(i), 4 * kRounding) << "row " << i;
+    EXPECT_NEAR(of.refined_elbo, log_p(i), 0.01) << "row " << i;
+    const ExampleBound& x = ais.of_examples[static_cast<std::size_t>(i)];
+    const double variance = 1 / x.effective - 1 / 64.0;
+    EXPECT_NEAR(x.value, log_p(i), 5 * std::sqrt(variance) + variance) << "row " << i;
+  }
+  const EvaluateOptions of_aggregate{4, 5, Binarize::none, 4};
+  EXPECT_NEAR(evaluate_aggregate(vae, conditional_data(), of_aggregate).mutual_information,
+              evaluate_aggregate(plain, data(), of_aggregate).mutual_information, 1e-4);
 }
 
 // log (1/K) sum_k w_k has the variance v = (1 / effective - 1 / K) and is below log p by v / 2, up to terms of higher

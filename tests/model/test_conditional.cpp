@@ -48,6 +48,9 @@ TEST_P(Conditional, UpperLayersAndLearnedPriorsDoNotReadTheConditions) {
     for (const int layers : {1, 2})
       expect_gradients(backend_, conditional(with_prior(with_layers(smooth_model(), layers), prior, 3)),
                        by(Objective::iwae, Estimator::pathwise, 2));
+  VaeConfig ladder = conditional(with_layers(smooth_model(), 2));
+  ladder.ladder = true;
+  expect_gradients(backend_, ladder, by(Objective::iwae, Estimator::pathwise, 2));
   const VaeConfig model = conditional(with_layers(smooth_model(), 3));
   expect_gradients(backend_, model, by(Objective::rws, Estimator::pathwise, 2));
   const Vae vae(backend_, model, 1);

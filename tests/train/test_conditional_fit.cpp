@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cuvae/bound.h"
+#include "cuvae/exact.h"
 #include "error_text.h"
 #include "op_test.h"
 #include "random_model.h"
@@ -123,6 +124,10 @@ TEST_P(ConditionalFit, DataWithoutTheModelsConditionsAreRefused) {
                "memory: the conditions of the data are 2 columns but those of the model are none");
   expect_error([&] { evaluate(conditional, columns); }, "are 2 columns but those of the model are labels of 3 classes");
   expect_error([&] { evaluate(conditional, plain.with_labels(small_labels(), 4)); }, "are labels of 4 classes but");
+  VaeConfig belief = small_model(data);
+  belief.latent_kind = LatentKind::bernoulli;
+  expect_error([&] { evaluate_exact(Vae(backend_, belief, 1), data); },
+               "evaluate: exact sums need a model without conditions but those of the model are labels");
   Trainer trainer(backend_, small_model(data), small_training(), data);
   expect_error([&] { trainer.fit(plain); }, "the conditions of the data are none");
 }

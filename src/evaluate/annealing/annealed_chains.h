@@ -1,5 +1,7 @@
 // Annealed importance sampling of log p(x): see AisOptions.
 #pragma once
+#include <array>
+
 #include "cuvae/bound.h"
 #include "evaluate/annealing/hamiltonian.h"
 
@@ -13,6 +15,10 @@ double inverse_temperature(const AisOptions& options, Index t);
 class AnnealedChains {
  public:
   AnnealedChains(const Vae& vae, Index batch, const BoundOptions& options);
+  /// Where the conditions of a conditional model are read, twice; to be written before log_weights().
+  std::array<View, 2> conditions(Index rows) const {
+    return {weighted_.hamiltonian.conditions(rows), pilots_.hamiltonian.conditions(rows)};
+  }
   /// log w of the K chains of each example of x [B, D], the first of which is row `first`: [B, K].
   std::vector<double> log_weights(ConstView x, Index first);
   /// Of all proposals with a weight so far; NaN where there was none.

@@ -12,6 +12,8 @@ class Hamiltonian {
  public:
   Hamiltonian(const Vae& vae, Index batch, Index chains);
 
+  /// Where the conditions of a conditional model are read; to be written before start(). See Vae::conditions().
+  View conditions(Index rows) const { return vae_.conditions(rows, a_); }
   /// All chains at z [R, L].
   void start(ConstView x, const std::vector<float>& z);
   const std::vector<double>& log_p() const { return now_.log_p; }  ///< log p(x|z) [R]

@@ -14,6 +14,7 @@ Buffer encode_all(const Vae& vae, ExampleBatches& batches) {
   std::vector<float> host(static_cast<std::size_t>(batches.count() * width));
   const VaeActivations a = vae.allocate(batches.batch(), 1);
   batches.for_each([&](Index first, ConstView x) {
+    batches.take_conditions(first, vae.conditions(x.rows, a));
     const View stats = vae.encode(x, a);
     vae.backend().download(host.data() + first * width, stats.data,
                            static_cast<std::size_t>(stats.size()) * sizeof(float));

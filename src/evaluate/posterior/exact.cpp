@@ -178,6 +178,9 @@ void check_model(const Vae& vae) {
   if (!vae.config().has_bernoulli_latents())
     throw Error("evaluate: exact sums need bernoulli latents but those of the model are " +
                 std::string(to_string(vae.config().latent_kind)));
+  if (vae.config().is_conditional())
+    throw Error("evaluate: exact sums need a model without conditions but those of the model are " +
+                std::string(to_string(vae.config().condition)));
   Index units = 0;
   for (const LatentLayer& layer : vae.layers()) units += layer.latent;
   if (units > kMostExactUnits)

@@ -29,6 +29,7 @@ class Estimates {
         a_(vae.allocate(batch, chunk_, {.log_densities = true})),
         log_w_(vae.backend(), Bound::iwae, batch * chunk_) {}
 
+  View conditions(Index rows) const { return vae_.conditions(rows, a_); }
   View encode(ConstView x) const { return vae_.encode(x, a_); }
   std::vector<Estimate> of(ConstView x, Index first, ConstView stats, ExampleBatches& batches) {
     std::vector<Estimate> estimates(static_cast<std::size_t>(x.rows), Estimate(samples_));
@@ -80,6 +81,8 @@ GapEvaluation evaluate_gaps(const Vae& vae, const Dataset& data, const std::vect
   GapEvaluation e;
   e.examples = batches.count(), e.samples = options.samples;
   batches.for_each([&](Index first, ConstView x) {
+    batches.take_conditions(first, estimates.conditions(x.rows));
+    batches.take_conditions(first, refinement.conditions(x.rows));
     const View stats = estimates.encode(x);
     const std::vector<Estimate> encoded = estimates.of(x, first, stats, batches);
     refinement.refine(x, first, stats);

@@ -83,6 +83,8 @@ OptimizerStep Refinement::Buffers::optimizer() const {
   return step;
 }
 
+View Refinement::conditions(Index rows) const { return buffers_->vae.conditions(rows, buffers_->a); }
+
 void Refinement::refine(ConstView x, Index first_row, View stats) {
   Buffers& b = *buffers_;
   Backend& backend = b.backend();
