@@ -75,8 +75,9 @@ void ToyDraws::step(const Variant& v, EncoderGradient& estimator, const ToyFunct
   const auto log_p_is_there = [](const RowFactor&, const ElboLoss&, bool) {};
   estimator.weigh({log_p_, log_p_z_, log_q_, score_norm_}, v.cost, {}, groups, {}, RunningMeans::update,
                   log_p_is_there);
-  const KlWeight no_kl{.beta = 0.0f};
-  estimator.backward({stats_, noise, no_kl, kl_dims_, dstats_, groups}, v.cost, log_p_, dz_,
+  // A KL in closed form is no part of the cost. Others weigh what they estimate from the samples.
+  const KlWeight weight{.beta = has_closed_form_kl(v.estimator, v.cost) ? 0.0f : 1.0f};
+  estimator.backward({stats_, noise, weight, kl_dims_, dstats_, groups}, v.cost, log_p_, dz_,
                      [&] { return at_probes(traits(v.estimator).probes, noise, f); });
 }
 
