@@ -44,12 +44,9 @@ enum class LatentKind : std::uint8_t {
   bernoulli,  ///< 0 or 1, logits from a network: with one to three layers, a sigmoid belief network (Neal 1992)
 };
 
-/// What the networks next to x read in addition to x and z_1: see VaeConfig::condition.
-enum class ConditionKind : std::uint8_t {
-  none,
-  labels,   ///< one of C classes, as C columns of 0 and one 1
-  columns,  ///< C numbers
-};
+/// What the networks next to x read in addition to x and z_1, see VaeConfig::condition: nothing, one of C classes as C
+/// columns of 0 and one 1, or C numbers.
+enum class ConditionKind : std::uint8_t { none, labels, columns };
 
 /// The prior p(z) of the top latent layer.
 enum class Prior : std::uint8_t {

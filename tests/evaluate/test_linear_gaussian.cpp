@@ -2,17 +2,18 @@
 #include "cuvae/aggregate.h"
 #include "cuvae/refine.h"
 #include "linear_gaussian.h"
+#include "small_training.h"
 
 namespace cuvae {
 namespace {
 using namespace test;
 using reference::Vector;
 
-constexpr Index kColumns = 3;  // of conditions
-constexpr double kV[kDim][kColumns] = {{2, 0, -1}, {0.5, 1, 1}, {-1, 0.25, 0}, {0, -2, 1.5}};
-
 class LinearGaussian : public LinearGaussianTest {
  protected:
+  static constexpr Index kColumns = 3;  // of conditions
+  static constexpr double kV[kDim][kColumns] = {{2, 0, -1}, {0.5, 1, 1}, {-1, 0.25, 0}, {0, -2, 1.5}};
+
   /// The same model of x + V c, with the exact posterior: log p(x + V c | c) = log p(x).
   Vae conditional_model() {
     const Vae plain = model();
