@@ -37,6 +37,7 @@ struct ColumnSums {
 
 cudaError_t launch(const GatherBatch&, cudaStream_t);
 cudaError_t launch(const JoinColumns&, cudaStream_t);
+cudaError_t launch(const FillMissing&, cudaStream_t);
 cudaError_t launch(const SampleGaussian&, Scratch, cudaStream_t);
 cudaError_t launch(const GaussianBackward&, cudaStream_t);
 cudaError_t launch(const SampleBernoulli&, Scratch, cudaStream_t);

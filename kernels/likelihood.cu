@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 4) log_prob(const LogProb op, Index 
 
 // Block c takes rows [c, c + 1) * rows_per_chunk, in tiles of as many columns as its threads hold, so that a thread
 // sums its columns' d/d log s over the rows in registers. partials [chunks * blockDim.y, scales].
-template <class T, int N>
+template <class T, int N, bool missing>
 __global__ void __launch_bounds__(kThreads, 4)
     gaussian(const GaussianLogProb op, Index samples, Index rows_per_chunk, float* partials, unsigned* ticket) {
   const Index D = op.mean.cols, rows = op.mean.rows, begin = blockIdx.x * rows_per_chunk,
@@ -82,6 +82,10 @@ __global__ void __launch_bounds__(kThreads, 4)
         Pack<N> dmean;
 #pragma unroll
         for (int j = 0; j < N; ++j) {
+          if (missing && math::is_missing(x.v[j])) {
+            dmean.v[j] = 0.0f;
+            continue;
+          }
           const float difference = x.v[j] - mean.v[j], u = difference * inv_scale.v[j];
           sum += 0.5f * u * u + constant.v[j];
           dlog_scale.v[j] += weight * (u * u - 1.0f);
@@ -138,7 +142,7 @@ struct GaussianShape {
 std::size_t scratch_bytes(const LogProb&) { return 0; }  // only the ticket
 
 cudaError_t launch(const LogProb& op, Scratch scratch, cudaStream_t stream) {
-  return math::with_likelihood(op.likelihood, [&]<class Formula>() {
+  return math::with_likelihood(op.likelihood, op.missing, [&]<class Formula>() {
     if constexpr (math::takes_values_alone<Formula>) {
       return with_type(op.outputs.dtype, [&]<class T>() {
         constexpr int pack = kPack<T> / Formula::outputs;
@@ -163,8 +167,10 @@ cudaError_t launch(const GaussianLogProb& op, Scratch scratch, cudaStream_t stre
   const GaussianShape shape(op);
   float* partials = op.dlog_scale ? static_cast<float*>(scratch.partials) : nullptr;
   const cudaError_t error = with_type(op.mean.dtype, [&]<class T>() {
-    return start(shape.packs ? gaussian<T, kPack<T>> : gaussian<T, 1>, static_cast<unsigned>(shape.chunks), shape.block,
-                 stream, op, op.mean.rows / op.x.rows, shape.rows_per_chunk, partials, scratch.ticket);
+    const auto kernel = op.missing ? (shape.packs ? gaussian<T, kPack<T>, true> : gaussian<T, 1, true>)
+                                   : (shape.packs ? gaussian<T, kPack<T>, false> : gaussian<T, 1, false>);
+    return start(kernel, static_cast<unsigned>(shape.chunks), shape.block, stream, op, op.mean.rows / op.x.rows,
+                 shape.rows_per_chunk, partials, scratch.ticket);
   });
   if (error != cudaSuccess || partials == nullptr) return error;
   return start(scale_gradient, grid_for(op.log_scale.cols, kWarp), kThreads, stream, op, shape.chunks * shape.block.y,

@@ -16,6 +16,9 @@ namespace cuvae {
 /// The files of a folder to read: "train-images...", or "t10k-images..." and "test-images...".
 enum class Split { train, test };
 
+/// What NaN is in data: an error, or a missing value.
+enum class NaNs : std::uint8_t { refused, missing };
+
 /// The layout of an example as a picture: [height, width, channels], or channels first.
 struct ImageShape {
   Index height = 1, width = 0, channels = 1;
@@ -44,12 +47,14 @@ class Dataset {
   ///
   /// Throws Error, naming the file and the place in it: for a file that is missing, truncated, too long, corrupt or of
   /// another format; for fewer than two dimensions; for values that are missing, NaN, infinite or beyond float32; and,
-  /// before the values are read, for a D that is not in `widths`, unless `widths` is empty.
-  static Dataset open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths = {});
+  /// before the values are read, for a D that is not in `widths`, unless `widths` is empty. With NaNs::missing, NaN is
+  /// a missing value, and so is a field of CSV that is empty, NA or the like.
+  static Dataset open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths = {},
+                      NaNs nans = NaNs::refused);
 
   /// Takes over examples that the program already has: `rows * cols` values. Throws Error for another number.
   static Dataset from_memory(std::vector<std::uint8_t> pixels, Index rows, Index cols);
-  static Dataset from_memory(std::vector<float> values, Index rows, Index cols);
+  static Dataset from_memory(std::vector<float> values, Index rows, Index cols, NaNs nans = NaNs::refused);
 
   /// The same examples with each value divided by `scale`; for uint8 this replaces the division by 255. uint8 data stay
   /// uint8 if 255 / scale is a whole number and no quotient exceeds 1; otherwise the result is float32. Throws Error if
@@ -68,6 +73,9 @@ class Dataset {
   std::vector<float> condition_rows(Index first, Index count) const;  ///< [count, C]; empty without conditions
   /// These values with the conditions of `other`: of the same examples in other units.
   Dataset with_conditions_of(const Dataset& other) const;
+  /// The same examples, of which each value that is `value` before its division, by divided_by() or by 255, is missing:
+  /// NaN. uint8 data become float32. Throws Error if the value is not finite, or was given before.
+  Dataset with_missing(float value) const;
 
   Index rows() const { return rows_; }                      ///< N, examples
   Index cols() const { return cols_; }                      ///< D, values of one example
@@ -75,17 +83,22 @@ class Dataset {
   Index image_width() const { return image_.width; }        ///< height * width * channels == D
   Index image_channels() const { return image_.channels; }  ///< 3 of [N, H, W, 3] and [N, 3, H, W], else 1
   bool channels_first() const { return image_.channels_first; }
-  std::pair<float, float> range() const;              ///< the smallest and the largest value, scaled as in row()
+  /// The smallest and the largest value that is not missing, scaled as in row(); infinity and -infinity if there is
+  /// none.
+  std::pair<float, float> range() const;
   DType dtype() const { return dtype_; }              ///< u8 or f32
   float pixel_scale() const { return pixel_scale_; }  ///< the argument of divided_by(); 0: not divided
-  const void* data() const { return data_; }          ///< row-major, packed
-  const std::string& name() const { return name_; }   ///< the file's name or "memory", for messages
+  NaNs nans() const { return nans_; }                 ///< whether values may be missing
+  std::optional<float> missing_value() const { return missing_value_; }  ///< the argument of with_missing()
+  const void* data() const { return data_; }                             ///< row-major, packed
+  const std::string& name() const { return name_; }                      ///< the file's name or "memory", for messages
   /// Whether a mapped file was written, cut or replaced since it was opened. False for data that are not mapped.
   bool file_changed() const;
-  std::uint32_t crc32() const;                ///< of all bytes; resuming compares it to recognise data and conditions
-  double mean(Index col) const;               ///< of one column, in [0, 1] units for u8
-  std::vector<float> column_means() const;    ///< [D], in [0, 1] units for u8
-  bool within_unit_interval() const;          ///< whether every value is in [0, 1], as some likelihoods need
+  std::uint32_t crc32() const;  ///< of all bytes; resuming compares it to recognise data and conditions
+  /// The mean of one column's values that are not missing, in [0, 1] units for u8. Throws Error if there is none.
+  double mean(Index col) const;
+  std::vector<float> column_means() const;  ///< [D], likewise
+  bool within_unit_interval() const;        ///< whether every value is in [0, 1], as some likelihoods need, or missing
   std::vector<float> row(Index index) const;  ///< one example as float32, u8 divided by 255
 
  private:
@@ -99,6 +112,8 @@ class Dataset {
   ImageShape image_;
   DType dtype_ = DType::u8;
   float pixel_scale_ = 0;
+  NaNs nans_ = NaNs::refused;
+  std::optional<float> missing_value_;
   std::string name_;
   ConditionKind condition_ = ConditionKind::none;
   std::shared_ptr<const Dataset> conditions_;

@@ -13,6 +13,7 @@
 // Every op checks its shapes and throws Error, with the op and both shapes, before anything is computed.
 #pragma once
 #include "cuvae/ops_bernoulli.h"
+#include "cuvae/ops_data.h"
 #include "cuvae/ops_ladder.h"
 #include "cuvae/types.h"
 #include "cuvae/view.h"
@@ -20,19 +21,6 @@
 namespace cuvae {
 
 class Backend;
-
-/// x = rows of pixels chosen by `rows`, binarized in the same pass. The uniform of a stochastic binarization has index
-/// (noise.first_row + b) * D + d and gives 1 where u <= pixel, so that 0 and 1 are exact. A pixel outside [0, 1] gives
-/// NaN in both binarizations. The entries of rows.order must be below N; they are not checked.
-struct GatherBatch {
-  static constexpr const char* name = "gather_batch";
-  ConstView pixels = {};  ///< [N, D], u8 (divided by 255) or f32
-  BatchRows rows = {};
-  Binarize binarize = Binarize::none;
-  Noise noise = {};
-  View x = {};  ///< [B, D] [A]
-  void check(const Backend& backend) const;
-};
 
 /// joined = [left | right], each row of `right` in K = R/B rows, one after the other: a network's input with
 /// conditions.
@@ -169,6 +157,7 @@ struct LogProb {
   View log_p = {};              ///< [R, 1]
   View doutputs = {};           ///< [R, n D] [A], may be the outputs themselves, or empty
   ElboLoss loss = {};           ///< none where loss.loss is null
+  bool missing = false;         ///< a NaN in x is a missing value: it adds nothing to log_p, its gradients are 0
   void check(const Backend& backend) const;
 };
 
@@ -187,6 +176,7 @@ struct GaussianLogProb {
   ElboLoss loss = {};                        ///< none where loss.loss is null
   bool learned = true;                       ///< clamps log_scale to [kLogScaleMin, kLogScaleMax]
   Gradients gradients = Gradients::replace;  ///< of dlog_scale
+  bool missing = false;                      ///< as in LogProb
   void check(const Backend& backend) const;
 };
 
@@ -338,9 +328,9 @@ class RunsAll : protected Runs<Op>... {
 };
 /// All ops. A backend that lacks one does not compile.
 template <template <class...> class List>
-using WithAllOps = List<GatherBatch, JoinColumns, Linear, LinearBackward, SampleGaussian, GaussianBackward, PlaceProbes,
-                        ProbeBackward, SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb, DrawData,
-                        LatentLogProb, MixtureLogProb, BernoulliLogProb, MergeGaussians, MergeGaussiansBackward,
-                        ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
+using WithAllOps = List<GatherBatch, FillMissing, JoinColumns, Linear, LinearBackward, SampleGaussian, GaussianBackward,
+                        PlaceProbes, ProbeBackward, SampleBernoulli, BernoulliBackward, LogProb, GaussianLogProb,
+                        DrawData, LatentLogProb, MixtureLogProb, BernoulliLogProb, MergeGaussians,
+                        MergeGaussiansBackward, ImportanceWeights, ScoreWeights, Adam, RoundToBf16, Moments, CountStep>;
 
 }  // namespace cuvae

@@ -176,9 +176,9 @@ class Trainer {
   /// model's units, binarized as configured. Standardization must already be applied. A conditional model also needs
   /// the `conditions` [B, C], f32 or u8 (divided by 255); others take none. Throws Error if x must be in [0, 1], for
   /// the likelihood or binarization, but is not, and after max_skipped steps in a row that were not finite. step() does
-  /// not wait for a backend that queues its work (CUDA). There, values outside [0, 1] make the loss NaN, and the step
-  /// is skipped and counted. After max_skipped such steps the device does nothing more, and step() throws once state(),
-  /// metrics() or save() was called.
+  /// not wait for a backend that queues its work (CUDA). There, values outside [0, 1] make the loss NaN or infinite,
+  /// and the step is skipped and counted. After max_skipped such steps the device does nothing more, and step() throws
+  /// once state(), metrics() or save() was called. Where the model takes missing values, NaN in x is one.
   void step(ConstView x, ConstView conditions = {});
 
   /// The gradient of the loss by all parameters, [1, P] in the order of vae().layout(), for a batch as in step().
@@ -222,6 +222,7 @@ class Trainer {
   void train_on(ConstView x);  ///< backward(), reduce(), then update()
   void reduce(const Statistics& statistics);
   void update(ConstView x);
+  ConstView baseline_input(ConstView x) const;
   void backward(ConstView x, const Statistics& statistics);
   void backward(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients);
   void backward_of_data(const Phase& phase, ConstView x, const Statistics& statistics, Gradients gradients);
@@ -253,6 +254,7 @@ class Trainer {
   VaeActivations activations_;
   VaeGradients gradients_;
   Buffer x_, drawn_;               // [B, D]; drawn_ of the sleep phase
+  Buffer filled_;                  // [B, D]; of a baseline's network and missing values
   Buffer grads_, m_, v_, ema_;     // arenas with the layout of the model's parameters
   Buffer state_, loss_, sums_;     // StepState, one float, doubles (metric::Slot)
   Buffer moments_, step_moments_;  // of stats: over the counted steps, and of the current step

@@ -50,6 +50,10 @@ struct VaeConfig {
   /// The columns c that the encoder from x and the decoder to x read in addition to x and z_1.
   ConditionKind condition = ConditionKind::none;
   Index condition_dim = 0;  ///< C, the number of classes or columns; 0 without conditions
+  /// Whether NaN in x is a missing value: log p(x|z) is then that of the observed values, and the encoder reads 0 in
+  /// the place of a missing one (Mattei and Frellsen 2019).
+  bool missing_values = false;
+  std::optional<float> missing_value{};  ///< of the data's files, missing like NaN: see Dataset::with_missing
 
   /// The width of the decoder's output, n D.
   Index outputs() const { return traits(likelihood).outputs * data_dim; }
@@ -171,7 +175,7 @@ class Vae {
   /// Where passes over these buffers read the conditions of the first `rows` examples, [rows, C] [A]. A conditional
   /// model needs them before encode(), decode() and draw(); empty for others.
   View conditions(Index rows, const VaeActivations& a) const;
-  /// What the encoder from x reads: x, or after encode() [x | conditions].
+  /// What the encoder from x reads: x, or after encode() [x | conditions], with 0 in the place of missing values.
   ConstView encoder_input(ConstView x, const VaeActivations& a) const;
   /// What the decoder to x reads: z_1 [R, L], or after decode() [z_1 | conditions].
   ConstView decoder_input(Index rows, const VaeActivations& a) const;
@@ -232,7 +236,7 @@ class Vae {
   // model needs the conditions [rows, C]; others take none.
   using HostRows = std::vector<float>;
   /// x [rows, D] -> stats [rows, 2L] = mu | logvar (clamped) of z_1; of Bernoulli units their probabilities | logits.
-  /// Of a ladder, those of q(z_1|z_2, x) with all layers above at their means.
+  /// Of a ladder, those of q(z_1|z_2, x) with all layers above at their means. NaN is 0, as in encoder_input().
   HostRows encode(const HostRows& x, const HostRows& conditions = {}) const;
   /// z [rows, L] -> E[x|z] [rows, D]: probabilities for a Bernoulli.
   HostRows decode(const HostRows& z, const HostRows& conditions = {}) const;

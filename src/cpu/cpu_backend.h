@@ -33,6 +33,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<DoubleBuffer> do_make_double_buffer(std::size_t bytes_of_a_half) override;
   void do_run(const GatherBatch& op) override;
   void do_run(const JoinColumns& op) override;
+  void do_run(const FillMissing& op) override;
   void do_run(const Linear& op) override;
   void do_run(const LinearBackward& op) override;
   void do_run(const SampleGaussian& op) override;

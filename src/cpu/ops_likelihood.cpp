@@ -46,8 +46,8 @@ void CpuBackend::do_run(const LogProb& op) {
   chunks(rows, std::max<Index>(1, 8192 / cols), [&](Index, Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       op.log_p.f32()[r] =
-          p_.log_prob_row(op.likelihood, op.outputs.f32() + r * width, op.x.f32() + r / samples * cols, cols,
-                          math::at(op.row_weight, r), op.doutputs ? op.doutputs.f32() + r * width : nullptr);
+          p_.log_prob_row(op.likelihood, op.missing, op.outputs.f32() + r * width, op.x.f32() + r / samples * cols,
+                          cols, math::at(op.row_weight, r), op.doutputs ? op.doutputs.f32() + r * width : nullptr);
   });
   if (op.loss.given()) elbo_loss(op.log_p, op.loss);
 }
@@ -55,23 +55,30 @@ void CpuBackend::do_run(const LogProb& op) {
 void CpuBackend::do_run(const GaussianLogProb& op) {
   const ConstView mean = op.mean, log_scale = op.log_scale;
   const Index samples = mean.rows / op.x.rows, cols = mean.cols;
-  // The scale of each dimension, and the part of log p that does not depend on x.
+  // The scale of each dimension, and the part of log p that does not depend on x; of a missing value there is none.
   std::vector<float> inv_scale(static_cast<std::size_t>(cols));
-  double constant = 0.0;
-  for (Index d = 0; d < cols; ++d) {
+  const auto clamped = [&](Index d) {
     const float raw = log_scale.f32()[log_scale.cols == 1 ? 0 : d];
-    const float ls = op.learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
-    inv_scale[static_cast<std::size_t>(d)] = std::exp(-ls);
-    constant -= ls + 0.918938533204672742;  // log(2 pi) / 2
-  }
+    return op.learned ? math::clamp(raw, kLogScaleMin, kLogScaleMax) : raw;
+  };
+  const auto constant_of = [&](const auto& counts) {
+    double constant = 0.0;
+    for (Index d = 0; d < cols; ++d)
+      if (counts(d)) constant -= clamped(d) + 0.918938533204672742;  // log(2 pi) / 2
+    return constant;
+  };
+  for (Index d = 0; d < cols; ++d) inv_scale[static_cast<std::size_t>(d)] = std::exp(-clamped(d));
+  const double constant = constant_of([](Index) { return true; });
   const Index chunk = std::max<Index>({1, 8192 / cols, mean.rows / 64});
   if (op.dlog_scale) partial_.assign(static_cast<std::size_t>(chunk_count(mean.rows, chunk) * cols), 0.0f);
   chunks(mean.rows, chunk, [&](Index c, Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const float squares = p_.gaussian_row(
-          mean.f32() + r * cols, op.x.f32() + r / samples * cols, inv_scale.data(), cols, math::at(op.row_weight, r),
-          op.dmean ? op.dmean.f32() + r * cols : nullptr, op.dlog_scale ? partial_.data() + c * cols : nullptr);
-      op.log_p.f32()[r] = static_cast<float>(constant - 0.5 * static_cast<double>(squares));
+      const float* const x = op.x.f32() + r / samples * cols;
+      const float squares = p_.gaussian_row(op.missing, mean.f32() + r * cols, x, inv_scale.data(), cols,
+                                            math::at(op.row_weight, r), op.dmean ? op.dmean.f32() + r * cols : nullptr,
+                                            op.dlog_scale ? partial_.data() + c * cols : nullptr);
+      const double of_row = op.missing ? constant_of([x](Index d) { return !math::is_missing(x[d]); }) : constant;
+      op.log_p.f32()[r] = static_cast<float>(of_row - 0.5 * static_cast<double>(squares));
     }
   });
   if (op.loss.given()) elbo_loss(op.log_p, op.loss);

@@ -10,6 +10,12 @@ namespace {
 Index rows_for(Index cols) { return std::max<Index>(1, 16384 / cols); }
 }  // namespace
 
+void CpuBackend::do_run(const FillMissing& op) {
+  constexpr Index kChunk = 16384;
+  chunks(op.x.size(), kChunk,
+         [&](Index, Index begin, Index end) { p_.fill_missing(op.x.f32() + begin, end - begin, op.y.f32() + begin); });
+}
+
 void CpuBackend::do_run(const GatherBatch& op) {
   const BatchRows& rows = op.rows;
   const Index batch = op.x.rows, cols = op.x.cols;

@@ -107,6 +107,11 @@ void gather_row(const void* pixels, DType type, Binarize mode, const Draw& draw,
   }
 }
 
+void fill_missing(const float* x, Index n, float* y) {
+#pragma omp simd
+  for (Index i = 0; i < n; ++i) y[i] = m::is_missing(x[i]) ? 0.0f : x[i];
+}
+
 void normals(const Draw& draw, std::uint64_t first, Index count, float* out) {
   alignas(64) std::uint32_t words[64];
   alignas(64) float pairs[64];
@@ -172,9 +177,9 @@ float formula_row(const float* outputs, const float* x, Index cols, float weight
   return sum;
 }
 
-float log_prob_row(Likelihood likelihood, const float* outputs, const float* x, Index cols, float weight,
+float log_prob_row(Likelihood likelihood, bool missing, const float* outputs, const float* x, Index cols, float weight,
                    float* doutputs) {
-  return m::with_likelihood(likelihood, [&]<class Formula>() {
+  return m::with_likelihood(likelihood, missing, [&]<class Formula>() {
     if constexpr (m::takes_values_alone<Formula>)
       return formula_row<Formula>(outputs, x, cols, weight, doutputs);
     else
@@ -216,26 +221,39 @@ void draw_row(Likelihood likelihood, const float* outputs, const float* log_scal
   });
 }
 
-float gaussian_row(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
-                   float* dlog_scale) {
+// A missing value stands at its mean, and d log p / d log s there is 0.
+template <bool missing>
+float gaussian_row_of(const float* mean, const float* x, const float* inv_scale, Index cols, float weight, float* dmean,
+                      float* dlog_scale) {
+  const auto difference = [&](Index d) {
+    if constexpr (missing)
+      if (m::is_missing(x[d])) return 0.0f;
+    return x[d] - mean[d];
+  };
   float sum = 0.0f;
   if (dlog_scale != nullptr) {
 #pragma omp simd
     for (Index d = 0; d < cols; ++d) {
-      const float u = (x[d] - mean[d]) * inv_scale[d];
-      dlog_scale[d] += weight * (u * u - 1.0f);
+      const float u = difference(d) * inv_scale[d], slope = weight * (u * u - 1.0f);
+      dlog_scale[d] += missing && m::is_missing(x[d]) ? 0.0f : slope;
     }
   }
 #pragma omp simd reduction(+ : sum)
   for (Index d = 0; d < cols; ++d) {
-    const float u = (x[d] - mean[d]) * inv_scale[d];
+    const float u = difference(d) * inv_scale[d];
     sum += u * u;
   }
   if (dmean != nullptr) {
 #pragma omp simd
-    for (Index d = 0; d < cols; ++d) dmean[d] = weight * (x[d] - mean[d]) * inv_scale[d] * inv_scale[d];
+    for (Index d = 0; d < cols; ++d) dmean[d] = weight * difference(d) * inv_scale[d] * inv_scale[d];
   }
   return sum;
+}
+
+float gaussian_row(bool missing, const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
+                   float* dmean, float* dlog_scale) {
+  const auto row = missing ? gaussian_row_of<true> : gaussian_row_of<false>;
+  return row(mean, x, inv_scale, cols, weight, dmean, dlog_scale);
 }
 
 double sum_of_squares(const float* x, Index n) {
@@ -287,6 +305,7 @@ const Passes table = {CUVAE_STRING(CUVAE_ISA),
                       activation_backward,
                       column_sums,
                       gather_row,
+                      fill_missing,
                       normals,
                       uniforms,
                       sample_latent,

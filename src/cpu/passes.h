@@ -33,6 +33,8 @@ struct Passes {
   /// One row: x = pixels (u8 / 255 or f32), binarized; the uniform of column d has number first + d.
   void (*gather_row)(const void* pixels, DType type, Binarize binarize, const Draw& draw, std::uint64_t first,
                      Index cols, float* x);
+  /// y = x, but 0 where x is NaN.
+  void (*fill_missing)(const float* x, Index n, float* y);
   /// Normals number first + [0, n).
   void (*normals)(const Draw& draw, std::uint64_t first, Index n, float* out);
   /// Uniforms number first + [0, n), or with `complements` 1 minus them.
@@ -51,12 +53,12 @@ struct Passes {
                                 const float* dz, const float* kl_scale, Index rows, Index samples, Index latent,
                                 float* dstats);
   /// One row of outputs and of x [cols], for a likelihood that LogProb takes; returns log p, writes the gradient when
-  /// given, which may be the outputs.
-  float (*log_prob_row)(Likelihood likelihood, const float* outputs, const float* x, Index cols, float weight,
-                        float* doutputs);
+  /// given, which may be the outputs. With `missing`, here and below, NaN in x is a missing value.
+  float (*log_prob_row)(Likelihood likelihood, bool missing, const float* outputs, const float* x, Index cols,
+                        float weight, float* doutputs);
   /// inv_scale [cols]; dlog_scale[d] += weight * (((x - mean) inv_scale)^2 - 1) when given. Returns the sum of squares.
-  float (*gaussian_row)(const float* mean, const float* x, const float* inv_scale, Index cols, float weight,
-                        float* dmean, float* dlog_scale);
+  float (*gaussian_row)(bool missing, const float* mean, const float* x, const float* inv_scale, Index cols,
+                        float weight, float* dmean, float* dlog_scale);
   /// One row of outputs; x [cols] is drawn with the random numbers `first` onwards. log_scale [1] or [cols], `scales`
   /// of them, of a Gaussian whose scale all rows share, held to its clamp.
   void (*draw_row)(Likelihood likelihood, const float* outputs, const float* log_scale, Index scales, const Draw& draw,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <system_error>
@@ -33,8 +34,10 @@ ImageShape image_shape(const std::vector<Index>& dims) {
   return {height, cols / height};
 }
 
-void check_finite(std::span<const float> values, Index cols, const std::string& name) {
-  const auto bad = std::find_if_not(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+void check_finite(std::span<const float> values, Index cols, const std::string& name, NaNs nans) {
+  const auto bad = std::find_if(values.begin(), values.end(), [nans](float value) {
+    return nans == NaNs::missing ? std::isinf(value) : !std::isfinite(value);
+  });
   if (bad == values.end()) return;
   const Index at = bad - values.begin();
   throw Error(name + ": value " + std::to_string(at % cols) + " of example " + std::to_string(at / cols) + " is " +
@@ -57,9 +60,9 @@ void check_index(const char* what, Index index, Index count) {
 
 }  // namespace
 
-Dataset Dataset::open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths) {
+Dataset Dataset::open(const std::filesystem::path& path, Split split, const std::vector<Index>& widths, NaNs nans) {
   std::error_code ignored;  // if this fails, opening the file fails too and reports the reason
-  const Matrix matrix = read_matrix(is_directory(path, ignored) ? find_images(path, split) : path, widths);
+  const Matrix matrix = read_matrix(is_directory(path, ignored) ? find_images(path, split) : path, widths, nans);
   const ImageShape image = image_shape(matrix.dims);
   Dataset set;
   set.name_ = matrix.name;
@@ -69,9 +72,10 @@ Dataset Dataset::open(const std::filesystem::path& path, Split split, const std:
   set.dtype_ = matrix.values.dtype;
   set.owner_ = matrix.values.owner;
   set.data_ = matrix.values.data;
+  set.nans_ = nans;
   if (set.dtype_ == DType::f32) {
     check_finite({static_cast<const float*>(set.data_), static_cast<std::size_t>(set.rows_ * set.cols_)}, set.cols_,
-                 set.name_);
+                 set.name_, nans);
   }
   return set;
 }
@@ -95,10 +99,11 @@ Dataset Dataset::from_memory(std::vector<std::uint8_t> pixels, Index rows, Index
   return wrap(std::move(pixels), rows, cols);
 }
 
-Dataset Dataset::from_memory(std::vector<float> values, Index rows, Index cols) {
+Dataset Dataset::from_memory(std::vector<float> values, Index rows, Index cols, NaNs nans) {
   Dataset set = wrap(std::move(values), rows, cols);
   set.dtype_ = DType::f32;
-  check_finite({static_cast<const float*>(set.data_), static_cast<std::size_t>(rows * cols)}, cols, set.name_);
+  set.nans_ = nans;
+  check_finite({static_cast<const float*>(set.data_), static_cast<std::size_t>(rows * cols)}, cols, set.name_, nans);
   return set;
 }
 
@@ -124,35 +129,41 @@ std::uint32_t Dataset::crc32() const {
 
 double Dataset::mean(Index col) const {
   check_index("column", col, cols_);
-  double sum = 0;
-  for (Index i = 0; i < rows_; ++i) sum += value(i * cols_ + col);
-  return sum / static_cast<double>(rows_);
+  double sum = 0, count = 0;
+  for (Index i = 0; i < rows_; ++i)
+    if (const double v = value(i * cols_ + col); !std::isnan(v)) sum += v, ++count;
+  if (count == 0) throw Error(name_ + ": column " + std::to_string(col) + " has no value that is not missing");
+  return sum / count;
 }
 
 std::vector<float> Dataset::column_means() const {
-  std::vector<double> sums(static_cast<std::size_t>(cols_));
+  std::vector<double> sums(static_cast<std::size_t>(cols_)), counts(sums.size());
   for (Index i = 0; i < rows_; ++i) {
-    for (Index j = 0; j < cols_; ++j) sums[j] += value(i * cols_ + j);
+    for (Index j = 0; j < cols_; ++j)
+      if (const double v = value(i * cols_ + j); !std::isnan(v)) sums[j] += v, ++counts[j];
   }
   std::vector<float> means(sums.size());
-  std::transform(sums.begin(), sums.end(), means.begin(),
-                 [n = static_cast<double>(rows_)](double sum) { return static_cast<float>(sum / n); });
+  for (Index j = 0; j < cols_; ++j) means[j] = static_cast<float>(counts[j] > 0 ? sums[j] / counts[j] : mean(j));
   return means;
 }
 
 std::pair<float, float> Dataset::range() const {
-  const auto least_and_most = [&](const auto* values) {
-    const auto [least, most] = std::minmax_element(values, values + rows_ * cols_);
-    return std::pair{static_cast<float>(value(least - values)), static_cast<float>(value(most - values))};
-  };
-  return dtype_ == DType::u8 ? least_and_most(static_cast<const std::uint8_t*>(data_))
-                             : least_and_most(static_cast<const float*>(data_));
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::pair least_and_most{infinity, -infinity};
+  for (Index i = 0; i < rows_ * cols_; ++i) {
+    const auto v = static_cast<float>(value(i));
+    if (v < least_and_most.first) least_and_most.first = v;
+    if (v > least_and_most.second) least_and_most.second = v;
+  }
+  return least_and_most;
 }
 
 bool Dataset::within_unit_interval() const {
   if (dtype_ == DType::u8) return true;
   const float* const values = static_cast<const float*>(data_);
-  return std::all_of(values, values + rows_ * cols_, [](float value) { return value >= 0 && value <= 1; });
+  return std::all_of(values, values + rows_ * cols_, [nans = nans_](float value) {
+    return (value >= 0 && value <= 1) || (nans == NaNs::missing && std::isnan(value));
+  });
 }
 
 std::vector<float> Dataset::row(Index index) const {

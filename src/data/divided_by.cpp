@@ -27,6 +27,7 @@ Dataset Dataset::divided_by(float scale) const {
   if (!(scale > 0) || !std::isfinite(scale))
     throw Error(name_ + ": the pixel scale is " + number(scale) + " but must be positive");
   if (pixel_scale_ > 0) throw Error(name_ + ": is already divided by " + number(pixel_scale_));
+  if (missing_value_) throw Error(name_ + ": must be divided before the missing value is given");
   Dataset set = *this;
   set.pixel_scale_ = scale;
   const auto count = static_cast<std::size_t>(rows_ * cols_);
@@ -34,7 +35,7 @@ Dataset Dataset::divided_by(float scale) const {
     const auto quotients = std::make_shared<std::vector<float>>(count);
     std::transform(values, values + count, quotients->begin(),
                    [scale](auto value) { return static_cast<float>(value) / scale; });
-    if (!std::all_of(quotients->begin(), quotients->end(), [](float value) { return std::isfinite(value); }))
+    if (!std::all_of(quotients->begin(), quotients->end(), [](float value) { return !std::isinf(value); }))
       throw Error(name_ + ": values divided by " + number(scale) + " are beyond float32");
     set.owner_ = quotients;
     set.data_ = quotients->data();

@@ -11,7 +11,8 @@
 
 namespace cuvae::math {
 
-inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(),
+                       kInfinity = std::numeric_limits<float>::infinity();
 
 #if defined(__CUDACC__)
 

@@ -16,10 +16,12 @@ CUVAE_FN float clamp_gradient(float gradient, float x, float low, float high) {
 }
 
 CUVAE_FN bool is_probability(float p) { return (p >= 0.0f) & (p <= 1.0f); }
-/// 1 where the uniform u is at most p, else 0; NaN where p is no probability.
-CUVAE_FN float binarized(float p, float u) { return is_probability(p) ? (u <= p ? 1.0f : 0.0f) : kNaN; }
-/// 1 from 1/2 on, else 0; NaN likewise.
-CUVAE_FN float thresholded(float p) { return is_probability(p) ? (p >= 0.5f ? 1.0f : 0.0f) : kNaN; }
+/// Where a model takes missing values, NaN is one.
+CUVAE_FN bool is_missing(float x) { return !(x == x); }
+/// 1 where the uniform u is at most p, else 0; where p is no probability an infinity, or NaN where it is NaN.
+CUVAE_FN float binarized(float p, float u) { return is_probability(p) ? (u <= p ? 1.0f : 0.0f) : p * kInfinity; }
+/// 1 from 1/2 on, else 0; an infinity or NaN likewise.
+CUVAE_FN float thresholded(float p) { return is_probability(p) ? (p >= 0.5f ? 1.0f : 0.0f) : p * kInfinity; }
 
 /// beta(step): see KlWeight.
 CUVAE_FN float kl_weight(const KlWeight& w, std::uint32_t step) {

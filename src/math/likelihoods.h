@@ -203,6 +203,17 @@ inline constexpr bool takes_values_alone = requires {
   Formula::from_normal;
 };
 
+/// A formula for data in which NaN is a missing value: it adds nothing to log p, and its derivatives are 0.
+template <class Formula>
+struct OfObserved : Formula {
+  CUVAE_FN static void log_prob(const float* o, float x, float& log_p, float* d) {
+    const bool missing = is_missing(x);
+    Formula::log_prob(o, missing ? 0.5f : x, log_p, d);
+    log_p = missing ? 0.0f : log_p;
+    for (int i = 0; i < Formula::outputs; ++i) d[i] = missing ? 0.0f : d[i];
+  }
+};
+
 /// f<Formula>() for the run-time value, so that loops and kernels do not branch on it.
 template <class F>
 auto with_likelihood(Likelihood likelihood, F f) {
@@ -228,6 +239,16 @@ auto with_likelihood(Likelihood likelihood, F f) {
       return call.template operator()<beta_binomial, BetaBinomialFormula>();
   }
   return call.template operator()<bernoulli, BernoulliFormula>();
+}
+
+/// The same for LogProb, f<Formula>() or f<OfObserved<Formula>>().
+template <class F>
+auto with_likelihood(Likelihood likelihood, bool missing, F f) {
+  return with_likelihood(likelihood, [&]<class Formula>() {
+    if constexpr (takes_values_alone<Formula>)
+      if (missing) return f.template operator()<OfObserved<Formula>>();
+    return f.template operator()<Formula>();
+  });
 }
 
 }  // namespace cuvae::math

@@ -51,6 +51,9 @@ void VaeConfig::validate() const {
       !divides(image_height, data_dim / image_channels) || data_dim / image_channels / image_height != image_width)
     throw Error("model: pictures of " + std::to_string(image_height) + " x " + std::to_string(image_width) + " with " +
                 std::to_string(image_channels) + " channels do not make data_dim " + std::to_string(data_dim));
+  if (missing_value && !(missing_values && std::isfinite(*missing_value)))
+    throw Error("model: missing_value is " + number(*missing_value) + " but must be " +
+                (missing_values ? "finite" : "absent where missing_values is false"));
   if (!(image_black < image_white) || !std::isfinite(image_white - image_black))
     throw Error("model: image_black is " + number(image_black) + " but must be below image_white, " +
                 number(image_white));
@@ -163,10 +166,17 @@ void Vae::set_standardization(Standardization s) {
   if (columns(s.mean) != columns(s.scale) || (s && columns(s.scale) != config_.data_dim))
     throw Error("standardization: mean has " + std::to_string(columns(s.mean)) + " columns and scale " +
                 std::to_string(columns(s.scale)) + " but the model's data_dim is " + std::to_string(config_.data_dim));
+  if (!s.observed.empty() && columns(s.observed) != columns(s.scale))
+    throw Error("standardization: observed has " + std::to_string(columns(s.observed)) + " columns but scale has " +
+                std::to_string(columns(s.scale)));
   for (std::size_t d = 0; d < s.scale.size(); ++d)
     if (!std::isfinite(s.mean[d]) || !std::isfinite(s.scale[d]) || !(s.scale[d] > 0))
       throw Error("standardization: column " + std::to_string(d) + " has mean " + number(s.mean[d]) + " and scale " +
                   number(s.scale[d]) + " but must have finite ones, the scale positive");
+  for (std::size_t d = 0; d < s.observed.size(); ++d)
+    if (!(s.observed[d] > 0 && s.observed[d] <= 1))
+      throw Error("standardization: of column " + std::to_string(d) + " a share of " + number(s.observed[d]) +
+                  " is observed but must be above 0 and at most 1");
   standardization_ = std::move(s);
 }
 

@@ -1,6 +1,5 @@
 // What a model computes for data in host memory, in batches.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <iterator>
 #include <numeric>
@@ -10,20 +9,12 @@
 #include "math/host_noise.h"
 #include "math/likelihoods.h"
 #include "math/philox.h"
+#include "model/read_values.h"
 
 namespace cuvae {
 namespace {
 
 constexpr Index kHostBatch = 256;  // rows that are computed at once
-
-// y [n] in host memory as floats.
-void read(Backend& backend, ConstView y, float* values) {
-  if (y.dtype == DType::f32)
-    return backend.download(values, y.data, static_cast<std::size_t>(y.size()) * sizeof(float));
-  std::vector<std::uint16_t> halves(static_cast<std::size_t>(y.size()));
-  backend.download(halves.data(), y.data, halves.size() * sizeof halves[0]);
-  for (const std::uint16_t half : halves) *values++ = std::bit_cast<float>(std::uint32_t{half} << 16);
-}
 
 // result [rows, out] = f(a batch of host rows [n, in], uploaded), a batch at a time.
 template <class F>
@@ -47,7 +38,7 @@ std::vector<float> in_batches(Backend& backend, const char* what, const std::vec
       x = rounded.view(n, in, type);
       backend.run(GatherBatch{device.view(n, in), {nullptr, n, nullptr, 0}, Binarize::none, {}, x});
     }
-    read(backend, f(x), result.data() + first * out);
+    read_values(backend, f(x), result.data() + first * out);
   }
   return result;
 }
@@ -91,6 +82,7 @@ Vae::HostRows Vae::joined(const char* op, const HostRows& left, Index cols, cons
 Vae::HostRows Vae::encode(const HostRows& x, const HostRows& conditions) const {
   HostRows own = x;
   standardization_.apply(own);
+  if (config_.missing_values) std::replace_if(own.begin(), own.end(), math::is_missing, 0.0f);
   const HostRows input = joined("encode", own, config_.data_dim, conditions);
   const auto encoded = [&](auto f) {
     return in_batches(*backend_, "encode", input, encoder().in(), encoder().out(), f);

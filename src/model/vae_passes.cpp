@@ -43,6 +43,7 @@ VaeActivations Vae::allocate(Index batch, Index samples, PassNeeds needs) const 
     a.prior_logits = values(batch * layers().back().latent, DType::f32);
   if (config_.prior == Prior::vampprior)
     a.pseudo_inputs = layers().back().encoder.allocate(*backend_, config_.prior_components, DType::f32);
+  if (config_.missing_values) a.input = values(batch * encoder().in(), type);
   return a;
 }
 
@@ -77,7 +78,7 @@ View Vae::conditions(Index rows, const VaeActivations& a) const {
 }
 
 ConstView Vae::encoder_input(ConstView x, const VaeActivations& a) const {
-  return config_.is_conditional() ? a.input.view(x.rows, encoder().in(), x.dtype) : x;
+  return a.input ? a.input.view(x.rows, encoder().in(), x.dtype) : x;
 }
 
 ConstView Vae::decoder_input(Index rows, const VaeActivations& a) const {
@@ -87,8 +88,11 @@ ConstView Vae::decoder_input(Index rows, const VaeActivations& a) const {
 
 View Vae::encode(ConstView x, const VaeActivations& a) const {
   check_room("encode", "x", x, a.batch);
-  if (config_.is_conditional())
-    backend_->run(JoinColumns{x, conditions(x.rows, a), a.input.view(x.rows, encoder().in(), x.dtype)});
+  if (a.input) {
+    const View input = a.input.view(x.rows, encoder().in(), x.dtype);
+    if (config_.is_conditional()) backend_->run(JoinColumns{x, conditions(x.rows, a), input});
+    if (config_.missing_values) backend_->run(FillMissing{config_.is_conditional() ? ConstView(input) : x, input});
+  }
   const View stats = encoder().forward(*backend_, weights(), encoder_input(x, a), layer_of(a, 0).encoder);
   return config_.ladder ? encode_upwards(stats, a) : stats;
 }
@@ -110,9 +114,10 @@ View Vae::decode_examples(ConstView z, Index examples, const VaeActivations& a) 
 
 void Vae::run(const LikelihoodPass& p) const {
   if (!is_scale_shared(config_.likelihood))
-    return backend_->run(LogProb{config_.likelihood, p.output, p.x, p.row_weight, p.log_p, p.doutput, p.loss});
+    return backend_->run(
+        LogProb{config_.likelihood, p.output, p.x, p.row_weight, p.log_p, p.doutput, p.loss, config_.missing_values});
   backend_->run(GaussianLogProb{p.output, p.x, log_scale(), p.row_weight, p.log_p, p.doutput, p.dlog_scale, p.loss,
-                                networks_.log_scale.has_value(), p.gradients});
+                                networks_.log_scale.has_value(), p.gradients, config_.missing_values});
 }
 
 View Vae::log_prob(ConstView output, ConstView x, const VaeActivations& a, const ElboLoss& loss) const {

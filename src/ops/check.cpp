@@ -35,6 +35,12 @@ void JoinColumns::check(const Backend& backend) const {
                   "left is " + shape(left) + " and right is " + shape(right) + " but joined is " + shape(joined));
 }
 
+void FillMissing::check(const Backend& backend) const {
+  const Check check(name, backend);
+  check.activation("x", x);
+  check.matches("y", y, x.dtype, x.rows, x.cols, "x", x);
+}
+
 void Linear::check(const Backend& backend) const {
   const Check check(name, backend);
   check.activation("x", x);

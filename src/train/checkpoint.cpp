@@ -3,7 +3,7 @@
 // "optimizer.v."; averaged weights under "ema."; "state" (StepState), "metrics.sums" and "metrics.moments".
 // With the estimator score-mean: "running_mean" (RunningMean). With nvil and nvil-scaled: the network's parameters and
 // optimizer under "baseline.", "baseline.state" and "baseline.running" (RunningMean of mean and variance).
-// With standardized data: "standardization.mean" and "standardization.scale".
+// With standardized data: "standardization.mean" and "standardization.scale", and if values are missing ".observed".
 // Metadata: "format", "model", "training", "progress", and "crc32", which files of older versions do not have.
 #include "cuvae/checkpoint.h"
 
@@ -121,7 +121,10 @@ void read_whole(const SafetensorsFile& file, const char* name, const char* dtype
 Standardization read_standardization(const SafetensorsFile& file, Index cols) {
   Standardization s;
   if (file.find("standardization.scale") == nullptr) return s;
-  for (auto [name, values] : {std::pair{"standardization.mean", &s.mean}, {"standardization.scale", &s.scale}}) {
+  for (auto [name, values] : {std::pair{"standardization.mean", &s.mean},
+                              {"standardization.scale", &s.scale},
+                              {"standardization.observed", &s.observed}}) {
+    if (values == &s.observed && file.find(name) == nullptr) continue;
     const Tensor& t = file.require(name, "F64", {cols});
     values->resize(static_cast<std::size_t>(cols));
     std::memcpy(values->data(), t.data, t.bytes);
@@ -235,6 +238,7 @@ void Trainer::save(const std::filesystem::path& path) {
   if (const Standardization& s = vae_.standardization()) {
     gather.column("standardization.mean", s.mean);
     gather.column("standardization.scale", s.scale);
+    if (!s.observed.empty()) gather.column("standardization.observed", s.observed);
   }
   if (const Buffer& mean = encoder_gradient_->running_mean) gather.whole("running_mean", "F64", 8, mean);
   if (const InputBaseline* b = encoder_gradient_->network.get()) {

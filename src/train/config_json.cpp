@@ -143,6 +143,8 @@ json to_json(const VaeConfig& config) {
   if (config.has_bernoulli_latents()) Writer{j}("latent_kind", config.latent_kind);
   if (config.ladder) Writer{j}("ladder", config.ladder);
   if (config.is_conditional()) visit_condition(Writer{j}, config);
+  if (config.missing_values) Writer{j}("missing_values", config.missing_values);
+  if (config.missing_value) Writer{j}("missing_value", *config.missing_value);
   for (const LayerConfig& layer : config.above) visit_layer(Writer{j["above"].emplace_back()}, layer);
   return j;
 }
@@ -162,6 +164,8 @@ VaeConfig vae_config_from_json(const json& j) {
   Reader{j}("latent_kind", c.latent_kind, false);
   Reader{j}("ladder", c.ladder, false);
   visit_condition(Reader{j}, c);
+  Reader{j}("missing_values", c.missing_values, false);
+  if (j.contains("missing_value")) Reader{j}("missing_value", c.missing_value.emplace());
   if (const auto above = j.find("above"); above != j.end()) {
     if (!above->is_array()) throw Error("configuration: 'above' cannot be " + short_text(*above));
     for (const json& layer : *above) {

@@ -32,6 +32,8 @@ double memory_at_most() {
                    limit_of(RLIMIT_AS), limit_of(RLIMIT_DATA)});
 }
 
+std::string text_of(std::optional<float> value) { return value ? number(static_cast<double>(*value)) : "not given"; }
+
 std::string gibibytes(double bytes) { return number(bytes / (1 << 30), 3) + " GiB"; }
 
 }  // namespace
@@ -57,6 +59,9 @@ void check_run_data(const Dataset& data, const VaeConfig& model, const TrainConf
     throw Error(data.name() + ": the data are divided by " + number(data.pixel_scale()) +
                 " but config.pixel_scale is " + number(config.pixel_scale) +
                 " (Dataset::divided_by; 0: as they are read)");
+  if (data.missing_value() != model.missing_value)
+    throw Error(data.name() + ": the missing value is " + text_of(data.missing_value()) +
+                " but the model's missing_value is " + text_of(model.missing_value) + " (Dataset::with_missing)");
   const Index there = training_examples(config, data.rows());
   if (there != examples)
     throw Error(data.name() + ": gives " + std::to_string(there) + " training examples but the trainer was made for " +
@@ -75,7 +80,8 @@ double training_bytes(const VaeConfig& model, const TrainConfig& config) {
   const double arenas =
       3 + (config.optimizer != Optimizer::sgd) + (config.ema_decay > 0) + (config.objective == Objective::piwae);
   const double columns = static_cast<double>(model.condition_dim), conditional = model.is_conditional() ? 1 : 0;
-  double of_example = data + sum(model.encoder_hidden) + 4 * latent + conditional * (data + 2 * columns);
+  double of_example = data + sum(model.encoder_hidden) + 4 * latent + (model.missing_values ? 1 : conditional) * data +
+                      2 * conditional * columns;
   double of_sample = static_cast<double>(model.outputs()) + sum(model.decoder_hidden) + 2 * latent +
                      static_cast<double>(model.prior_components) + conditional * (latent + columns),
          below = latent;

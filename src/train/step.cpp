@@ -37,8 +37,16 @@ void Trainer::update(ConstView x) {
                     .step = step,
                     .loss = loss_.as<float>(),
                     .state = state_.as<StepState>(),
-                    .sums = sums_.as<double>()});                              // [P]
-  encoder_gradient_->learn(x, step.learning_rate, loss_.as<float>(), group_);  // a baseline's network
+                    .sums = sums_.as<double>()});                                              // [P]
+  encoder_gradient_->learn(baseline_input(x), step.learning_rate, loss_.as<float>(), group_);  // a baseline's network
+}
+
+// The network of a baseline reads 0 in the place of missing values, as the encoder does.
+ConstView Trainer::baseline_input(ConstView x) const {
+  if (!filled_) return x;
+  const View filled = filled_.view(x.rows, x.cols, x.dtype);
+  backend_.run(FillMissing{.x = x, .y = filled});
+  return filled;
 }
 
 // The gradient by all parameters, into grads_. With several phases, each adds to it.
@@ -146,7 +154,7 @@ void Trainer::weigh(View output, ConstView x, const SampleGroups& groups, const 
   const auto column = [&](const Buffer& b) { return b ? ConstView(b.view(output.rows, 1)) : ConstView{}; };
   const Densities densities{column(activations_.log_p), column(activations_.log_p_z), column(activations_.log_q),
                             column(activations_.score_norm)};
-  encoder_gradient_->weigh(densities, config_.cost, x, groups, loss, running,
+  encoder_gradient_->weigh(densities, config_.cost, baseline_input(x), groups, loss, running,
                            [&](const RowFactor& row_weight, const ElboLoss& of_step, bool with_gradient) {
                              if (!with_gradient) vae_.log_prob(output, x, activations_, of_step);
                              if (with_gradient && decoder.needed)

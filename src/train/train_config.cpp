@@ -152,6 +152,10 @@ void validate(const VaeConfig& model, const TrainConfig& given) {
   if (training.standardize && traits(model.likelihood).unit_interval)
     throw Error("training: standardize is true but must be false with a " + std::string(to_string(model.likelihood)) +
                 " likelihood, which takes 0 to 1");
+  if (has_sleep(training) && model.missing_values)
+    throw Error("training: the objective is " + std::string(to_string(training.objective)) +
+                (training.objective == Objective::rws ? " with a sleep_share" : "") +
+                ", which draws complete examples, but the model takes missing values");
   if (has_sleep(training) && model.prior != Prior::standard)
     throw Error("training: the objective is " + std::string(to_string(training.objective)) +
                 (training.objective == Objective::rws ? " with a sleep_share" : "") +

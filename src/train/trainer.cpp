@@ -90,6 +90,7 @@ Trainer::Trainer(Backend& backend, const VaeConfig& model, const TrainConfig& co
   encoder_gradient_ =
       std::make_unique<EncoderGradient>(backend, estimator, own_rows(), samples(), model.data_dim, config.seed,
                                         config_.objective == Objective::ciwae ? config_.elbo_share : 0.0f);
+  if (encoder_gradient_->network && model.missing_values) filled_ = backend.allocate(x_.bytes());
 }
 
 void Trainer::configure(const TrainConfig& config) {
@@ -132,9 +133,9 @@ Index Trainer::own_rows() const { return group_ == nullptr ? config_.batch : con
 Index Trainer::first_row() const { return group_ == nullptr ? 0 : own_rows() * group_->rank(); }
 
 namespace {
-void require_unit_interval(const char* op, ConstView x) {
+void require_unit_interval(const char* op, ConstView x, bool missing_values) {
   if (x.dtype != DType::f32) return;
-  const auto inside = [](float v) { return v >= 0.0f && v <= 1.0f; };
+  const auto inside = [&](float v) { return (v >= 0.0f && v <= 1.0f) || (missing_values && std::isnan(v)); };
   const Index at = std::find_if_not(x.f32(), x.f32() + x.size(), inside) - x.f32();
   if (at == x.size()) return;
   throw Error(std::string(op) + ": x is " + number(static_cast<double>(x.f32()[at])) + " in row " +
@@ -166,7 +167,7 @@ ConstView Trainer::checked_batch(const char* op, ConstView x, ConstView conditio
 void Trainer::check_values(const char* op, ConstView x) const {
   if (backend_.reads_host_memory() && !std::isfinite(*loss_.as<float>()) &&
       needs_unit_interval(vae_.config(), config_.binarize))
-    require_unit_interval(op, x);
+    require_unit_interval(op, x, vae_.config().missing_values);
 }
 
 void Trainer::step(ConstView x, ConstView conditions) {
@@ -194,7 +195,8 @@ void Trainer::fit_baseline(ConstView x, ConstView conditions) {
   backward(batch, statistics);
   check_values("fit_baseline", x);
   reduce(statistics);
-  encoder_gradient_->learn(batch, optimizer_step(config_, steps_per_epoch_).learning_rate, loss_.as<float>(), group_);
+  encoder_gradient_->learn(baseline_input(batch), optimizer_step(config_, steps_per_epoch_).learning_rate,
+                           loss_.as<float>(), group_);
 }
 
 void Trainer::set_step(std::uint32_t step) { backend_.upload(&state_.as<StepState>()->step, &step, sizeof step); }

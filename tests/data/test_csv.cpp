@@ -83,7 +83,7 @@ TEST(Csv, FieldsThatAreNoNumbers) {
 }
 
 TEST(Csv, MissingValues) {
-  const std::string reason = " is missing: missing values are not supported; fill them in or remove the row";
+  const std::string reason = " is missing: fill it in, remove the row, or train with missing values (--missing)";
   for (const std::string word : {"", "nan", "NaN", "NA", "-nan", "null", "?", "N/A", "None"}) {
     EXPECT_EQ(read_error("a,b\n1,2\n" + word + ",4\n"), "line 3, column 1: \"" + word + "\"" + reason);
     // Must not count as a header, because the row would then be lost silently.

@@ -43,7 +43,7 @@ class BeliefGradient : public OpTest {
   void expect_gradient(Trainer& trainer, const VaeConfig& model, const TrainConfig& training, int step,
                        Baselines& baselines) {
     SCOPED_TRACE("step " + std::to_string(step));
-    const std::vector<float> pixels = random_pixels(static_cast<std::uint32_t>(step));
+    const std::vector<float> pixels = random_pixels(model, static_cast<std::uint32_t>(step));
     const Vector x = reference::widen(pixels), before = reference::widen(parameters(trainer.vae()));
     const reference::NoiseKey noise{training.seed, Stream::latent, static_cast<std::uint32_t>(step)};
     const BeliefNetwork net(model);
@@ -106,6 +106,11 @@ TEST_P(BeliefGradient, OfEachEstimator) {
       if (e == Estimator::optimal && layers > 1) continue;
       expect_gradients(belief_network(layers), plain_sgd(3, e));
     }
+}
+
+TEST_P(BeliefGradient, OfDataWithMissingValues) {
+  for (const Estimator e : {Estimator::rloo, Estimator::vimco})
+    expect_gradients(with_missing_values(belief_network(2)), plain_sgd(3, e), 2);
 }
 
 TEST_P(BeliefGradient, OfOneSample) {

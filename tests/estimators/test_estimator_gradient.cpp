@@ -21,7 +21,7 @@ class EstimatorGradient : public OpTest {
     Baselines baselines;
     for (int step = 0; step < steps; ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
-      const std::vector<float> pixels = random_pixels(static_cast<std::uint32_t>(step));
+      const std::vector<float> pixels = random_pixels(model, static_cast<std::uint32_t>(step));
       const Matrix batch(backend_, kBatch, kDim, pixels);
       const Vector x = reference::widen(pixels);
       const reference::NoiseKey noise{training.seed, Stream::latent, static_cast<std::uint32_t>(step), 0,
@@ -73,7 +73,9 @@ class EstimatorGradient : public OpTest {
 
  private:
   /// What the trainer's network makes of x, from a checkpoint.
-  static Vector network(Trainer& trainer, const Vector& x) {
+  static Vector network(Trainer& trainer, Vector x) {
+    std::replace_if(
+        x.begin(), x.end(), [](double v) { return std::isnan(v); }, 0.0);  // missing
     const TempDir folder;
     trainer.save(folder / "now");
     const SafetensorsFile file = SafetensorsFile::open(folder / "now");
@@ -108,6 +110,12 @@ TEST_P(EstimatorGradient, IsTheObjectives) {
         for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned_per_dim})
           expect_gradients(smooth_model(likelihood), plain_sgd(samples, e, cost), 3);
       }
+}
+
+TEST_P(EstimatorGradient, OfDataWithMissingValues) {
+  for (const Estimator e : {Estimator::total, Estimator::rloo, Estimator::nvil, Estimator::iwae, Estimator::dreg,
+                            Estimator::wake_phi, Estimator::vimco})
+    expect_gradients(with_missing_values(smooth_model(Likelihood::gaussian_learned)), plain_sgd(3, e), 3);
 }
 
 TEST_P(EstimatorGradient, OfAntitheticPairsIsTheObjectives) {

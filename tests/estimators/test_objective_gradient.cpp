@@ -88,6 +88,14 @@ TEST_P(ObjectiveGradient, OfReweightedWakeSleep) {
       expect_gradients(with_prior(with_layers(smooth_model(), layers), prior, 3), rws(3, 0));
 }
 
+TEST_P(ObjectiveGradient, OfDataWithMissingValues) {
+  for (const Objective objective : {Objective::miwae, Objective::piwae})
+    expect_gradients(with_missing_values(with_layers(smooth_model(Likelihood::gaussian), 2)),
+                     with_objective(objective, 2, 2));
+  expect_gradients(with_missing_values(with_prior(smooth_model(), Prior::vampprior, 3)), ciwae(3, 0.25f));
+  expect_gradients(with_missing_values(smooth_model()), rws(3, 0));
+}
+
 TEST_P(ObjectiveGradient, OneBoundIsIwae) {
   for (const Estimator e : {Estimator::pathwise, Estimator::stl, Estimator::dreg, Estimator::vimco})
     for (const Objective objective : {Objective::miwae, Objective::piwae})

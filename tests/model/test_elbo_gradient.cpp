@@ -38,7 +38,7 @@ class ElboGradient : public OpTest {
   // itself passes at most eight layers whose sums have at most 8 terms of order one, some ten roundings each.
   void expect_gradient(Trainer& trainer, const VaeConfig& model, const TrainConfig& training, std::uint32_t step,
                        bool outside) {
-    const std::vector<float> pixels = random_pixels(step);
+    const std::vector<float> pixels = random_pixels(model, step);
     const Matrix batch(backend_, kBatch, kDim, pixels);
     const Vector x =
         reference::gather_batch(reference::widen(pixels), kDim, reference::batch_rows({}, kBatch, 0, 0, kBatch),
@@ -135,6 +135,18 @@ TEST_P(ElboGradient, OfConditionalModels) {
     for (const Index samples : {1, 3})
       for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned})
         expect_gradients(conditional(smooth_model(likelihood, hidden)), plain_sgd(samples), 2);
+}
+
+TEST_P(ElboGradient, OfDataWithMissingValues) {
+  for (const LikelihoodTraits& t : kLikelihoods) {
+    VaeConfig model = with_missing_values(smooth_model(t.likelihood));
+    model.scale = 0.8f;
+    if (t.values == 256) largest_dstats_ = 255;
+    for (const Index samples : {1, 3}) expect_gradients(model, plain_sgd(samples), 2);
+  }
+  TrainConfig training = plain_sgd(2);
+  training.binarize = Binarize::stochastic;
+  expect_gradients(with_missing_values(smooth_model()), training, 2);
 }
 
 TEST_P(ElboGradient, StochasticBinarization) {

@@ -78,9 +78,11 @@ Vector gather_batch(const Vector& pixels, Index width, const std::vector<Index>&
   for (std::size_t b = 0; b < rows.size(); ++b)
     for (Index d = 0; d < width; ++d) {
       const double pixel = pixels[rows[b] * width + d];
-      if (binarize == Binarize::none) x.push_back(pixel);
-      if (binarize == Binarize::threshold) x.push_back(pixel >= 0.5);
-      if (binarize == Binarize::stochastic)
+      if (binarize == Binarize::none || std::isnan(pixel))
+        x.push_back(pixel);
+      else if (binarize == Binarize::threshold)
+        x.push_back(pixel >= 0.5);
+      else
         x.push_back(uniform(noise, (noise.first_row + static_cast<Index>(b)) * width + d) < pixel);
     }
   return x;
@@ -189,9 +191,11 @@ LogProb gaussian_log_prob(const Vector& mean, const Vector& x, const Vector& log
   for (Index i = 0; i < count(mean); ++i) {
     const Index row = i / width, place = log_scale.size() == 1 ? 0 : i % width;
     const double clamped = std::clamp<double>(log_scale[place], kLogScaleMin, kLogScaleMax), s = std::exp(clamped);
-    const double standard = (x[row / samples * width + i % width] - mean[i]) / s;
+    const double value = x[row / samples * width + i % width], standard = (value - mean[i]) / s;
+    out.gradient.push_back(0);
+    if (std::isnan(value)) continue;  // missing
     out.log_p[row] -= standard * standard / 2 + clamped + std::log(2 * std::numbers::pi) / 2;
-    out.gradient.push_back(row_weight[row] * standard / s);
+    out.gradient.back() = row_weight[row] * standard / s;
     out.dlog_scale[place] += row_weight[row] * (standard * standard - 1);
   }
   for (std::size_t i = 0; i < log_scale.size(); ++i)

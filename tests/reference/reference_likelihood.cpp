@@ -86,6 +86,7 @@ LogProb log_prob(Likelihood likelihood, const Vector& outputs, const Vector& x, 
   LogProb out{Vector(static_cast<std::size_t>(rows)), Vector(outputs.size()), {}};
   for (Index row = 0; row < rows; ++row)
     for (Index d = 0; d < width; ++d) {
+      if (std::isnan(x[row / samples * width + d])) continue;  // missing
       const auto place = [&](Index i) { return (row * outputs_of_value + i) * width + d; };
       Vector of_value;
       for (Index i = 0; i < outputs_of_value; ++i) of_value.push_back(outputs[place(i)]);

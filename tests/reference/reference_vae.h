@@ -65,6 +65,8 @@ class Model {
   Vector mlp(const Vector& arena, const std::string& name, Vector x, Index in, std::vector<Index> widths,
              Index out) const {
     widths.push_back(out);
+    for (double& value : x)
+      if (name == "encoder" && std::isnan(value)) value = 0;  // missing
     for (std::size_t i = 0; i < widths.size(); in = widths[i++]) {
       const std::string layer = name + "." + std::to_string(i);
       x = affine(x, slice(arena, layer + ".weight"), slice(arena, layer + ".bias"), in, widths[i]);

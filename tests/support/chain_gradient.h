@@ -101,7 +101,7 @@ inline double mean_bound(const TrainConfig& t, const Vector& log_w) {
 inline void expect_gradient(Backend& backend, Trainer& trainer, const VaeConfig& model, const TrainConfig& training,
                             int step, Baselines& baselines) {
   SCOPED_TRACE("step " + std::to_string(step));
-  const std::vector<float> pixels = random_pixels(static_cast<std::uint32_t>(step));
+  const std::vector<float> pixels = random_pixels(model, static_cast<std::uint32_t>(step));
   const Vector x = reference::widen(pixels);
   const reference::NoiseKey noise{training.seed, Stream::latent, static_cast<std::uint32_t>(step)};
   const reference::Chain chain(model, reference::widen(random_conditions(model)));

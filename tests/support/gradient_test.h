@@ -46,6 +46,17 @@ inline std::vector<float> random_parameters(const ParameterLayout& layout) {
 }
 
 inline std::vector<float> random_pixels(std::uint32_t step) { return random_vector(kBatch * kDim, 22 + step, 0, 1); }
+/// Where the model takes missing values, some are: all of row 1, none of row 2.
+inline std::vector<float> random_pixels(const VaeConfig& model, std::uint32_t step) {
+  std::vector<float> pixels = random_pixels(step);
+  for (Index i = 0; model.missing_values && i < kBatch * kDim; ++i)
+    if (i / kDim == 1 || (i / kDim != 2 && (i + step) % 3 == 0)) pixels[static_cast<std::size_t>(i)] = NAN;
+  return pixels;
+}
+inline VaeConfig with_missing_values(VaeConfig model) {
+  model.missing_values = true;
+  return model;
+}
 
 /// The model with conditions of three columns, which are its batches'.
 inline VaeConfig conditional(VaeConfig model, ConditionKind kind = ConditionKind::columns) {

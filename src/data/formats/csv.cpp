@@ -96,8 +96,8 @@ char delimiter_of(std::string_view line) {
 
 class TableParser {
  public:
-  TableParser(FileContent& content, const std::function<void(Index)>& check_width)
-      : name_(content.name()), lines_(content), check_width_(check_width) {}
+  TableParser(FileContent& content, const std::function<void(Index)>& check_width, NaNs nans)
+      : name_(content.name()), lines_(content), check_width_(check_width), nans_(nans) {}
 
   Table table() {
     if (!next()) throw Error(name_ + ": is empty");
@@ -161,7 +161,10 @@ class TableParser {
     for (std::size_t column = 0; column < fields_.size(); ++column) {
       float value = 0;
       const Meaning meaning = parse(fields_[column], value);
-      if (meaning != Meaning::number) fail(meaning, column);
+      if (meaning == Meaning::missing && nans_ == NaNs::missing)
+        value = std::numeric_limits<float>::quiet_NaN();
+      else if (meaning != Meaning::number)
+        fail(meaning, column);
       table_.values.push_back(value);
     }
     ++table_.rows;
@@ -179,7 +182,7 @@ class TableParser {
     if (meaning == Meaning::infinite) reason = "is not finite";
     if (meaning == Meaning::beyond_float32) reason = "is beyond the range of float32";
     if (meaning == Meaning::missing)
-      reason = "is missing: missing values are not supported; fill them in or remove the row";
+      reason = "is missing: fill it in, remove the row, or train with missing values (--missing)";
     if (meaning == Meaning::missing && table_.rows == 0 && !has_header_)
       reason += " (a header line must have a name that is not a number)";
     throw Error(name_ + ": line " + std::to_string(lines_.number()) + ", column " + std::to_string(column + 1) + ": " +
@@ -191,6 +194,7 @@ class TableParser {
   std::string name_;
   LineReader lines_;
   const std::function<void(Index)>& check_width_;
+  NaNs nans_;
   char delimiter_ = ',';
   bool has_header_ = false;
   Fields fields_;
@@ -206,8 +210,8 @@ bool is_text(std::span<const std::uint8_t> front) {
   });
 }
 
-Table read_csv(FileContent& content, const std::function<void(Index)>& check_width) {
-  return TableParser(content, check_width).table();
+Table read_csv(FileContent& content, const std::function<void(Index)>& check_width, NaNs nans) {
+  return TableParser(content, check_width, nans).table();
 }
 
 }  // namespace cuvae

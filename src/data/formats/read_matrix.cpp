@@ -36,14 +36,15 @@ Matrix read_array(FileContent& content, const std::vector<Index>& widths) {
   return {content.name(), dims, convert(content, header, payload)};
 }
 
-Matrix read_table(FileContent& content, const std::vector<Index>& widths) {
-  Table table = read_csv(content, [&](Index cols) { check_width(content.name(), cols, widths); });
+Matrix read_table(FileContent& content, const std::vector<Index>& widths, NaNs nans) {
+  Table table = read_csv(
+      content, [&](Index cols) { check_width(content.name(), cols, widths); }, nans);
   return {content.name(), {table.rows, table.cols}, hold(std::move(table.values))};
 }
 
 }  // namespace
 
-Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& widths) {
+Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& widths, NaNs nans) {
   constexpr std::size_t enough_to_tell = 512;
   const auto [file, member] = split_member(path);
   FileContent content(file);
@@ -54,7 +55,7 @@ Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& 
     return read_array(array, widths);
   }
   if (!member.empty()) throw Error(content.name() + ": is not an NPZ archive and has no array " + in_quotes(member));
-  return is_text(front) ? read_table(content, widths) : read_array(content, widths);
+  return is_text(front) ? read_table(content, widths, nans) : read_array(content, widths);
 }
 
 }  // namespace cuvae

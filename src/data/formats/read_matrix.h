@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cuvae/dataset.h"
 #include "data/formats/convert.h"
 
 namespace cuvae {
@@ -16,6 +17,6 @@ struct Matrix {
 
 /// Throws Error in the same cases as Dataset::open, and, before the values are read, for a D that is not in `widths`,
 /// unless `widths` is empty.
-Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& widths);
+Matrix read_matrix(const std::filesystem::path& path, const std::vector<Index>& widths, NaNs nans);
 
 }  // namespace cuvae
