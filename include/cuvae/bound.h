@@ -9,7 +9,7 @@
 namespace cuvae {
 
 /// What is computed from the K samples of an example, in nats. The expectation of each is at most log p(x). z stands
-/// for all latent layers.
+/// for all latent layers, x for the values that are not missing.
 enum class Bound : std::uint8_t {
   elbo,   ///< E_q log p(x|z) - KL(q(z|x) || p(z)): see evaluate()
   iwae,   ///< L_K = log (1/K) sum_k w_k, w = p(x|z) p(z) / q(z|x), z ~ q(z|x): Burda et al. 2015, section 3
@@ -76,7 +76,8 @@ struct BoundEvaluation {
   double value = 0;           ///< the mean over the examples, in nats
   double error = 0;           ///< its standard error over the examples: s / sqrt(N), with N - 1 in s^2; NaN for N = 1
   double sampling_error = 0;  ///< the part that the finite K adds to it: sqrt(sum_n (1 / effective_n - 1 / K)) / N
-  double bits_per_dim = 0;    ///< -value / (D ln 2), of a density or a mass: see LikelihoodTraits::values
+  /// -value / (D ln 2), of a density or a mass: see LikelihoodTraits::values; D without missing values, on average.
+  double bits_per_dim = 0;
   double mean_effective = 0, least_effective = 0;  ///< effective sample size over the examples
   double largest_pareto_k = 0;                     ///< over the examples that have one; NaN where none has
   Index unreliable = 0;                            ///< examples whose k-hat is above kMostPareto

@@ -9,6 +9,7 @@
 #include "cuvae/estimator.h"
 #include "cuvae/evaluate.h"
 #include "cuvae/exact.h"
+#include "cuvae/impute.h"
 #include "cuvae/refine.h"
 #include "cuvae/standardization.h"
 #include "cuvae/trainer.h"

@@ -25,14 +25,16 @@ struct LayerEvaluation {
 /// Above the first layer, E_q[z_t|x] is estimated from at least so many samples of z_{t-1}.
 inline constexpr Index kActivitySamples = 20;
 
-/// Nats per example, averaged over the examples. Values may be NaN or infinite; the caller must check.
+/// Nats per example, of what is not missing of it, averaged over the examples. Values may be NaN or infinite; the
+/// caller must check.
 struct Evaluation {
   Index examples = 0;
-  double elbo = 0;              ///< reconstruction - kl
-  double reconstruction = 0;    ///< E_q log p(x|z)
-  double kl = 0;                ///< KL(q(z|x) || p(z)), from the samples where it has no closed form
-  double elbo_error = 0;        ///< standard error of elbo: s / sqrt(N), with N - 1 in s^2; NaN for one example
-  double bits_per_dim = 0;      ///< -elbo / (D ln 2), of a density or a mass: see LikelihoodTraits::values
+  double elbo = 0;            ///< reconstruction - kl
+  double reconstruction = 0;  ///< E_q log p(x|z)
+  double kl = 0;              ///< KL(q(z|x) || p(z)), from the samples where it has no closed form
+  double elbo_error = 0;      ///< standard error of elbo: s / sqrt(N), with N - 1 in s^2; NaN for one example
+  /// -elbo / (D ln 2), of a density or a mass: see LikelihoodTraits::values; D without missing values, on average.
+  double bits_per_dim = 0;
   std::vector<double> kl_dims;  ///< KL per latent dimension; empty where it has no closed form
   Index active_units = 0;       ///< dimensions of z_1 with Var_x E_q[z|x] > 0.01: Burda et al. 2015, section 5.2
   std::vector<double> elbos;    ///< [N], the ELBO of each example, in the order of the rows

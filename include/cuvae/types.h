@@ -91,8 +91,7 @@ enum class Estimator : std::uint8_t {
              ///< its bias falls as 1/K: Bornschein and Bengio 2015
 };
 
-/// What training optimizes, as a list of phases (src/train/phases.h). With log w_k = log p(x, z_k) - log q(z_k|x), IWAE
-/// is log (1/K) sum_k w_k.
+/// What training optimizes, as a list of phases (src/train/phases.h). log w_k = log p(x, z_k) - log q(z_k|x).
 enum class Objective : std::uint8_t {
   variational,  ///< what the estimator belongs to: the ELBO, IWAE, or reweighted wake-sleep without a sleep phase
   elbo,         ///< the mean of log w: Kingma and Welling 2013
@@ -193,6 +192,7 @@ enum class Stream : std::uint32_t {
   refine = 15,               ///< z of posteriors that are refined for single examples
   ais_momentum = 16,         ///< of annealed importance sampling, step t: the momenta before the transition at t
   ais_accept = 17,           ///< the uniforms that accept or refuse its proposals
+  resampling = 20,           ///< which latent sample a completed copy of an example has: see impute()
   sleep_latent_below = 128,  ///< z of the first layer in these draws; 129 of the second, and so on
   latent_2 = 256,            ///< of the second latent layer; 257 of the third, and so on
 };
@@ -342,7 +342,6 @@ std::string_view to_string(Optimizer);
 std::string_view to_string(LearningRate::Kind);
 template <class Enum>
 Enum parse(std::string_view name);
-/// Every enumerator, in their order.
-std::vector<Estimator> all_estimators();
+std::vector<Estimator> all_estimators();  ///< in their order
 
 }  // namespace cuvae

@@ -5,9 +5,10 @@
 #include <limits>
 
 #include "evaluate/annealing/annealed_chains.h"
-#include "evaluate/chunk_weights.h"
 #include "evaluate/example_batches.h"
 #include "evaluate/log_weights.h"
+#include "evaluate/observed.h"
+#include "evaluate/weighted_samples.h"
 
 namespace cuvae {
 namespace {
@@ -29,15 +30,15 @@ void check_bound(const Vae& vae, const BoundOptions& options) {
     throw Error("evaluate: temperatures is " + std::to_string(T) + " but must be 1 to 2147483647");
 }
 
-// The examples of a batch, of which each has `chunk` samples: see BoundOptions::batch.
-Index batch_of(const Vae& vae, const BoundOptions& options, Index chunk, Index count) {
-  if (options.batch != 0) return std::min(options.batch, count);
-  const Index values = vae.backend().reads_host_memory() ? 640'000 : 8'000'000;
-  return std::clamp<Index>(values / vae.config().outputs() / chunk, 1, count);
+// With the value of the data in their own units.
+void add_example(BoundEvaluation& e, const LogWeights& weights, const ObservedPart& observed, Index& observed_values) {
+  e.of_examples.push_back(weights.result());
+  e.of_examples.back().value -= observed.log_volume;
+  observed_values += observed.values;
 }
 
 // The fields that are over all examples.
-void summarize(BoundEvaluation& e, Index data_dim) {
+void summarize(BoundEvaluation& e, Index observed_values) {
   const auto n = static_cast<double>(e.examples), samples = static_cast<double>(e.samples);
   double squares = 0, excess = 0;  // squared deviations, and the variances of log (1/K) sum_k w_k
   e.least_effective = std::numeric_limits<double>::infinity();
@@ -56,55 +57,31 @@ void summarize(BoundEvaluation& e, Index data_dim) {
   e.mean_effective /= n;
   e.error = std::sqrt(squares / (n - 1) / n);  // 0 / 0 for one example
   e.sampling_error = std::sqrt(excess) / n;
-  e.bits_per_dim = -e.value / (static_cast<double>(data_dim) * std::log(2.0));
+  e.bits_per_dim = -e.value / (static_cast<double>(observed_values) / n * std::log(2.0));
 }
 
 }  // namespace
 
 BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, const std::vector<std::uint32_t>& rows,
                                     const BoundOptions& options) {
-  const Index chunk = std::min(options.samples, kBoundChunk);
-  check_options(rows, options.samples, options.batch == 0 ? 1 : options.batch, chunk);
   check_bound(vae, options);
-  Backend& backend = vae.backend();
-  const Index count = static_cast<Index>(rows.size()), dim = vae.config().data_dim;
-  const Index batch = batch_of(vae, options, chunk, count);
-  const bool of_prior = options.bound == Bound::prior;
-
-  RowBatches batches(backend, data, rows, batch);
-  const Buffer step = backend.allocate(sizeof kEvaluationStep);
-  const auto set_step = [&](std::uint32_t value) { backend.upload(step.data(), &value, sizeof value); };
-  const DType type = backend.activation_type();
-  const Buffer x_buffer = backend.allocate(static_cast<std::size_t>(batch * dim) * size_of(type));
-  VaeActivations a = vae.allocate(batch, chunk, {.log_densities = !of_prior, .model_draws = of_prior});
-  ChunkWeights log_w(backend, options.bound, batch * chunk);
-
+  WeightedSamples samples(vae, data, rows, options);
+  const Index count = static_cast<Index>(rows.size());
   BoundEvaluation e;
   e.bound = options.bound, e.examples = count, e.samples = options.samples;
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
-  for (Index first = 0; first < count; first += batch) {
-    const Index n = std::min(batch, count - first);
-    const auto noise = [&](Stream s) { return Noise{options.seed, s, step.as<std::uint32_t>(), first}; };
-    const View x = x_buffer.view(n, dim, type);
-    set_step(kEvaluationStep);
-    batches.gather(first, options.binarize, noise(Stream::binarize), x);
-    batches.gather(first, vae.conditions(n, a));
-    const View stats = of_prior ? View{} : vae.encode(x, a);
+  Index observed_values = 0;
+  for (Index first = 0; first < count; first += samples.batch()) {
+    const Index n = std::min(samples.batch(), count - first);
+    const std::vector<ObservedPart> observed = observed_parts(vae, samples.begin(first, n));
     std::vector<LogWeights> weights(static_cast<std::size_t>(n), LogWeights(options.samples));
-    for (Index k = 0; k < options.samples; k += chunk) {
-      a.samples = std::min(chunk, options.samples - k);
-      set_step(kEvaluationStep - static_cast<std::uint32_t>(k / chunk));
-      const View z = of_prior ? vae.draw_latents(noise(Stream::sleep_latent), n, a.samples, a)
-                              : vae.sample_latents(stats, noise(Stream::latent), a);
-      const double* values = log_w.read(vae.log_prob(vae.decode(z, a), x, a), a);
-      for (LogWeights& of_example : weights) of_example.add(values, a.samples), values += a.samples;
+    for (Index k = 0; k < options.samples; k += kBoundChunk) {
+      const WeightedSamples::Chunk chunk = samples.chunk(k);
+      const double* values = chunk.log_w;
+      for (LogWeights& of_example : weights) of_example.add(values, chunk.samples), values += chunk.samples;
     }
-    for (const LogWeights& of_example : weights) {
-      e.of_examples.push_back(of_example.result());
-      e.of_examples.back().value -= log_volume;
-    }
+    for (std::size_t b = 0; b < weights.size(); ++b) add_example(e, weights[b], observed[b], observed_values);
   }
-  summarize(e, dim);
+  summarize(e, observed_values);
   return e;
 }
 
@@ -115,24 +92,24 @@ BoundEvaluation evaluate_annealed(const Vae& vae, const Dataset& data, const std
   const Index samples = options.samples;
   check_options(rows, samples, options.batch == 0 ? 1 : options.batch, samples);
   check_bound(vae, options);
-  const Index batch = batch_of(vae, options, samples, static_cast<Index>(rows.size()));
+  const Index batch = examples_at_once(vae, options, samples, static_cast<Index>(rows.size()));
   ExampleBatches batches(vae, data, rows, {samples, batch, options.binarize, options.seed}, samples);
   AnnealedChains chains(vae, batches.batch(), options);
   BoundEvaluation e;
   e.bound = options.bound, e.examples = batches.count(), e.samples = samples;
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  Index observed_values = 0;
   batches.for_each([&](Index first, ConstView x) {
     for (const View conditions : chains.conditions(x.rows)) batches.take_conditions(first, conditions);
     const std::vector<double> log_w = chains.log_weights(x, first);
-    for (auto at = log_w.begin(); at != log_w.end(); at += samples) {
+    const double* values = log_w.data();
+    for (const ObservedPart& observed : observed_parts(vae, x)) {
       LogWeights weights(samples);
-      weights.add(&*at, samples);
-      e.of_examples.push_back(weights.result());
-      e.of_examples.back().value -= log_volume;
+      weights.add(values, samples), values += samples;
+      add_example(e, weights, observed, observed_values);
     }
   });
   e.acceptance = chains.acceptance();
-  summarize(e, vae.config().data_dim);
+  summarize(e, observed_values);
   return e;
 }
 

@@ -8,6 +8,7 @@
 #include "data/check_data.h"
 #include "evaluate/evaluate_rows.h"
 #include "evaluate/layer_sums.h"
+#include "evaluate/observed.h"
 #include "evaluate/row_batches.h"
 #include "evaluate/units.h"
 #include "math/philox.h"
@@ -59,6 +60,7 @@ std::vector<float> model_input(const Dataset& data, Index first, Index count, Bi
   }
   const auto place = static_cast<std::uint64_t>(first * data.cols());
   for (std::size_t i = 0; binarize != Binarize::none && i < x.size(); ++i) {
+    if (std::isnan(x[i])) continue;  // missing
     const bool one = binarize == Binarize::threshold
                          ? x[i] >= 0.5F
                          : math::uniform(math::philox_word(seed, static_cast<std::uint32_t>(Stream::binarize),
@@ -116,8 +118,8 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   const Buffer moments = backend.allocate(static_cast<std::size_t>(1 + 4 * latent) * sizeof(double));
   const VaeActivations a = vae.allocate(batch, options.samples);
 
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
   Evaluation e;
+  Index observed_values = 0;
   double log_p_sum = 0, kl_sum = 0, elbo_mean = 0, elbo_squares = 0;  // squared deviations: Welford 1962
   const bool closed_form = vae.config().has_closed_form_kl();
   std::vector<double> kl_dims(closed_form ? static_cast<std::size_t>(latent) : 0);
@@ -131,6 +133,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
     const View x = x_buffer.view(n, dim, type);
     batches.gather(first, options.binarize, noise(Stream::binarize), x);
     batches.gather(first, vae.conditions(n, a));
+    const std::vector<ObservedPart> observed = observed_parts(vae, x);
     const View stats = vae.encode(x, a);
     const View z = vae.sample_latents(stats, noise(Stream::latent), a, moments.as<double>());
     const View log_px = vae.log_prob(vae.decode(z, a), x, a);
@@ -141,7 +144,9 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
       double reconstruction = 0;
       for (Index k = 0; k < options.samples; ++k)
         reconstruction += static_cast<double>(log_p[static_cast<std::size_t>(b * options.samples + k)]);
-      reconstruction = reconstruction / static_cast<double>(options.samples) - log_volume;
+      const ObservedPart& part = observed[static_cast<std::size_t>(b)];
+      observed_values += part.values;
+      reconstruction = reconstruction / static_cast<double>(options.samples) - part.log_volume;  // in the data's units
       const double row_kl = kl.of_row(b);
       log_p_sum += reconstruction;
       kl_sum += row_kl;
@@ -160,7 +165,7 @@ Evaluation evaluate_rows(const Vae& vae, const ResidentData& data, const std::ve
   e.kl = kl_sum / n;
   e.elbo = e.reconstruction - e.kl;
   e.elbo_error = std::sqrt(elbo_squares / (n - 1) / n);  // 0 / 0 for one example
-  e.bits_per_dim = -e.elbo / (static_cast<double>(dim) * std::log(2.0));
+  e.bits_per_dim = -e.elbo / (static_cast<double>(observed_values) / n * std::log(2.0));
   for (double& k : kl_dims) k /= n;
   e.kl_dims = std::move(kl_dims);
   e.active_units = active_units(read_moments(backend, moments, latent), latent);

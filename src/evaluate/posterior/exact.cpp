@@ -1,6 +1,7 @@
 #include "cuvae/exact.h"
 
 #include "evaluate/example_batches.h"
+#include "evaluate/observed.h"
 #include "evaluate/sums.h"
 
 namespace cuvae {
@@ -135,7 +136,7 @@ class ExactBatch {
         latent_(vae.config().latent),
         above_(top_layer(vae)),
         values_(vae.backend(), latent_),
-        encoder_(vae.encoder().allocate(vae.backend(), batch, DType::f32)),
+        encoder_(vae.allocate(batch, 1)),
         decoder_(vae.decoder().allocate(vae.backend(), values_.rows(), vae.backend().activation_type())),
         column_(vae.backend().allocate(static_cast<std::size_t>(values_.rows()) * sizeof(float))) {
     for (std::size_t t = vae.layers().size() - 1; t-- > 0;) above_ = layer_below(vae, t, above_);
@@ -143,7 +144,7 @@ class ExactBatch {
 
   std::vector<Sums> sums(ConstView x) const {
     Backend& backend = vae_.backend();
-    const View logits = vae_.encoder().forward(backend, vae_.weights(), x, encoder_);
+    const View logits = vae_.encode(x, encoder_);
     std::vector<float> host(static_cast<std::size_t>(logits.size())), log_p(static_cast<std::size_t>(values_.rows()));
     backend.download(host.data(), logits.data, host.size() * sizeof(float));
     std::vector<Units> q;
@@ -170,7 +171,8 @@ class ExactBatch {
   Index latent_;
   FromAbove above_;
   Values values_;
-  MlpActivations encoder_, decoder_;
+  VaeActivations encoder_;
+  MlpActivations decoder_;
   Buffer column_;
 };
 
@@ -199,11 +201,16 @@ ExactEvaluation evaluate_exact(const Vae& vae, const Dataset& data, const std::v
   check_model(vae);
   ExampleBatches batches(vae, data, rows, {1, options.batch, options.binarize, options.seed}, 1);
   const ExactBatch exact(vae, batches.batch());
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
+  Index observed_values = 0;
   MeanAndError log_p, elbo, reconstruction, posterior_kl;
   ExactEvaluation e;
   batches.for_each([&](Index, ConstView x) {
-    for (const Sums& sums : exact.sums(x)) {
+    const std::vector<ObservedPart> observed = observed_parts(vae, x);
+    const std::vector<Sums> all = exact.sums(x);
+    for (std::size_t b = 0; b < all.size(); ++b) {
+      const Sums& sums = all[b];
+      const double log_volume = observed[b].log_volume;  // to log-densities in the data's units
+      observed_values += observed[b].values;
       const ExactExample& of = e.of_examples.emplace_back(
           ExactExample{sums.log_p.value() - log_volume, sums.elbo - log_volume, sums.reconstruction - log_volume});
       log_p.add(of.log_p), elbo.add(of.elbo), reconstruction.add(of.reconstruction);
@@ -214,7 +221,7 @@ ExactEvaluation evaluate_exact(const Vae& vae, const Dataset& data, const std::v
   e.log_p = log_p.mean(), e.elbo = elbo.mean(), e.reconstruction = reconstruction.mean();
   e.kl = e.reconstruction - e.elbo, e.posterior_kl = posterior_kl.mean();
   e.log_p_error = log_p.error(), e.elbo_error = elbo.error(), e.posterior_kl_error = posterior_kl.error();
-  e.bits_per_dim = -e.log_p / (static_cast<double>(vae.config().data_dim) * std::log(2.0));
+  e.bits_per_dim = -e.log_p / (static_cast<double>(observed_values) / static_cast<double>(e.examples) * std::log(2.0));
   return e;
 }
 

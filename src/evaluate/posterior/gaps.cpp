@@ -3,6 +3,7 @@
 #include "evaluate/chunk_weights.h"
 #include "evaluate/example_batches.h"
 #include "evaluate/log_weights.h"
+#include "evaluate/observed.h"
 #include "evaluate/sums.h"
 
 namespace cuvae {
@@ -77,17 +78,18 @@ GapEvaluation evaluate_gaps(const Vae& vae, const Dataset& data, const std::vect
   ExampleBatches batches(vae, data, rows, {options.samples, options.batch, options.binarize, options.seed}, chunk);
   Refinement refinement(vae, batches.batch(), options.refine);
   Estimates estimates(vae, batches.batch(), options.samples);
-  const double log_volume = vae.standardization().log_volume();  // to log-densities in the data's units
   GapEvaluation e;
   e.examples = batches.count(), e.samples = options.samples;
   batches.for_each([&](Index first, ConstView x) {
     batches.take_conditions(first, estimates.conditions(x.rows));
     batches.take_conditions(first, refinement.conditions(x.rows));
+    const std::vector<ObservedPart> observed = observed_parts(vae, x);
     const View stats = estimates.encode(x);
     const std::vector<Estimate> encoded = estimates.of(x, first, stats, batches);
     refinement.refine(x, first, stats);
     const std::vector<Estimate> refined = estimates.of(x, first, stats, batches);
     for (std::size_t b = 0; b < encoded.size(); ++b) {
+      const double log_volume = observed[b].log_volume;  // to log-densities in the data's units
       ExampleGaps gaps{encoded[b].elbo.mean() - log_volume, refined[b].elbo.mean() - log_volume,
                        refined[b].weights.result()};
       gaps.log_p.value -= log_volume;
