@@ -29,9 +29,9 @@ Program::Program() : app("Trains variational autoencoders and shows what they ha
       "Example:\n"
       "  cuvae train --data data/mnist-10k --out runs/first --epochs 5\n"
       "  cuvae eval runs/first --data data/mnist-10k");
-  commands = {add_train(app),       add_resume(app),     add_eval(app),     add_sample(app), add_reconstruct(app),
-              add_interpolate(app), add_traverse(app),   add_manifold(app), add_encode(app), add_decode(app),
-              add_info(app),        add_estimators(app), add_devices(app)};
+  commands = {add_train(app),       add_resume(app),   add_eval(app),       add_sample(app), add_reconstruct(app),
+              add_interpolate(app), add_traverse(app), add_manifold(app),   add_encode(app), add_decode(app),
+              add_impute(app),      add_info(app),     add_estimators(app), add_devices(app)};
   for (const Command& command : commands) command.app->group("Commands");
 }
 

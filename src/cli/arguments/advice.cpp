@@ -13,22 +13,25 @@ constexpr double kLeastScales = 0.02, kMostScales = 50;
 double distance_from_start(const Dataset& data, bool from_means) {
   std::vector<float> start(static_cast<std::size_t>(data.cols()));
   if (from_means) start = data.column_means();
-  double squares = 0;
+  double squares = 0, count = 0;
   for (Index i = 0; i < data.rows(); ++i) {
     const std::vector<float> x = data.row(i);
     for (std::size_t d = 0; d < x.size(); ++d) {
+      if (std::isnan(x[d])) continue;  // missing
       const double difference = static_cast<double>(x[d]) - static_cast<double>(start[d]);
-      squares += difference * difference;
+      squares += difference * difference, ++count;
     }
   }
-  return std::sqrt(squares / static_cast<double>(data.rows() * data.cols()));
+  return std::sqrt(squares / count);
 }
 
 }  // namespace
 
 std::vector<std::string> data_advice(const Dataset& data) {
   if (!is_constant(data)) return {};
-  return {"warning: every value is " + number(data.row(0)[0]) + ": a model learns nothing from constant data"};
+  const auto [least, most] = data.range();
+  return {"warning: every value is " + (least <= most ? number(least) : std::string("missing")) +
+          ": a model learns nothing from constant data"};
 }
 
 std::vector<std::string> scale_advice(const Settings& settings, const Dataset& data) {

@@ -26,6 +26,17 @@ CLI::Validator with_extension(std::vector<std::string> extensions) {
           ""};
 }
 
+CLI::Option* add_missing(CLI::App& app, const std::string& help, std::function<void(std::optional<float>)> set) {
+  const auto parse = [set = std::move(set)](const std::string& text) {
+    constexpr double most = std::numeric_limits<float>::max();
+    if (text.empty() || text == kOnlyNaN)
+      set(std::nullopt);
+    else
+      set(flag_number<float>("--missing", text, {-most, most}));
+  };
+  return app.add_option_function<std::string>("--missing", parse, help)->type_name("VALUE");
+}
+
 void DeviceArguments::add_to(CLI::App& app) {
   app.add_option("--device", device, "Where to compute: auto, or a name that 'cuvae devices' lists")
       ->type_name("NAME")
@@ -97,6 +108,9 @@ void DataArguments::add_to(CLI::App& command, const char* seed_help) {
   add_number(command, "--pixel-scale", pixel_scale_,
              "Divide the data by this; 0: divide uint8 by 255, leave floats unchanged (default: as in training)", {})
       ->default_str("");
+  add_missing(command,
+              "The value that is missing, like NaN, in the units of the file; nan: none (default: as in training)",
+              [this](std::optional<float> value) { missing_value_ = value; });
   command.add_option("--binarize", binarize_, "none, threshold or stochastic (default: as in training)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"none", "threshold", "stochastic"}).description(""));
@@ -107,7 +121,12 @@ Binarize DataArguments::binarize(const LoadedModel& model) const {
   return binarize_.empty() ? model.info.training.binarize : parse<Binarize>(binarize_);
 }
 
-Dataset scaled(const Dataset& data, float pixel_scale) { return pixel_scale > 0 ? data.divided_by(pixel_scale) : data; }
+Dataset open_examples(const std::filesystem::path& path, Split split, const std::vector<Index>& widths,
+                      const Reading& reading) {
+  Dataset data = Dataset::open(path, split, widths, reading.missing_values ? NaNs::missing : NaNs::refused);
+  if (reading.pixel_scale > 0) data = data.divided_by(reading.pixel_scale);
+  return reading.missing_value ? data.with_missing(*reading.missing_value) : data;
+}
 
 std::string DataArguments::condition_of(const VaeConfig& model) const {
   if (!model.is_conditional() && !condition.empty())
@@ -128,12 +147,14 @@ Dataset DataArguments::open(const LoadedModel& model, bool draws) const {
   refuse_idle(*app, "--seed",
               unless(draws || binarize(model) == Binarize::stochastic, "here: no random numbers are needed"));
   const Split part = split == "train" ? Split::train : Split::test;
-  const bool given = app->count("--pixel-scale") > 0;
-  const Dataset divided = with_conditions(scaled(Dataset::open(path, part, {model.config().data_dim}),
-                                                 given ? pixel_scale_ : model.info.training.pixel_scale),
-                                          condition_of(model.config()), path, part, model.config().condition_dim);
-  check_data_fits(divided, model.config(), binarize(model));
-  return divided;
+  refuse_idle(*app, "--missing", unless(model.config().missing_values, "with a model that takes no missing values"));
+  Reading reading = reading_of(model.config(), model.info.training.pixel_scale);
+  if (app->count("--pixel-scale") > 0) reading.pixel_scale = pixel_scale_;
+  if (app->count("--missing") > 0) reading.missing_value = missing_value_;
+  const Dataset examples = with_conditions(open_examples(path, part, {model.config().data_dim}, reading),
+                                           condition_of(model.config()), path, part, model.config().condition_dim);
+  check_data_fits(examples, model.config(), binarize(model));
+  return examples;
 }
 
 std::optional<std::string> data_in_environment() {

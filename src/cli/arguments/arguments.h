@@ -2,6 +2,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,11 @@ CLI::Option* add_name(CLI::App& app, const std::string& flag, Enum& value, const
       ->type_name("NAME")
       ->default_str(std::string(to_string(value)));
 }
+
+/// What --missing says where NaN alone is missing.
+inline constexpr const char* kOnlyNaN = "nan";
+/// --missing, which calls set() with the value that is missing like NaN, or with none.
+CLI::Option* add_missing(CLI::App& app, const std::string& help, std::function<void(std::optional<float>)> set);
 
 /// Where to compute: --device, --threads and --precision.
 struct DeviceArguments {
@@ -76,8 +82,8 @@ struct ModelArguments : DeviceArguments {
   LoadedModel load() const;
 };
 
-/// Examples for a model: --data, --condition, --split, --pixel-scale, --binarize, --seed. The defaults are what
-/// training used.
+/// Examples for a model: --data, --condition, --split, --pixel-scale, --missing, --binarize, --seed. The defaults are
+/// what training used.
 struct DataArguments {
   std::string data, condition;
   std::string split = "test";
@@ -99,10 +105,20 @@ struct DataArguments {
   std::string condition_of(const VaeConfig& model) const;
   std::string binarize_;
   float pixel_scale_ = 0;
+  std::optional<float> missing_value_;
 };
 
-/// The data divided by the pixel scale; unchanged if that is 0.
-Dataset scaled(const Dataset& data, float pixel_scale);
+/// How the values of a file become those of examples.
+struct Reading {
+  float pixel_scale = 0;  ///< 0: as Dataset::open() has them
+  bool missing_values = false;
+  std::optional<float> missing_value = {};
+};
+inline Reading reading_of(const VaeConfig& model, float pixel_scale) {
+  return {pixel_scale, model.missing_values, model.missing_value};
+}
+Dataset open_examples(const std::filesystem::path& path, Split split, const std::vector<Index>& widths,
+                      const Reading& reading);
 
 /// The environment variable CUVAE_DATA, if it is set and not empty.
 std::optional<std::string> data_in_environment();

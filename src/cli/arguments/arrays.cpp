@@ -27,7 +27,7 @@ int encode(const EncodeArguments& arguments) {
     stats.insert(stats.end(), part.begin(), part.end());
   }
   require_finite(stats, 2 * model.config().latent, "encode: the posteriors");
-  write_array(arguments.out, stats.data(), data.rows(), 2 * model.config().latent);
+  write_array(arguments.out, stats.data(), {data.rows(), 2 * model.config().latent});
   return 0;
 }
 

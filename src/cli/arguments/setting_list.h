@@ -70,6 +70,9 @@ void visit_model(Model& m, Layers& layers, Visitor&& visit) {
   visit("scale", m.scale, "Standard deviation of a Gaussian likelihood; the initial value of one that is learned",
         {kScaleMin, kScaleMax}, unless(has_scale(m.likelihood), "with this --likelihood, which has no scale"));
   visit("init", m.initialization, "glorot or he");
+  visit(
+      "missing", MissingSetting{m.missing_values, m.missing_value},
+      "Take missing values, which the likelihood leaves out: NaN, and with VALUE also this, in the units of the file");
 }
 
 template <class Training, class Visitor>

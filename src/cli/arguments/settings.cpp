@@ -69,6 +69,11 @@ Json json_of(const Pieces& pieces) {
   return list;
 }
 
+template <class Asked, class Value>
+Json json_of(const MissingSetting<Asked, Value>& missing) {
+  return missing.value ? text_of(*missing.value) : kOnlyNaN;
+}
+
 // Writes the settings that have an effect, or all of them with `all`.
 struct JsonWriter {
   Json& object;
@@ -77,6 +82,10 @@ struct JsonWriter {
   template <class Value>
   void operator()(const char* name, const Value& value, const char*, Range = {}, const char* idle = nullptr) {
     if (all || idle == nullptr) object[name] = json_of(value);
+  }
+  template <class Asked, class Value>
+  void operator()(const char* name, const MissingSetting<Asked, Value>& missing, const char*) {
+    if (all || missing.asked) object[name] = json_of(missing);
   }
 };
 
@@ -103,6 +112,12 @@ class FlagAdder {
   requires std::is_enum_v<Enum>
   void operator()(const char* name, Enum& value, const char* help, Range = {}, const char* = nullptr) {
     add_name(app_, flag(name), value, help)->group(group_);
+  }
+  void operator()(const char*, const MissingSetting<bool, std::optional<float>>& missing, const char* help) {
+    add_missing(app_, help, [missing](std::optional<float> value) { missing.asked = true, missing.value = value; })
+        ->expected(0, 1)
+        ->type_name("[VALUE]")
+        ->group(group_);
   }
   void operator()(const char* name, Pieces& pieces, const char* help, Range, const char*) {
     const auto set = [&pieces, option = flag(name)](const std::vector<std::string>& texts) {

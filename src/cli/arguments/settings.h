@@ -24,6 +24,13 @@ struct LayerSettings {
   explicit LayerSettings(const VaeConfig& model = {});
 };
 
+/// --missing: whether NaN is a missing value, and the other value that is one.
+template <class Asked, class Value>
+struct MissingSetting {
+  Asked& asked;
+  Value& value;
+};
+
 struct Settings : DeviceArguments {
   std::string data;
   std::string condition;  ///< "labels", or a file; empty: none

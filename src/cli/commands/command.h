@@ -14,6 +14,7 @@ struct Command {
 Command add_train(CLI::App& program);
 Command add_resume(CLI::App& program);
 Command add_eval(CLI::App& program);
+Command add_impute(CLI::App& program);
 Command add_sample(CLI::App& program);
 Command add_reconstruct(CLI::App& program);
 Command add_interpolate(CLI::App& program);

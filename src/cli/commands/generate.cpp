@@ -88,8 +88,8 @@ int reconstruct(const ReconstructArguments& a) {
   const Index count = std::min(a.count, data.rows());
   // In an array all examples come first; in a picture rows of examples and reconstructions alternate.
   const Index columns = is_array(a.out) ? count : std::min<Index>(count, 8);
-  a.write(with_reconstructions(model.vae, a.data.input(model, data, 0, count), data.condition_rows(0, count), columns),
-          model.config(), columns);
+  write_reconstructions(a.out, model.vae, a.data.input(model, data, 0, count), data.condition_rows(0, count), columns);
+  print_colors(a.out, model.config());
   return 0;
 }
 
@@ -154,7 +154,7 @@ std::vector<float> decoded(const Vae& vae, const std::vector<float>& z, const st
 }
 
 int traverse(const TraverseArguments& a) {
-  for (const char* flag : {"--data", "--split", "--pixel-scale", "--binarize", "--seed"})
+  for (const char* flag : {"--data", "--split", "--pixel-scale", "--missing", "--binarize", "--seed"})
     refuse_idle(*a.app, flag, unless(a.index >= 0, "without --index: no example is read"));
   const LoadedModel model = a.load();
   if (model.config().has_bernoulli_latents())
@@ -239,7 +239,8 @@ Command add_reconstruct(CLI::App& program) {
   app->footer(
       "A reconstruction is the mean of p(x|z) at the posterior mean of z.\n"
       "Examples are binarized as in training unless --binarize is given.\n"
-      "In a picture, a row of reconstructions follows each row of examples.\n"
+      "In a picture, a row of reconstructions follows each row of examples. A missing value is halfway between\n"
+      "black and white there, in an array it is NaN.\n"
       "In an array, all reconstructions follow all examples.\n\n"
       "Example:\n  cuvae reconstruct runs/first --data data/mnist-10k --out reconstructions.png");
   return {app, [a = a] { return reconstruct(*a); }};

@@ -39,8 +39,9 @@ std::string absolute_condition(const std::string& given) {
 }
 
 Dataset open_training_data(const Settings& settings, const std::vector<Index>& widths = {}) {
-  return with_conditions(scaled(Dataset::open(settings.data, Split::train, widths), settings.training.pixel_scale),
-                         settings.condition, settings.data, Split::train, 0);
+  const Reading reading = reading_of(settings.model, settings.training.pixel_scale);
+  return with_conditions(open_examples(settings.data, Split::train, widths, reading), settings.condition, settings.data,
+                         Split::train, 0);
 }
 
 Trainer new_trainer(Backend& backend, Settings& settings, const Dataset& data) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <numeric>
+#include <utility>
 
 #include "cli/run/quantities.h"
 #include "cli/run/run_folder.h"
@@ -40,11 +42,13 @@ GridSize largest_grid(const VaeConfig& model) {
   return model.image_height == 1 || size.rows < 2 || size.columns < 1 ? GridSize{} : size;
 }
 
-void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
-                    Index columns) {
-  require_finite(examples, model.data_dim, path.string());
+namespace {
+
+// Writes a grid without looking at its values.
+void write_grid(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                Index columns) {
   const Index count = static_cast<Index>(examples.size()) / model.data_dim;
-  if (is_array(path)) return write_array(path, examples.data(), count, model.data_dim);
+  if (is_array(path)) return write_array(path, examples.data(), {count, model.data_dim});
   if (model.image_height == 1)
     throw Error(path.string() + ": this model's examples are not pictures: write an array (.npy) instead");
   columns = std::min(columns, count);
@@ -62,16 +66,28 @@ void write_examples(const std::filesystem::path& path, const std::vector<float>&
   write_png(path, image);
 }
 
+}  // namespace
+
+void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
+                    Index columns) {
+  require_finite(examples, model.data_dim, path.string());
+  write_grid(path, examples, model, columns);
+}
+
 void write_output(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                   Index columns) {
   write_examples(path, examples, model, columns);
+  print_colors(path, model);
+}
+
+void print_colors(const std::filesystem::path& path, const VaeConfig& model) {
   if (!is_array(path) && !(model.image_black == 0 && model.image_white == 1))
     std::cout << printable(path.string()) << ": " << colors_of(model) << '\n';
 }
 
-void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
-  if (path != kStandardOutput) return write_npy(path, data, rows, cols);
-  write_npy(std::cout, data, rows, cols);
+void write_array(const std::filesystem::path& path, const float* data, const std::vector<Index>& shape) {
+  if (path != kStandardOutput) return write_npy(path, data, shape);
+  write_npy(std::cout, data, shape);
 }
 
 bool is_array(const std::filesystem::path& path) { return path == kStandardOutput || path.extension() == ".npy"; }
@@ -87,19 +103,28 @@ std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& exa
   return means;
 }
 
-std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples,
-                                        const std::vector<float>& conditions, Index columns) {
+void write_reconstructions(const std::filesystem::path& path, const Vae& vae, const std::vector<float>& examples,
+                           const std::vector<float>& conditions, Index columns) {
+  const VaeConfig& model = vae.config();
   const std::vector<float> decoded = vae.decode(posterior_means(vae, examples, conditions), conditions);
-  const std::size_t row = static_cast<std::size_t>(columns * vae.config().data_dim);
+  require_finite(decoded, model.data_dim, path.string());
+  std::vector<float> shown = examples;
+  if (!model.missing_values)
+    require_finite(shown, model.data_dim, path.string());
+  else if (!is_array(path))
+    std::replace_if(
+        shown.begin(), shown.end(), [](float v) { return std::isnan(v); },
+        std::midpoint(model.image_black, model.image_white));
+  const std::size_t row = static_cast<std::size_t>(columns * model.data_dim);
   std::vector<float> grid;
-  for (std::size_t first = 0; first < examples.size(); first += row) {
-    for (const auto* part : {&examples, &decoded}) {
+  for (std::size_t first = 0; first < shown.size(); first += row) {
+    for (const auto* part : {&std::as_const(shown), &decoded}) {
       const std::size_t end = std::min(first + row, part->size());
       grid.insert(grid.end(), part->begin() + static_cast<Index>(first), part->begin() + static_cast<Index>(end));
-      grid.resize(grid.size() + first + row - end, vae.config().image_black);
+      grid.resize(grid.size() + first + row - end, model.image_black);
     }
   }
-  return grid;
+  write_grid(path, grid, model, columns);
 }
 
 }  // namespace cuvae::cli

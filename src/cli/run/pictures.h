@@ -14,13 +14,15 @@ namespace cuvae::cli {
 void write_examples(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                     Index columns);
 
-/// Does the same for an output that the user named, and says on stdout what the colors of a picture mean. It says
-/// nothing if 0 is black and 1 is white.
+/// Says on stdout what the colors of a picture mean. Says nothing of an array, and if 0 is black and 1 is white.
+void print_colors(const std::filesystem::path& path, const VaeConfig& model);
+
+/// write_examples() for an output that the user named, then print_colors().
 void write_output(const std::filesystem::path& path, const std::vector<float>& examples, const VaeConfig& model,
                   Index columns);
 
-/// Writes a matrix [rows, cols] as an NPY array; the path "-" is the standard output. Throws Error.
-void write_array(const std::filesystem::path& path, const float* data, Index rows, Index cols);
+/// Writes an array of this shape as NPY; the path "-" is the standard output. Throws Error.
+void write_array(const std::filesystem::path& path, const float* data, const std::vector<Index>& shape);
 
 /// Whether an output with this name is an array, not a picture.
 bool is_array(const std::filesystem::path& path);
@@ -40,10 +42,11 @@ Index square_columns(Index count);
 /// As many as go into `most` in whole turns of `turn`, at least one turn.
 constexpr Index whole_turns(Index turn, Index most) { return most < turn ? turn : most / turn * turn; }
 
-/// `examples` [count, D] as a grid: each row of `columns` examples is followed by a row of their reconstructions from
-/// the posterior means. The last rows are filled up with black pictures.
-std::vector<float> with_reconstructions(const Vae& vae, const std::vector<float>& examples,
-                                        const std::vector<float>& conditions, Index columns);
+/// Writes `examples` [count, D] as a grid: each row of `columns` examples is followed by a row of their reconstructions
+/// from the posterior means. The last rows are filled up with black pictures. In a picture missing values are halfway
+/// between black and white, in an array NaN. Throws Error as write_examples().
+void write_reconstructions(const std::filesystem::path& path, const Vae& vae, const std::vector<float>& examples,
+                           const std::vector<float>& conditions, Index columns);
 
 /// The posterior means [count, L].
 std::vector<float> posterior_means(const Vae& vae, const std::vector<float>& examples,

@@ -28,7 +28,8 @@ std::optional<Dataset> test_images(const Dataset& training, const Settings& sett
   const std::string &path = settings.data, &condition = settings.condition;
   if (!fs::is_directory(path) || !(condition.empty() || condition == kLabels)) return {};
   try {
-    const Dataset images = scaled(Dataset::open(path, Split::test, {training.cols()}), settings.training.pixel_scale);
+    const Dataset images =
+        open_examples(path, Split::test, {training.cols()}, reading_of(settings.model, settings.training.pixel_scale));
     const Index classes = training.conditions() != nullptr ? training.conditions()->cols() : 0;
     return with_conditions(images, condition, path, Split::test, classes);
   } catch (const Error&) {
@@ -60,8 +61,7 @@ std::string write_pictures(const RunFolder& folder, const Vae& vae, const Datase
   const std::vector<float> shown = of_labels ? one_hot(model, all_classes(model)) : conditions;
   write_examples(folder.samples(), decoded(vae.sample_prior(samples, training.seed), shown), model, columns);
   const std::vector<float> examples = model_input(images, 0, reconstructed, training.binarize);
-  write_examples(folder.reconstructions(),
-                 with_reconstructions(vae, examples, images.condition_rows(0, reconstructed), columns), model, columns);
+  write_reconstructions(folder.reconstructions(), vae, examples, images.condition_rows(0, reconstructed), columns);
   if (model.latent == 2 && model.has_closed_form_kl())
     write_examples(
         folder.manifold(),

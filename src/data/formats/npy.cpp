@@ -205,13 +205,16 @@ void write_header(std::ostream& out, const char* type, const std::string& shape)
 
 }  // namespace
 
-void write_npy(std::ostream& out, const float* data, Index rows, Index cols) {
-  write_header(out, "<f4", "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")");
-  out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizeof(float)) * rows * cols);
+void write_npy(std::ostream& out, const float* data, const std::vector<Index>& shape) {
+  std::string sides;
+  std::streamsize size = sizeof(float);
+  for (const Index side : shape) sides += (sides.empty() ? "" : ", ") + std::to_string(side), size *= side;
+  write_header(out, "<f4", "(" + sides + ")");
+  out.write(reinterpret_cast<const char*>(data), size);
 }
 
-void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
-  write_file_atomically(path, [&](std::ostream& out) { write_npy(out, data, rows, cols); });
+void write_npy(const std::filesystem::path& path, const float* data, const std::vector<Index>& shape) {
+  write_file_atomically(path, [&](std::ostream& out) { write_npy(out, data, shape); });
 }
 
 void write_npy(const std::filesystem::path& path, const std::vector<double>& values) {

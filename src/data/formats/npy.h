@@ -15,10 +15,13 @@ inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
 /// order, in C or Fortran order; sizes are not checked here.
 ArrayHeader read_npy_header(FileContent& content);
 
-/// Writes a float32 matrix to a file, completely or not at all.
-void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols);
+/// Writes a float32 array to a file, completely or not at all.
+void write_npy(const std::filesystem::path& path, const float* data, const std::vector<Index>& shape);
+inline void write_npy(const std::filesystem::path& path, const float* data, Index rows, Index cols) {
+  write_npy(path, data, {rows, cols});
+}
 /// Writes the same bytes to a stream.
-void write_npy(std::ostream& out, const float* data, Index rows, Index cols);
+void write_npy(std::ostream& out, const float* data, const std::vector<Index>& shape);
 /// Writes float64 [N] to a file, likewise.
 void write_npy(const std::filesystem::path& path, const std::vector<double>& values);
 
