@@ -147,6 +147,7 @@ TEST_P(ElboGradient, OfDataWithMissingValues) {
   TrainConfig training = plain_sgd(2);
   training.binarize = Binarize::stochastic;
   expect_gradients(with_missing_values(smooth_model()), training, 2);
+  expect_gradients(with_missing_values(conditional(smooth_model())), plain_sgd(2), 2);
 }
 
 TEST_P(ElboGradient, StochasticBinarization) {
