@@ -130,8 +130,8 @@ TEST_P(PassesTest, Likelihoods) {
       const Index outputs_of_value = traits(likelihood).outputs;
       const std::vector<float> out = random_vector(outputs_of_value * n, 8, -5, 5), x = random_values(likelihood, n);
       std::vector<float> d = out;
-      const float log_p = p_.log_prob_row(likelihood, out.data(), x.data(), n, -0.5f, d.data());
-      const float alone = p_.log_prob_row(likelihood, out.data(), x.data(), n, -0.5f, nullptr);
+      const float log_p = p_.log_prob_row(likelihood, false, out.data(), x.data(), n, -0.5f, d.data());
+      const float alone = p_.log_prob_row(likelihood, false, out.data(), x.data(), n, -0.5f, nullptr);
       double want = 0, size = 0, bound = 0;
       Vector gradient(out.size()), gradient_bound(out.size());
       for (Index i = 0; i < n; ++i) {
@@ -160,7 +160,7 @@ TEST_P(PassesTest, GaussiansOfASharedScale) {
     for (int i = 0; i < 2; ++i)
       squares[i] =
           (i == 0 ? p_ : portable_)
-              .gaussian_row(out.data(), x.data(), inv_scale.data(), n, -0.5f, dmean[i].data(), dscale[i].data());
+              .gaussian_row(false, out.data(), x.data(), inv_scale.data(), n, -0.5f, dmean[i].data(), dscale[i].data());
     EXPECT_NEAR(squares[0], squares[1], sum_error(n) * squares[1]);
     expect_alike(dmean[0], dmean[1], kFewUlp, "dmean");
     expect_alike(dscale[0], dscale[1], kFewUlp, "dlog_scale");
