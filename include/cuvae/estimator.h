@@ -20,7 +20,7 @@ struct EstimatorTraits {
   bool of_bound = false;  ///< the objective is the importance-weighted bound log (1/K) sum_k w_k, not the ELBO
   ScoreBaseline baseline = ScoreBaseline::none;  ///< of a score
   ProbeKind probes = ProbeKind::coupled_pairs;   ///< of probes
-  Index least_samples = 1;                       ///< the smallest K that it is defined for
+  Index least_samples = 1;                       ///< the smallest K that it is defined for, or learns with
   bool antithetic = false;      ///< takes antithetic pairs: it averages over samples, without a baseline of the others
   bool other_costs = false;     ///< takes a Cost other than elbo, and adds what that leaves out in closed form
   bool closed_form_kl = false;  ///< the KL's gradient is in closed form with any cost: beta and free bits apply
@@ -94,7 +94,11 @@ inline constexpr EstimatorTraits kEstimators[] = {
      .of_bound = true,
      .baseline = ScoreBaseline::arithmetic,
      .least_samples = 2},
-    {.estimator = Estimator::wake_phi, .gradient = GradientKind::weighted_score, .of_bound = true, .reweighted = true},
+    {.estimator = Estimator::wake_phi,
+     .gradient = GradientKind::weighted_score,
+     .of_bound = true,
+     .least_samples = 2,
+     .reweighted = true},
 };
 
 constexpr const EstimatorTraits& traits(Estimator e) { return kEstimators[static_cast<std::size_t>(e)]; }

@@ -84,7 +84,9 @@ void TrainConfig::validate() const {
   check_objective(*this);
   const Estimator used = estimator_of(objective, estimator);
   const std::string chosen = " with the estimator " + std::string(to_string(used));
-  check(samples >= traits(used).least_samples, "samples", std::to_string(samples),
+  // The weight of one sample is 1, whatever it is: without a sleep phase the encoder would follow noise.
+  const bool asleep = used == Estimator::wake_phi && sleep_share > 0;
+  check(samples >= traits(used).least_samples || asleep, "samples", std::to_string(samples),
         "at least " + std::to_string(traits(used).least_samples) + chosen);
   check(takes_cost(used, cost), "cost", std::string(to_string(cost)),
         "elbo" + chosen + ": only score functions other than nvil-scaled take another");

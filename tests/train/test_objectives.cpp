@@ -184,6 +184,8 @@ TEST_P(Objectives, WhatDoesNotGoTogetherIsNamed) {
   refused("samples is 1 but must be at least 2 with the estimator vimco", [](VaeConfig&, TrainConfig& t) {
     t.objective = Objective::miwae, t.estimator = Estimator::vimco, t.samples = 1, t.bounds = 4;
   });
+  refused("samples is 1 but must be at least 2 with the estimator wake-phi",
+          [](VaeConfig&, TrainConfig& t) { t.objective = Objective::rws, t.samples = 1; });
   refused("antithetic is true but must be false with the estimator iwae",
           [](VaeConfig&, TrainConfig& t) { t.objective = Objective::miwae, t.antithetic = true; });
   refused("the objective is rws with a sleep_share, which draws from a standard normal, but the prior is mixture",
