@@ -27,7 +27,8 @@ void refuse_idle_flags(const CLI::App& app, const EstimatorOptions& o) {
     return std::find_first_of(o.suites.begin(), o.suites.end(), suites.begin(), suites.end()) != o.suites.end();
   };
   refuse("--data", any_of(kOfModels), "without one of the suites vae, discrete, curves and cost");
-  refuse("--checkpoint", any_of({"vae", "cost"}), "without one of the suites vae and cost");
+  refuse("--checkpoint", any_of({"vae", "cost"}),
+         "without one of the suites vae and cost; the suite discrete trains its own models");
   refuse("--draws", any_of({"vae", "discrete"}), "without one of the suites vae and discrete");
 }
 

@@ -59,6 +59,9 @@ void open_data(Context& context) {
   if (!among("vae") && !among("discrete") && !among("cost") && !among("curves")) return;
   std::optional<CheckpointInfo> info;
   if (!o.checkpoint.empty()) info = read_checkpoint_info(o.checkpoint);
+  if (info &&
+      (info->model.has_bernoulli_latents() || !info->model.above.empty() || info->model.prior != Prior::standard))
+    throw Error(o.checkpoint + ": the suites vae and cost take models of one Gaussian layer under a standard prior");
   context.train = Dataset::open(o.data, Split::train, info ? std::vector{info->model.data_dim} : std::vector<Index>{});
   VaeConfig model = model_for(*context.train, 1, context.width(), 20);
   if (among("curves")) {

@@ -79,7 +79,8 @@ void print_metrics(const Progress& p, const TrainConfig& training) {
     std::cout << elbo << " nats per example (";
   }
   std::cout << "reconstruction " << fixed(p.train.reconstruction, 2) << ", KL " << fixed(p.train.kl, 2) << "), "
-            << p.train.active_units << " of " << p.train.latent << " latent dimensions active\n";
+            << p.train.active_units << " of " << p.train.latent << " latent dimensions active"
+            << (p.validation && p.validation->layers.size() > 1 ? " in layer 1\n" : "\n");
   if (p.train.skipped > 0)
     std::cout << p.train.skipped
               << " steps were skipped because their loss or gradient was not finite: try a lower --lr\n";

@@ -73,7 +73,7 @@ std::vector<Cell> discrete_cells(Context& c) {
   for (const Index units : c.options.quick ? few : all) {
     Point point;
     point.kind = LatentKind::bernoulli, point.latent = units;
-    if (c.options.quick) point.samples = 2;
+    if (c.options.quick) point.samples = 3;
     std::vector<Variant> variants;
     for (const Variant& v : c.options.variants)
       if (takes_part(v, point.samples)) variants.push_back(v);
