@@ -64,8 +64,8 @@ struct ExampleBound {
   double effective = 0;  ///< the effective sample size (sum_k w_k)^2 / sum_k w_k^2, from 1 to K: Kong 1992
   /// k-hat, the shape of the generalized Pareto distribution that is fitted to the ceil(min(K / 5, 3 sqrt K)) largest
   /// weights (Vehtari et al. 2017; fit: Zhang and Stephens 2009). Moments of w above order 1 / k are infinite. Infinity
-  /// where the tail spans more than double holds. NaN for fewer than kLeastParetoSamples samples, and where the log
-  /// weights in the tail differ by less than 0.001.
+  /// where the tail spans more than double holds. NaN for fewer than kLeastParetoSamples samples, where the log
+  /// weights in the tail differ by less than 0.001, and for Bernoulli latents, whose weights have no continuous tail.
   double pareto_k = 0;
 };
 

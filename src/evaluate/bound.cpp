@@ -30,9 +30,11 @@ void check_bound(const Vae& vae, const BoundOptions& options) {
     throw Error("evaluate: temperatures is " + std::to_string(T) + " but must be 1 to 2147483647");
 }
 
-// With the value of the data in their own units.
-void add_example(BoundEvaluation& e, const LogWeights& weights, const ObservedPart& observed, Index& observed_values) {
+// With the value of the data in their own units. Weights of discrete latents have no tail that a k-hat describes.
+void add_example(BoundEvaluation& e, const Vae& vae, const LogWeights& weights, const ObservedPart& observed,
+                 Index& observed_values) {
   e.of_examples.push_back(weights.result());
+  if (vae.config().has_bernoulli_latents()) e.of_examples.back().pareto_k = std::numeric_limits<double>::quiet_NaN();
   e.of_examples.back().value -= observed.log_volume;
   observed_values += observed.values;
 }
@@ -79,7 +81,7 @@ BoundEvaluation evaluate_bound_rows(const Vae& vae, const ResidentData& data, co
       const double* values = chunk.log_w;
       for (LogWeights& of_example : weights) of_example.add(values, chunk.samples), values += chunk.samples;
     }
-    for (std::size_t b = 0; b < weights.size(); ++b) add_example(e, weights[b], observed[b], observed_values);
+    for (std::size_t b = 0; b < weights.size(); ++b) add_example(e, vae, weights[b], observed[b], observed_values);
   }
   summarize(e, observed_values);
   return e;
@@ -105,7 +107,7 @@ BoundEvaluation evaluate_annealed(const Vae& vae, const Dataset& data, const std
     for (const ObservedPart& observed : observed_parts(vae, x)) {
       LogWeights weights(samples);
       weights.add(values, samples), values += samples;
-      add_example(e, weights, observed, observed_values);
+      add_example(e, vae, weights, observed, observed_values);
     }
   });
   e.acceptance = chains.acceptance();

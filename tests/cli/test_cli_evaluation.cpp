@@ -61,7 +61,10 @@ TEST_F(CliEvaluation, DividesTheKlOfTheAggregatePosterior) {
   EXPECT_FALSE(json(model).contains("mutual_information"));
   expect_lines(succeed(eval(model, {"--aggregate"})), {"mutual info     ", "marginal KL     "});
   const std::string chain = train("chain", {"--latent", "4", "3", "--hidden-above", "5"});
-  expect_failure(run(eval(chain, {"--aggregate"})), 1, "the aggregate posterior needs one layer of Gaussian latents");
+  for (const char* flag : {"--aggregate", "--gaps"})
+    expect_failure(run(eval(chain, {flag})), 2,
+                   std::string(flag) + ": the model must have one layer of Gaussian latents");
+  expect_failure(run(eval(chain, {"--bound", "ais"})), 2, "--bound: ais needs one layer of Gaussian latents under a");
 }
 
 TEST_F(CliEvaluation, SumsOverTheLatentsExactly) {
@@ -74,8 +77,10 @@ TEST_F(CliEvaluation, SumsOverTheLatentsExactly) {
   EXPECT_NEAR(bound["value"], e["log_p"], 5 * bound["sampling_error"].get<double>() + 0.01);
   expect_lines(succeed(eval(model, {"--exact"})), {"log p(x)        -", "ELBO            -", "KL to posterior "});
   const std::string gaussian = train("gaussian");
-  expect_failure(run(eval(gaussian, {"--exact"})), 1,
-                 "exact sums need bernoulli latents but those of the model are gaussian");
+  expect_failure(run(eval(gaussian, {"--exact"})), 2, "--exact: the model's latents are Gaussian");
+  EXPECT_TRUE(bound["largest_pareto_k"].is_null());
+  expect_lines(succeed(eval(model, {"--bound", "iwae", "--samples", "50"})),
+               {"Pareto k-hat    n/a for Bernoulli latents\nValues of the latents that are never drawn count in none"});
 }
 
 TEST_F(CliEvaluation, ShowsTheGapsOfThePosterior) {
@@ -98,6 +103,10 @@ TEST_F(CliEvaluation, AnnealsImportanceSampling) {
   EXPECT_EQ(e["bound"], "ais");
   EXPECT_EQ(e["samples"], 16);
   EXPECT_GT(e["acceptance"], 0);
+  const std::string at_once =
+      succeed(eval(model, few + Arguments{"--bound", "ais", "--temperatures", "1", "--chains", "1"}));
+  EXPECT_NE(at_once.find("acceptance      n/a"), std::string::npos) << at_once;
+  EXPECT_NE(at_once.find("sampling error  n/a"), std::string::npos) << at_once;
   const Json prior = json(model, few + Arguments{"--bound", "prior", "--samples", "20000"});  // enough for two latents
   EXPECT_NEAR(e["value"], prior["value"],
               5 * (e["sampling_error"].get<double>() + prior["sampling_error"].get<double>()) + 0.1);

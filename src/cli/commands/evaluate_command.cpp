@@ -46,6 +46,20 @@ void refuse_idle_flags(const EvalArguments& a) {
   refuse({"--samples"}, a.annealed(), "with --bound ais, which has --chains");
 }
 
+// Throws CLI::ValidationError for a kind of evaluation that the model does not have.
+void refuse_for_model(const EvalArguments& a, const VaeConfig& model) {
+  const auto refuse = [](const char* flag, bool chosen, bool possible, const char* needs) {
+    if (chosen && !possible) throw CLI::ValidationError(flag, needs);
+  };
+  const bool one_gaussian = model.above.empty() && !model.has_bernoulli_latents();
+  refuse("--exact", a.exact, model.has_bernoulli_latents(),
+         "the model's latents are Gaussian; sums need Bernoulli units");
+  refuse("--gaps", a.gaps, one_gaussian, "the model must have one layer of Gaussian latents");
+  refuse("--aggregate", a.aggregate, one_gaussian, "the model must have one layer of Gaussian latents");
+  refuse("--bound", a.annealed(), one_gaussian && model.prior == Prior::standard,
+         "ais needs one layer of Gaussian latents under a standard prior");
+}
+
 template <class Options>
 Options options_of(const EvalArguments& arguments, const LoadedModel& model) {
   Options options;
@@ -105,6 +119,7 @@ int evaluate_model(const EvalArguments& arguments) {
   refuse_idle_flags(arguments);
   if (!arguments.per_example.empty()) check_writable(arguments.per_example);
   const LoadedModel model = arguments.load();
+  refuse_for_model(arguments, model.config());
   const Dataset data = arguments.data.open(model, true);
   const std::vector<double> values = evaluate_and_show(arguments, model, data);
   if (!arguments.per_example.empty()) write_npy(arguments.per_example, values);

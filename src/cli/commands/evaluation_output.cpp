@@ -64,7 +64,11 @@ std::string aggregate_lines(const AggregateEvaluation& e) {
          line("marginal KL", nats(e.marginal_kl, e.marginal_kl_error));
 }
 
-std::string pareto_line(const BoundEvaluation& e) {
+std::string pareto_line(const BoundEvaluation& e, const CheckpointInfo& info) {
+  if (info.model.has_bernoulli_latents())
+    return line("Pareto k-hat", "n/a for Bernoulli latents") +
+           "Values of the latents that are never drawn count in none of these numbers: log p(x) may be far higher. "
+           "Compare with --exact or --bound prior\n";
   if (e.samples < kLeastParetoSamples)
     return line("Pareto k-hat", "n/a: it needs at least " + std::to_string(kLeastParetoSamples) + " samples");
   if (std::isnan(e.largest_pareto_k))
@@ -104,14 +108,17 @@ std::string text_of(const BoundEvaluation& e, const CheckpointInfo& info) {
   std::string text = annealed ? line("examples", std::to_string(e.examples)) : examples_line(e.examples, e.samples);
   text += line("log p(x)", "at least " + with_error(result(e.value, 7), e.error) + " nats (" +
                                bound_name(e.bound, e.samples) + ", standard error)") +
-          line("sampling error", number(e.sampling_error, 2) + " nats of it, which more" + samples + " make smaller") +
+          line("sampling error",
+               e.samples == 1 ? "n/a: it needs several" + samples
+                              : number(e.sampling_error, 2) + " nats of it, which more" + samples + " make smaller") +
           bits_line(e.bits_per_dim, info) +
           line("effective size", result(e.mean_effective, 4) + " of " + std::to_string(e.samples) + samples +
                                      " on average, " + result(e.least_effective, 4) + " at least");
   if (annealed)
-    text += line("acceptance", number(100 * e.acceptance, 3) + "% of the proposals");
+    text += line("acceptance", std::isnan(e.acceptance) ? "n/a: there were no proposals"
+                                                        : number(100 * e.acceptance, 3) + "% of the proposals");
   else
-    text += pareto_line(e) + unreliable_line(e.unreliable, e.examples);
+    text += pareto_line(e, info) + unreliable_line(e.unreliable, e.examples);
   if (is_importance_weighted(info.training.estimator)) text += line("trained on", objective_name(info.training));
   return text;
 }
