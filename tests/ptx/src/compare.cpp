@@ -32,6 +32,10 @@ bool holds(Compare c, T a, T b) {
       return !(a <= b);
     case Compare::geu:
       return !(a < b);
+    case Compare::num:  // neither is NaN
+      return a <= b || a > b;
+    case Compare::nan:
+      return !(a <= b || a > b);
   }
   return false;
 }

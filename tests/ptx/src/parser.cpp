@@ -226,9 +226,9 @@ class Parser {
 
   static Compare comparison(const std::string& name) {
     using enum Compare;
-    static const std::map<std::string, Compare> all = {{"eq", eq},   {"ne", ne},   {"lt", lt},   {"le", le},
-                                                       {"gt", gt},   {"ge", ge},   {"equ", equ}, {"neu", neu},
-                                                       {"ltu", ltu}, {"leu", leu}, {"gtu", gtu}, {"geu", geu}};
+    static const std::map<std::string, Compare> all = {
+        {"eq", eq},   {"ne", ne},   {"lt", lt},   {"le", le},   {"gt", gt},   {"ge", ge},   {"equ", equ},
+        {"neu", neu}, {"ltu", ltu}, {"leu", leu}, {"gtu", gtu}, {"geu", geu}, {"num", num}, {"nan", nan}};
     const auto found = all.find(name);
     if (found == all.end()) unknown("the comparison " + name);
     return found->second;

@@ -23,7 +23,7 @@ enum class Opcode : u8 {
   add_f64, sub_f64, mul_f64, fma_f64, div_f64, rcp_f64, sqrt_f64, neg_f64, abs_f64, min_f64, max_f64, rcp_approx_f64
 };
 enum class Type : u8 { B8, B16, B32, B64, U8, U16, U32, U64, S8, S16, S32, S64, F32, F64, BF16, BF16X2, Pred };
-enum class Compare : u8 { eq, ne, lt, le, gt, ge, equ, neu, ltu, leu, gtu, geu };
+enum class Compare : u8 { eq, ne, lt, le, gt, ge, equ, neu, ltu, leu, gtu, geu, num, nan };
 enum class Round : u8 { none, rn, rz, rm, rp, rni, rzi, rmi, rpi };
 enum class Space : u8 { global, shared, param };
 // clang-format on
