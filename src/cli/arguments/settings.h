@@ -30,6 +30,8 @@ struct MissingSetting {
   Asked& asked;
   Value& value;
 };
+template <class Asked, class Value>  // clang 14 needs it
+MissingSetting(Asked&, Value&)->MissingSetting<Asked, Value>;
 
 struct Settings : DeviceArguments {
   std::string data;
