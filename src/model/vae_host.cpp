@@ -82,7 +82,9 @@ Vae::HostRows Vae::joined(const char* op, const HostRows& left, Index cols, cons
 Vae::HostRows Vae::encode(const HostRows& x, const HostRows& conditions) const {
   HostRows own = x;
   standardization_.apply(own);
-  if (config_.missing_values) std::replace_if(own.begin(), own.end(), math::is_missing, 0.0f);
+  if (config_.missing_values)
+    std::replace_if(
+        own.begin(), own.end(), [](float v) { return math::is_missing(v); }, 0.0f);
   const HostRows input = joined("encode", own, config_.data_dim, conditions);
   const auto encoded = [&](auto f) {
     return in_batches(*backend_, "encode", input, encoder().in(), encoder().out(), f);
