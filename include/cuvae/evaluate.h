@@ -22,7 +22,7 @@ struct LayerEvaluation {
   Index active_units = 0;  ///< units with Var_x E_q[z_t|x] > 0.01: Burda et al. 2015, section 5.2
 };
 
-/// Above the first layer, E_q[z_t|x] is estimated from at least so many samples of z_{t-1}.
+/// E_q[z_t|x] of a layer that is sampled after another one is estimated from at least so many samples of that one.
 inline constexpr Index kActivitySamples = 20;
 
 /// Nats per example, of what is not missing of it, averaged over the examples. Values may be NaN or infinite; the

@@ -10,7 +10,7 @@ class Backend;
 
 /// The statistics of the normalized product of two Gaussians, the prior of each sample row and one of each example:
 ///   1 / var = 1 / var_p + 1 / var_b,  mu = var (mu_p / var_p + mu_b / var_b)
-/// (Sonderby et al. 2016, eq. 16 and 17). Its variance is at most each of the two. Log variances are held to their
+/// (Sonderby et al. 2016). Its variance is at most each of the two. Log variances are held to their
 /// clamp first, so that the merged one can be below it, by up to log 2.
 struct MergeGaussians {
   static constexpr const char* name = "merge_gaussians";

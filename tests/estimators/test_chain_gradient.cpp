@@ -51,12 +51,7 @@ TEST_P(ChainGradient, WithoutTheScoreIsZeroAtThePosterior) {
   set("encoder2.0.bias", 1, std::log(0.5f));
   set("decoder2.0.weight", 0, 1.0f);
   for (const Estimator e : {Estimator::stl, Estimator::dreg, Estimator::rws_dreg, Estimator::stl_iwae}) {
-    Trainer trainer(backend_, model, plain_sgd(3, e), kBatch);
-    set_parameters(trainer, arena);
-    const ConstView g = trainer.gradient(Matrix(backend_, kBatch, kDim, random_pixels(0)));
-    std::vector<float> values(static_cast<std::size_t>(g.size()));
-    backend_.synchronize();
-    backend_.download(values.data(), g.data, values.size() * sizeof(float));
+    const std::vector<float> values = gradient_at(backend_, model, plain_sgd(3, e), arena);
     for (const Parameter& p : layout.parameters())
       for (Index i = 0; p.name.starts_with("encoder") && i < p.size(); ++i)  // roundings of sums of terms of order one
         EXPECT_NEAR(values[static_cast<std::size_t>(p.offset + i)], 0, 40 * 0x1p-24)
@@ -98,16 +93,11 @@ TEST_P(ChainGradient, OfALearnedPrior) {
 TEST_P(ChainGradient, AMixtureOfOneStandardNormalIsTheStandardNormal) {
   for (const Estimator e : {Estimator::total, Estimator::iwae, Estimator::dreg}) {
     const auto gradient = [&](const VaeConfig& model) {
-      Trainer trainer(backend_, model, plain_sgd(2, e), kBatch);
-      std::vector<float> start(static_cast<std::size_t>(trainer.vae().layout().size()));
-      const std::vector<float> first = random_parameters(parameter_layout(smooth_model()));
-      std::copy(first.begin(), first.end(), start.begin());
-      set_parameters(trainer, start);
-      const ConstView g = trainer.gradient(Matrix(backend_, kBatch, kDim, random_pixels(0)));
-      std::vector<float> values(static_cast<std::size_t>(g.size()));
-      backend_.synchronize();
-      backend_.download(values.data(), g.data, values.size() * sizeof(float));
-      values.resize(first.size());
+      std::vector<float> start = random_parameters(parameter_layout(smooth_model()));
+      const std::size_t shared = start.size();
+      start.resize(static_cast<std::size_t>(parameter_layout(model).size()));
+      std::vector<float> values = gradient_at(backend_, model, plain_sgd(2, e), start);
+      values.resize(shared);
       return values;
     };
     expect_close(gradient(with_prior(smooth_model(), Prior::mixture, 1)), reference::widen(gradient(smooth_model())),

@@ -30,13 +30,7 @@ class ObjectiveGradient : public OpTest {
     test::expect_gradients(backend_, model, training, 2);
   }
   std::vector<float> gradient(const VaeConfig& model, const TrainConfig& training) {
-    Trainer trainer(backend_, model, training, kBatch);
-    set_parameters(trainer, random_parameters(trainer.vae().layout()));
-    const ConstView g = trainer.gradient(Matrix(backend_, kBatch, kDim, random_pixels(0)));
-    std::vector<float> values(static_cast<std::size_t>(g.size()));
-    backend_.synchronize();
-    backend_.download(values.data(), g.data, values.size() * sizeof(float));
-    return values;
+    return gradient_at(backend_, model, training, random_parameters(parameter_layout(model)));
   }
   /// Sums of some ten terms of order one in another order.
   void expect_the_same(const TrainConfig& a, const TrainConfig& b, const std::string& what) {

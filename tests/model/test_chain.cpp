@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "chain_evaluation.h"
 #include "cuvae/checkpoint.h"
 #include "cuvae/estimator.h"
 #include "error_text.h"
@@ -188,25 +189,7 @@ TEST_P(Chain, AStandardNormalIsSampledAsItIs) {
 
 TEST_P(Chain, EvaluationMatchesTheReference) {
   for (const VaeConfig& model : {chain_model(), chain_model(Prior::mixture, 3), chain_model(Prior::vampprior, 2)})
-    for (const Index samples : {1, 4}) {
-      const Vae vae(backend_, model, 2);
-      const EvaluateOptions options{.samples = samples, .batch = 10, .binarize = Binarize::none, .seed = 4};
-      const Evaluation got = evaluate(vae, small_data(), options);
-      const reference::Chain chain(model);
-      const Vector arena = reference::widen(parameters(vae)), x = reference::widen(fractions(small_pixels()));
-      const auto s = chain.sample(arena, x, samples, {options.seed, Stream::latent, 0xffffffff});
-      const auto mean = [](const Vector& v) {
-        double sum = 0;
-        for (const double value : v) sum += value;
-        return sum / static_cast<double>(v.size());
-      };
-      const double reconstruction = mean(chain.log_prob(arena, s.z[0], x, samples)),
-                   kl = mean(chain.log_q(s.z, s.stats, samples)) - mean(chain.log_p_z(arena, s.z));
-      EXPECT_NEAR(got.reconstruction, reconstruction, 1e-6 * std::fabs(reconstruction));
-      EXPECT_NEAR(got.kl, kl, 1e-5);  // a difference of log-densities of about 5 nats, each good to 1e-6
-      EXPECT_NEAR(got.elbo, reconstruction - kl, 1e-5);
-      EXPECT_TRUE(got.kl_dims.empty());
-    }
+    for (const Index samples : {1, 4}) expect_evaluation_of(backend_, model, samples);
 }
 
 // A run that is stopped after an epoch and resumed ends with the bytes of one that is not.

@@ -2,6 +2,7 @@
 // gradients are in test_ladder_gradient.cpp.
 #include <cmath>
 
+#include "chain_evaluation.h"
 #include "chain_gradient.h"
 #include "cuvae/checkpoint.h"
 #include "error_text.h"
@@ -73,19 +74,8 @@ TEST_P(Ladder, EachLayerHasNoiseOfItsOwn) {
 
 TEST_P(Ladder, EvaluationMatchesTheReference) {
   for (const Prior prior : {Prior::standard, Prior::vampprior})
-    for (const Index samples : {1, 3}) {
-      const VaeConfig model = with_prior(ladder_model(), prior, prior == Prior::standard ? 0 : 2);
-      const Vae vae(backend_, model, 2);
-      const EvaluateOptions options{.samples = samples, .batch = 10, .binarize = Binarize::none, .seed = 4};
-      const Evaluation got = evaluate(vae, small_data(), options);
-      const reference::Chain chain(model);
-      const Vector arena = reference::widen(parameters(vae)), x = reference::widen(fractions(small_pixels()));
-      const auto s = chain.sample(arena, x, samples, {options.seed, Stream::latent, 0xffffffff});
-      const double reconstruction = mean_of(chain.log_prob(arena, s.z[0], x, samples)),
-                   kl = mean_of(chain.log_q(s.z, s.stats, samples)) - mean_of(chain.log_p_z(arena, s.z));
-      EXPECT_NEAR(got.reconstruction, reconstruction, 1e-6 * std::fabs(reconstruction));
-      EXPECT_NEAR(got.kl, kl, 1e-5);  // a difference of log-densities of about 8 nats, each good to 1e-6
-    }
+    for (const Index samples : {1, 3})
+      expect_evaluation_of(backend_, with_prior(ladder_model(), prior, prior == Prior::standard ? 0 : 2), samples);
 }
 
 // mu | logvar of q(z_1|z_2, x), each of order one and good to 1e-6.

@@ -77,6 +77,18 @@ inline void set_parameters(Trainer& trainer, const std::vector<float>& arena) {
   trainer.vae().backend().upload(trainer.vae().params(), arena.data(), arena.size() * sizeof(float));
 }
 
+/// The gradient by all parameters at `start` for random_pixels(0).
+inline std::vector<float> gradient_at(Backend& backend, const VaeConfig& model, const TrainConfig& training,
+                                      const std::vector<float>& start) {
+  Trainer trainer(backend, model, training, kBatch);
+  set_parameters(trainer, start);
+  const ConstView g = trainer.gradient(Matrix(backend, kBatch, kDim, random_pixels(0)));
+  std::vector<float> values(static_cast<std::size_t>(g.size()));
+  backend.synchronize();
+  backend.download(values.data(), g.data, values.size() * sizeof(float));
+  return values;
+}
+
 /// The gradient that a step of plain_sgd() applied, against central differences of the objective, with the rounding
 /// errors of sums of log-densities up to `largest`. They take most of a test's time: with a sanitizer, of every eighth
 /// parameter.

@@ -45,13 +45,7 @@ TEST_P(MissingTraining, StoppedAnywhereEndsTheSame) {
 TEST_P(MissingTraining, OfCompleteDataIsTheSame) {
   for (const Likelihood likelihood : {Likelihood::bernoulli, Likelihood::gaussian_learned}) {
     const auto gradient = [&](const VaeConfig& m) {
-      Trainer trainer(backend_, m, plain_sgd(2), kBatch);
-      set_parameters(trainer, random_parameters(trainer.vae().layout()));
-      const ConstView g = trainer.gradient(Matrix(backend_, kBatch, kDim, random_pixels(0)));
-      std::vector<float> values(static_cast<std::size_t>(g.size()));
-      backend_.synchronize();
-      backend_.download(values.data(), g.data, values.size() * sizeof(float));
-      return values;
+      return gradient_at(backend_, m, plain_sgd(2), random_parameters(parameter_layout(m)));
     };
     const VaeConfig complete = smooth_model(likelihood);
     expect_close(gradient(with_missing_values(complete)), reference::widen(gradient(complete)), 40 * 0x1p-24,

@@ -82,11 +82,7 @@ std::vector<Cell> discrete_cells(Context& c) {
       cells.push_back({"discrete", "discrete/" + point.name() + "/" + v.name(),
                        bench->seconds(point, v, v == variants.front()),
                        [bench, point, v] { return bench->measure(point, v); }});
-    const double each = std::min(c.options.budget, 0.3);
-    cells.push_back({"discrete", "discrete/" + point.name() + "/time/" + hash_of(variants),
-                     time_seconds(c, point, variants, each), [bench, point, variants, each] {
-                       return time_gradients(bench->context, bench->models, point, variants, each);
-                     }});
+    cells.push_back(time_cell(c, {bench, &bench->models}, "discrete", point, variants));
   }
   return cells;
 }

@@ -184,6 +184,13 @@ double time_seconds(const Context& c, const Point& point, const std::vector<Vari
   return sum;
 }
 
+Cell time_cell(Context& c, std::shared_ptr<Models> models, const std::string& suite, const Point& point,
+               const std::vector<Variant>& variants) {
+  const double each = std::min(c.options.budget, 0.3);
+  return {suite, suite + "/" + point.name() + "/time/" + hash_of(variants), time_seconds(c, point, variants, each),
+          [&c, models, point, variants, each] { return time_gradients(c, *models, point, variants, each); }};
+}
+
 std::vector<Cell> cost_cells(Context& c) {
   const auto models = std::make_shared<Models>(c);
   std::vector<Cell> cells;

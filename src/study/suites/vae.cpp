@@ -133,11 +133,7 @@ std::vector<Cell> vae_cells(Context& c) {
       cells.push_back({"vae", "vae/" + point.name() + "/" + v.name(), seconds,
                        [bench, point, v] { return bench->measure(point, v); }});
     }
-    const double each = std::min(c.options.budget, 0.3);
-    cells.push_back({"vae", "vae/" + point.name() + "/time/" + hash_of(variants),
-                     time_seconds(c, point, variants, each), [bench, point, variants, each] {
-                       return time_gradients(bench->context, bench->models, point, variants, each);
-                     }});
+    cells.push_back(time_cell(c, {bench, &bench->models}, "vae", point, variants));
   }
   return cells;
 }
